@@ -1,0 +1,97 @@
+"""A web server of our own that answers as each test says: a shop's pages, or a receiver of callbacks."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Self
+
+#: Answers one request, by the means of `BaseHTTPRequestHandler`.
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+SAMPLE_PAGES = Path(__file__).parents[2] / "jobs" / "sample_pages"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the server received."""
+
+    method: str
+    path: str
+    headers: dict[str, str]  #: names in lower case
+    body: bytes
+
+
+class Shop:
+    """Serves `routes` (path → answer) on 127.0.0.1; `requests` keeps what came in."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
+        shop = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                shop.requests.append(Request(self.command, self.path, headers, body))
+                self.close_connection = True
+                shop.routes.get(self.path.partition("?")[0], status(404))(self)
+
+            def do_POST(self) -> None:
+                self.do_GET()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.routes: dict[str, Answer] = {}
+        self.requests: list[Request] = []
+        self._server = ThreadingHTTPServer((address, 0), Handler)
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  clients here hang up on purpose
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.port: int = self._server.server_address[1]
+        self._scheme = "https" if tls else "http"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        return f"{self._scheme}://{host}:{self.port}{path}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def status(code: int, **headers: str) -> Answer:
+    """Answer `code` with no body; in header names, ``_`` stands for ``-``."""
+    return page(b"", code, **headers)
+
+
+def page(body: bytes | str, code: int = 200, **headers: str) -> Answer:
+    """Answer with `body`, as HTML unless `headers` say otherwise; in their names, ``_`` stands for ``-``."""
+    content = body.encode() if isinstance(body, str) else body
+    sent = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(content))}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in sent.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def sample(name: str) -> Answer:
+    """Answer with the sample page `name`, e.g. ``buy.html``."""
+    return page((SAMPLE_PAGES / name).read_bytes())

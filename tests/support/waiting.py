@@ -1,0 +1,34 @@
+"""Waiting for a condition instead of sleeping a fixed time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Between two looks at a condition.
+LOOK_SECONDS = 0.02
+
+
+def eventually(predicate: Callable[[], T], timeout: float = 5.0, *, what: str = "") -> T:
+    """Return the predicate's first true value; fail after `timeout` seconds, naming `what` and its last value.
+
+    An `AssertionError` inside the predicate counts as "not yet" and is shown when time is over.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        last: object
+        try:
+            value = predicate()
+        except AssertionError as error:
+            last = error
+        else:
+            if value:
+                return value
+            last = value
+        if time.monotonic() >= deadline:
+            subject = what or getattr(predicate, "__name__", "the condition")
+            raise AssertionError(f"{subject} did not come true within {timeout} s; last: {last!r}")
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,179 @@
+"""The job `analyze_product`, from a shop's page to its answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from jobs.products import analyze_product
+from tests.support.shop import Shop, page, sample, status
+from worker import context
+from worker.context import OfflineContext
+from worker.retry import GiveUp, PermanentError, Retry, RetryLater, decide, policy_of
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    with Shop() as shop:
+        for name in ("buy", "consider", "avoid", "microdata", "opengraph", "broken"):
+            shop.routes[f"/{name}"] = sample(f"{name}.html")
+        yield shop
+
+
+@pytest.fixture
+def job() -> Iterator[OfflineContext]:
+    with context.use(OfflineContext(allow_private_addresses=True)) as ctx:
+        assert isinstance(ctx, OfflineContext)
+        yield ctx
+
+
+def test_the_answer_is_complete_and_json(shop: Shop, job: OfflineContext) -> None:
+    answer = analyze_product(shop.url("/buy?utm_source=mail#reviews"))
+    assert json.loads(json.dumps(answer)) == answer
+    assert answer == {
+        "url": shop.url("/buy?utm_source=mail#reviews"),
+        "canonical_url": shop.url("/buy"),
+        "name": "Aurora 3 desk lamp",
+        "price": 79.0,
+        "currency": "EUR",
+        "rating": 4.7,
+        "rating_count": 1284,
+        "reviews_read": 5,
+        "score": 92,
+        "verdict": "buy",
+        "reasons_for": [
+            "Rated 4.7 of 5 by 1,284 buyers.",
+            (
+                "4 of 5 reviews read favourable, e.g. "
+                "“Great value. The cable could be longer, but I am very happy with it.”"
+            ),
+            "Costs 20% less than its list price.",
+            "It can be ordered now.",
+        ],
+        "reasons_against": [
+            (
+                "1 of 5 reviews reads unfavourable, e.g. "
+                "“Mine arrived with an ugly scratch on the base, which was disappointing.”"
+            ),
+        ],
+        "confidence": 0.84,
+        "sources": ["json-ld"],
+    }
+    assert shop.requests[0].path == "/buy"
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "sources"),
+    [
+        ("buy", "buy", ["json-ld"]),
+        ("consider", "consider", ["json-ld"]),
+        ("avoid", "avoid", ["json-ld"]),
+        ("microdata", "buy", ["microdata"]),
+        ("opengraph", "consider", ["opengraph"]),
+    ],
+)
+def test_every_sample_page_gets_its_verdict(
+    shop: Shop, job: OfflineContext, name: str, verdict: str, sources: list[str]
+) -> None:
+    answer = analyze_product(shop.url(f"/{name}"))
+    assert (answer["verdict"], answer["sources"]) == (verdict, sources)
+
+
+def test_what_is_not_known_is_none(shop: Shop, job: OfflineContext) -> None:
+    shop.routes["/bare"] = page('<meta property="og:type" content="product"><title>Thing</title>')
+    answer = analyze_product(shop.url("/bare"))
+    known = {key: answer[key] for key in ("name", "price", "currency", "rating", "rating_count")}  # type: ignore[literal-required]
+    assert known == {"name": "Thing", "price": None, "currency": None, "rating": None, "rating_count": None}
+
+
+def test_a_page_that_is_no_products_is_permanent(shop: Shop, job: OfflineContext) -> None:
+    with pytest.raises(PermanentError, match="not a product's"):
+        analyze_product(shop.url("/broken"))
+
+
+def test_progress_is_told_at_each_step(shop: Shop, job: OfflineContext) -> None:
+    analyze_product(shop.url("/buy"))
+    assert [(step["percent"], step["message"]) for step in job.reported] == [
+        (10, "fetching the page"),
+        (50, "reading the page"),
+        (70, "judging the price, the rating and 5 reviews"),
+        (100, "verdict: buy"),
+    ]
+
+
+def test_the_second_link_to_a_page_is_answered_from_the_cache(shop: Shop, job: OfflineContext) -> None:
+    first = analyze_product(shop.url("/buy"))
+    job.reported.clear()
+    second = analyze_product(shop.url("/buy?gclid=1#top"))
+    assert len(shop.requests) == 1
+    assert second == first | {"url": shop.url("/buy?gclid=1#top")}
+    assert job.reported == [{"percent": 100, "message": "answered from the cache"}]
+
+
+def test_other_pages_and_other_failures_are_not_answered_from_the_cache(
+    shop: Shop, job: OfflineContext
+) -> None:
+    shop.routes["/lamp"] = status(503)
+    with pytest.raises(RetryLater):
+        analyze_product(shop.url("/lamp"))
+    shop.routes["/lamp"] = sample("buy.html")
+    assert analyze_product(shop.url("/lamp"))["verdict"] == "buy"
+    shop.routes["/lamp"] = sample("avoid.html")
+    assert analyze_product(shop.url("/lamp?color=red"))["verdict"] == "avoid"
+
+
+def test_the_answer_is_the_same_in_every_process(shop: Shop, job: OfflineContext) -> None:
+    """String hashing differs from process to process: nothing may depend on the order of a set."""
+    program = (
+        "import json, sys; from worker import context; from jobs.products import analyze_product\n"
+        "with context.use(context.OfflineContext(allow_private_addresses=True)):\n"
+        "    print(json.dumps([analyze_product(url) for url in sys.argv[1:]]))"
+    )
+    urls = [shop.url("/consider"), shop.url("/microdata")]
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program, *urls],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert answers == {json.dumps([analyze_product(url) for url in urls]) + "\n"}
+
+
+def test_without_the_switch_a_local_page_is_refused(shop: Shop) -> None:
+    with context.use(OfflineContext()), pytest.raises(PermanentError, match="refused"):
+        analyze_product(shop.url("/buy"))
+
+
+@pytest.mark.parametrize("url", [None, 5, "", "file:///etc/passwd", "https://u:p@x.example/"])
+def test_a_wrong_argument_is_permanent(job: OfflineContext, url: str) -> None:
+    with pytest.raises(PermanentError):
+        analyze_product(url)
+
+
+def test_its_policy_retries_trouble_of_the_shop_and_nothing_else() -> None:
+    policy = policy_of(analyze_product)
+    assert policy is not None
+    assert decide(RetryLater("503", 30.0), 1, policy, rng=lambda: 0.5) == Retry(31.0)
+    assert decide(RetryLater("503"), 5, policy) == GiveUp("attempts_exhausted")
+    assert decide(PermanentError("404"), 1, policy) == GiveUp("permanent")
+    assert decide(KeyError("bug"), 1, policy) == GiveUp("not_retryable")
+
+
+def test_the_jobs_use_nothing_of_the_worker_but_context_and_retry() -> None:
+    """Importing them must pull in neither rq nor redis, nor the environment's settings."""
+    program = (
+        "import sys, jobs.products, jobs.notifications\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in {'worker', 'rq', 'redis'}))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == "['worker', 'worker.backoff', 'worker.context', 'worker.retry']"

@@ -1,0 +1,338 @@
+"""Claim, settle, retry, bury, release, rescue: the Python face of ``scripts/*.lua``.
+
+A *claim* is one job that this worker popped and owns until it settles, hands on, buries or releases it. Every change of
+a claim is one atomic script that first checks that the claim is still ours (the fence); a late outcome of a worker that
+was taken for dead is dropped, never written over a newer run.
+
+Nothing here retries: an error of redis-py passes through, and sending the same outcomes again after it is safe, because
+an outcome that had got through is fenced the second time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final, TypeAlias
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from worker import scripts
+from worker.scripts import Script
+
+#: Seconds that a claim's registry entry and execution record outlive their last heartbeat. RQ's own cleaning
+#: (`rq info`, dashboards, plain workers) fails a started job only after that, so it must exceed any outage we ride out;
+#: our rescue does not wait for it.
+LEASE_SECONDS: Final = 900
+#: A worker that holds claims and has not been heard of for so long is dead.
+BUSY_TTL_SECONDS: Final = 30
+#: The same for an idle one, which has nothing to lose: long, so that idling costs next to no commands. RQ's default
+#: worker_ttl (420) plus its grace of 60.
+IDLE_TTL_SECONDS: Final = 480
+#: First letter of our executions' names; RQ's own are hex UUIDs and never begin with it.
+EXECUTION_MARK: Final = "w"
+
+Value: TypeAlias = bytes | str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job in our hands: its id, the execution that owns it, where it came from, its hash as it was queued."""
+
+    job_id: str
+    execution_id: str
+    origin: str
+    queue: str
+    fields: dict[bytes, bytes] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Finished:
+    """The job returned. `value` is the return value as RQ stores it (base64), b"" for None."""
+
+    claim: Claim
+    started: float
+    ended: float
+    result_ttl: int
+    value: bytes = field(repr=False, default=b"")
+    in_group: bool = False
+    notes: Any = field(repr=False, default=None)  #: whatever the caller needs again when RQ's code must finish the job
+
+
+@dataclass(slots=True)
+class Retried:
+    """The attempt failed and another one follows after `delay` seconds; `fields` are written on the job's hash."""
+
+    claim: Claim
+    started: float
+    ended: float
+    delay: float
+    at_front: bool
+    fields: dict[str, Value] = field(repr=False)
+    notes: Any = field(repr=False, default=None)
+
+
+@dataclass(slots=True)
+class Buried:
+    """The job failed for good. `exc_string` as RQ stores it; `fields` are written on the job's hash."""
+
+    claim: Claim
+    started: float
+    ended: float
+    failure_ttl: int
+    letters_queue: str
+    exc_string: bytes = field(repr=False)
+    fields: dict[str, Value] = field(repr=False)
+    result_type: int = 2  #: rq.results.Result.Type.FAILED
+    notes: Any = field(repr=False, default=None)
+
+
+Outcome: TypeAlias = Finished | Retried | Buried
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one exchange with the server brought."""
+
+    claims: list[Claim] = field(default_factory=list)
+    suspended: bool = False
+    registered: bool = True  #: False: the worker's own hash is gone and must be written again
+    left: int = 0  #: ids that remained on the queues (only counted when the batch is full)
+    fenced: list[str] = field(default_factory=list)  #: executions whose outcome was dropped: the claim was lost
+    unsettled: list[str] = field(default_factory=list)  #: executions that RQ's own code must finish
+
+
+@dataclass(slots=True)
+class Rescue:
+    """What a dead worker left: how many claims were released, and the job whose code was running, if any."""
+
+    released: int
+    running: list[Claim]
+
+
+class Claims:
+    """The claims of one worker.
+
+    `redis` must not decode responses. `prefix` is RQ's key prefix. Raises redis-py's errors.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, worker_name: str, queues: Sequence[str], letters_queue: str) -> None:
+        self.redis = redis
+        self.letters_queue = letters_queue
+        self.prefix = prefix
+        self.worker_name = worker_name
+        self.queues = tuple(queues)  #: highest priority first; may be reordered between exchanges
+        self.busy_ttl = BUSY_TTL_SECONDS
+        self.idle_ttl = IDLE_TTL_SECONDS
+        # 24 characters that no other process has, and a counter: names sort in the order of the claims.
+        self._token = EXECUTION_MARK + secrets.token_hex(12)[:23]
+        self._counter = 0
+
+    def exchange(self, outcomes: Sequence[Outcome], want: int) -> Exchange:
+        """Settle `outcomes` and claim up to `want` jobs, in one round trip."""
+        calls: list[tuple[Any, ...]] = []
+        others = [outcome for outcome in outcomes if not isinstance(outcome, Finished)]
+        finished = [outcome for outcome in outcomes if isinstance(outcome, Finished)]
+        now = monotonic()
+        for outcome in others:
+            calls.append(self._retry(outcome, now) if isinstance(outcome, Retried) else self._bury(outcome, now))
+        calls.append(self._settle_and_claim(finished, want, now))
+        replies = self._run(calls)
+        exchange = self._read_exchange(replies[-1], settled=bool(finished))
+        for outcome, reply in zip(others, replies, strict=False):
+            if reply == 0:
+                exchange.fenced.append(outcome.claim.execution_id)
+            elif reply == 2:
+                exchange.unsettled.append(outcome.claim.execution_id)
+        return exchange
+
+    def release(self, claims: Iterable[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
+        """Put `claims` back at the head of their queues, in order; returns the ids that were not ours any more.
+
+        `interrupted` holds the execution ids whose code had begun: their hand-back counter goes up.
+        """
+        args: list[Value] = []
+        for claim in claims:
+            args += (claim.job_id, claim.execution_id, claim.origin, claim.queue)
+            args.append("1" if claim.execution_id in interrupted else "0")
+        if not args:
+            return []
+        return [job_id.decode() for job_id in self._call(scripts.RELEASE, self.worker_name, *args)]
+
+    def hold(self, claim: Claim) -> bool:
+        """Prolong `claim`'s lease; False when it is not ours any more. RQ's own finishing code runs behind this."""
+        return bool(
+            self._call(scripts.HOLD, self.worker_name, claim.job_id, claim.execution_id, claim.origin, LEASE_SECONDS)
+        )
+
+    def collect(self, queue: str, job_id: str, fields: dict[str, Value]) -> bool:
+        """Dead-letter a job that somebody else has failed, onto `queue`; False when it is not failed or stands there."""
+        return bool(self._call(scripts.COLLECT, self.worker_name, job_id, queue, *_flat(fields)))
+
+    def rescue(self, worker_name: str, running: str, keep: Iterable[str] = ()) -> Rescue:
+        """Release what worker `worker_name` left behind; its running job is returned, still claimed in its name.
+
+        `running` is the execution id whose code ran when the worker died, "" for none, "?" when nobody saw it die.
+        Executions in `keep` are left alone.
+        """
+        released, *running_claims = self._call(scripts.RESCUE, worker_name, running, *keep)
+        claims = [
+            Claim(job_id.decode(), execution.decode(), origin.decode(), origin.decode(), pairs(flat))
+            for job_id, execution, origin, flat in running_claims
+        ]
+        return Rescue(released, claims)
+
+    def heartbeat(self, workers: Iterable[tuple[str, int]]) -> list[str]:
+        """Keep workers (name, ttl in seconds) and their claims alive; returns those that must register again."""
+        args = [value for worker in workers for value in worker]
+        return [name.decode() for name in self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, *args)]
+
+    def orphans(self, queues: Iterable[str]) -> list[str]:
+        """Name the dead workers of ours that still hold claims on `queues`."""
+        return [name.decode() for name in self._call(scripts.ORPHANS, "", EXECUTION_MARK, *queues)]
+
+    def move_due(self, queues: Iterable[str], limit: int = 1000) -> tuple[int, float, float]:
+        """Move scheduled jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""
+        moved, next_due, late = self._call(scripts.SCHEDULE, "", limit, *queues)
+        return moved, float(next_due), float(late)
+
+    def in_name_of(self, worker_name: str) -> Claims:
+        """The claims of another worker, on the same connection: for settling what a dead one left."""
+        return Claims(self.redis, self.prefix, worker_name, self.queues, self.letters_queue)
+
+    def _settle_and_claim(self, finished: Sequence[Finished], want: int, now: float) -> tuple[Any, ...]:
+        counter = self._counter
+        self._counter += want
+        claim_args = (
+            want,
+            self._token,
+            counter,
+            LEASE_SECONDS,
+            self.busy_ttl,
+            self.idle_ttl,
+            self.letters_queue,
+        )
+        if not finished:
+            return self._command(scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, *self.queues)
+        args: list[Value] = []
+        for done in finished:
+            claim = done.claim
+            args += (
+                claim.job_id,
+                claim.execution_id,
+                claim.origin,
+                _ago(now, done.started),
+                _ago(now, done.ended),
+            )
+            args += (done.result_ttl, done.value, "1" if done.in_group else "")
+        return self._command(
+            scripts.SETTLE,
+            self._queue_keys(),
+            self.worker_name,
+            *claim_args,
+            len(self.queues),
+            *self.queues,
+            *args,
+        )
+
+    def _retry(self, outcome: Retried, now: float) -> tuple[Any, ...]:
+        claim = outcome.claim
+        return self._command(
+            scripts.RETRY,
+            (),
+            self.worker_name,
+            claim.job_id,
+            claim.execution_id,
+            claim.origin,
+            outcome.delay,
+            int(outcome.at_front),
+            _ago(now, outcome.started),
+            _ago(now, outcome.ended),
+            *_flat(outcome.fields),
+        )
+
+    def _bury(self, outcome: Buried, now: float) -> tuple[Any, ...]:
+        claim = outcome.claim
+        return self._command(
+            scripts.BURY,
+            (),
+            self.worker_name,
+            claim.job_id,
+            claim.execution_id,
+            claim.origin,
+            _ago(now, outcome.started),
+            _ago(now, outcome.ended),
+            outcome.failure_ttl,
+            outcome.letters_queue,
+            outcome.result_type,
+            outcome.exc_string,
+            *_flat(outcome.fields),
+        )
+
+    def _read_exchange(self, reply: Any, *, settled: bool) -> Exchange:
+        claimed, fenced, unsettled = reply if settled else (reply, (), ())
+        suspended, registered, left, *rows = claimed
+        claims = [
+            Claim(job_id.decode(), execution.decode(), origin.decode(), queue.decode(), pairs(flat))
+            for job_id, execution, origin, queue, flat in rows
+        ]
+        return Exchange(
+            claims,
+            bool(suspended),
+            bool(registered),
+            left,
+            [execution.decode() for execution in fenced],
+            [execution.decode() for execution in unsettled],
+        )
+
+    def _queue_keys(self) -> list[str]:
+        return [f"{self.prefix}:queue:{queue}" for queue in self.queues]
+
+    def _command(self, script: Script, keys: Sequence[str], worker_name: str, *args: Value) -> tuple[Any, ...]:
+        return ("EVALSHA", script.sha, len(keys), *keys, self.prefix, worker_name, *args)
+
+    def _call(self, script: Script, worker_name: str, *args: Value) -> Any:
+        return self._run([self._command(script, (), worker_name, *args)])[0]
+
+    def _run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send `calls` in one round trip; a server that has lost the scripts is given them, once."""
+        replies = self._send(calls)
+        missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if missing:
+            for script in scripts.ALL:
+                self.redis.script_load(script.text)
+            for index, reply in zip(missing, self._send([calls[index] for index in missing]), strict=True):
+                replies[index] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def _send(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if len(calls) == 1:
+            try:
+                return [self.redis.execute_command(*calls[0])]
+            except NoScriptError as error:
+                return [error]
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.execute_command(*call)
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
+            return replies
+
+
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Turn a flat HGETALL reply into a dict."""
+    fields = iter(flat)
+    return dict(zip(fields, fields, strict=True))
+
+
+def _ago(now: float, moment: float) -> int:
+    """Microseconds from the monotonic `moment` to `now`."""
+    return int((now - moment) * 1_000_000)
+
+
+def _flat(fields: dict[str, Value]) -> list[Value]:
+    return [value for pair in fields.items() for value in pair]

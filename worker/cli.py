@@ -1,0 +1,121 @@
+"""The command line: `python -m worker COMMAND`. The only place that prints and that ends the process."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pkgutil
+import secrets
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from worker import logs
+from worker.errors import RedisTrouble, SettingsError
+from worker.exits import Exit
+from worker.settings import Settings, load, load_dotenv
+
+if TYPE_CHECKING:
+    from worker.scoreboard import Scoreboard, Slot
+
+log = logs.get_logger()
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """WorthIt! worker: runs RQ jobs and never loses one. Without a command it runs the service."""
+    load_dotenv()
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@main.command()
+def run() -> None:
+    """Run the service: supervisor, consumers, dispatcher, health endpoint."""
+    settings = settings_or_exit()
+    logs.configure(settings.log_level, settings.log_format)
+    sys.exit(serve(settings))
+
+
+def serve(settings: Settings) -> Exit:
+    """Preload what the children share, then supervise until the end."""
+    from worker.bell import Bell
+    from worker.scoreboard import Role, Scoreboard
+    from worker.supervisor import Supervisor
+
+    scoreboard = Scoreboard()
+    bell, hail = Bell(), Bell()
+    instance = f"{settings.instance}.{secrets.token_hex(2)}"
+    preload(settings)
+    from worker import consumer, dispatcher
+
+    def consume(slot: Slot) -> int:
+        return consumer.main(settings, scoreboard, bell, hail, f"{instance}.{slot.index}", slot)
+
+    roles: dict[Role, Callable[[Slot], int]] = {
+        Role.CONSUMER: consume,
+        Role.DISPATCHER: partial(dispatcher.main, settings, scoreboard, bell, hail, f"{instance}.dispatcher"),
+    }
+    if settings.health_port:
+        roles[Role.HEALTH] = partial(answer_probes, settings, scoreboard)
+    return Supervisor(
+        scoreboard, roles, consumers=settings.worker_processes, grace=settings.worker_shutdown_grace
+    ).run()
+
+
+def preload(settings: Settings) -> None:
+    """Import every module of the job packages and freeze the heap, so that forked children share it.
+
+    A module that cannot be imported ends the service here: a deploy with a broken job must not go live.
+    """
+    for package in settings.worker_job_modules:
+        name = package
+        try:
+            module = import_module(name)
+            for found in pkgutil.walk_packages(getattr(module, "__path__", ()), prefix=f"{package}."):
+                name = found.name
+                if not name.endswith(".__main__"):
+                    import_module(name)
+        except Exception as error:
+            log.critical("service.bad_job_module", module=name, exc_info=error)
+            click.echo(
+                f"WORKER_JOB_MODULES: the module {name} cannot be imported ({type(error).__name__}: {error}). "
+                f"Correct it, or take its package out of the variable.",
+                err=True,
+            )
+            sys.exit(Exit.BOOT_FAILED)
+    gc.collect()
+    gc.freeze()
+
+
+def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int:
+    """Run the health endpoint until the supervisor says stop (a TERM from the platform alone does not count)."""
+    from worker import health, signals
+
+    signals.Child()
+    try:
+        health.run(scoreboard, settings, lambda: bool(slot.stop_asked_at))
+    except health.HealthPortError as error:
+        log.critical("health.cannot_listen", error=str(error))
+        return Exit.HEALTH_PORT
+    return Exit.OK
+
+
+def settings_or_exit(*, need_redis_url: bool = True) -> Settings:
+    """Read the environment; a bad one ends the process with every problem listed."""
+    try:
+        return load(os.environ, need_redis_url=need_redis_url)
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(Exit.SETTINGS)
+
+
+def fail(trouble: RedisTrouble) -> NoReturn:
+    """End a command that could not reach Redis, in words."""
+    click.echo(f"Redis: {trouble}", err=True)
+    sys.exit(Exit.REDIS)

@@ -1,0 +1,442 @@
+"""The consumer: claims jobs, runs them, settles them.
+
+Its loop is: exchange with the server (settle what is done, claim what is next, in one round trip), perform what was
+claimed, wait when there was nothing. What is done is kept until the server has taken it, so a job that ends while Redis
+is away is settled when Redis is back. Running one job is in ``runner.py``.
+
+`Consumer` is an `rq.worker.BaseWorker`: ``rq worker -w worker.consumer.Consumer high default`` and
+``Consumer(queues, connection=r).work(burst=True, max_jobs=5)`` work like RQ's own workers, without a supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+from time import monotonic
+from typing import Any, Final
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import worker_registration
+from rq.defaults import RQ_KEY_PREFIX
+from rq.utils import now
+from rq.worker import BaseWorker, DequeueStrategy
+
+from worker import logs, queue, sentry
+from worker.batch import Batch
+from worker.bell import Bell
+from worker.claims import Claim, Claims, Exchange, Finished, Outcome
+from worker.crew import Crew
+from worker.doorbell import Doorbell
+from worker.exits import Exit, explain
+from worker.guard import Guard
+from worker.minder import Minder
+from worker.outcomes import Deciding
+from worker.prefetch import Prefetch
+from worker.rq_finish import RqFinish
+from worker.runner import Runner
+from worker.scoreboard import Scoreboard, Slot, State
+from worker.seat import SAFETY_POLL_SECONDS, Alone, Seat, Supervised
+from worker.settings import Settings
+from worker.station import MainStation, Station
+
+log = logs.get_logger()
+
+#: While `rq suspend` or TSTP holds.
+PAUSE_SECONDS: Final = 1.0
+#: From the interruption of crew threads to the end of the process.
+INTERRUPT_SECONDS: Final = 1.0
+
+
+class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
+    """One consumer; see the module. `seat` is None when it runs alone. Other arguments are `BaseWorker`'s."""
+
+    death_penalty_class = Guard
+
+    def __init__(self, *args: Any, seat: Seat | None = None, settings: Settings | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings or queue.settings_of_environment()
+        self._given_seat = seat
+        letters = self.settings.dead_letter_queue
+        self.claims = Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
+        self.deciding = Deciding(
+            self.name, letters, self.settings.worker_max_crashes, self.default_result_ttl, self.settings.release
+        )
+        self.prefetch = Prefetch()
+        self.batch = Batch()
+        self.by_rq = RqFinish(self)
+
+    def work(
+        self,
+        burst: bool = False,
+        logging_level: str | None = None,
+        date_format: str = "",  # noqa: ARG002 — RQ's signature; lines have a timestamp already
+        log_format: str = "",  # noqa: ARG002 — RQ's signature; see worker.logs
+        max_jobs: int | None = None,
+        max_idle_time: int | None = None,
+        with_scheduler: bool = False,
+        dequeue_strategy: DequeueStrategy = DequeueStrategy.DEFAULT,
+    ) -> bool:
+        """Work until a stop is asked (or the queues are empty, with `burst`); returns whether any job ran."""
+        self._burst, self._max_jobs, self._max_idle = burst, max_jobs, max_idle_time
+        self._dequeue_strategy = dequeue_strategy
+        if not structlog.is_configured():
+            logs.configure(logging_level or "INFO", "console")
+        self._enter()
+        try:
+            if with_scheduler:
+                self._start_scheduler(burst, logging_level)
+            self._loop()
+        finally:
+            self._leave()
+        return self._performed > 0
+
+    def _loop(self) -> None:
+        idle_since = monotonic()
+        while not self.finished():
+            try:
+                exchange = self.exchange()
+            except (RedisError, OSError) as error:
+                self.ride_out(error)
+                continue
+            if exchange.claims:
+                self.perform(exchange.claims)
+                idle_since = monotonic()
+            elif self.crew is not None and self.crew.busy:
+                self.wait_with_crew(self.crew)
+            elif self._burst or self._idle_for_too_long(idle_since):
+                break
+            else:
+                self.wait(paused=exchange.suspended)
+
+    # -- the verbs of the loop -------------------------------------------------------------------------------------
+
+    def finished(self) -> bool:
+        """Whether the loop must end: a stop, or a worn-out consumer."""
+        if self.child.stopping or (self._max_jobs is not None and self._performed >= self._max_jobs):
+            return True
+        limit = self.settings.worker_max_memory_mb
+        return bool(limit) and self._performed > 0 and resident_mb() > limit
+
+    def exchange(self) -> Exchange:
+        """Settle what is done and claim what is next."""
+        self.slot.tick(State.CLAIMING)
+        if self._uncertain:
+            self.recover()
+        self.by_rq.settle()
+        want = self.want()
+        if not want and not self.runner.done:
+            return Exchange()
+        exchange = self.settle(want)
+        self.slot.claimed_at = monotonic()
+        self.seat.claimed()
+        self.outage.over()
+        return exchange
+
+    def want(self) -> int:
+        """How many jobs to claim now."""
+        if self.seat.quiet or self.child.stopping:
+            return 0
+        most = self.prefetch.want
+        if self.crew is not None:
+            most = 0 if self._for_later else self.crew.free
+        return most if self._max_jobs is None else min(most, self._max_jobs - self._performed)
+
+    def settle(self, want: int = 0) -> Exchange:
+        """Send what is done and ask for `want` jobs; what was not taken is kept."""
+        sent = self.runner.done[:]
+        if not sent and not want:
+            return Exchange()
+        exchange = self.claims.exchange(sent, want)
+        del self.runner.done[: len(sent)]
+        if not exchange.registered:
+            self.register()
+        if exchange.left and not exchange.suspended:
+            self.seat.nudge()
+        if exchange.fenced or exchange.unsettled:
+            self._not_taken(sent, exchange)
+        if exchange.claims:
+            self._reorder(exchange.claims[-1].queue)
+        return exchange
+
+    def perform(self, claims: list[Claim]) -> None:
+        """Run what was claimed, one after the other, until it is done, given away or a stop is asked."""
+        if self.crew is not None:
+            self.perform_with_crew(self.crew, claims)
+            return
+        self.batch.load(claims)
+        if len(claims) > 1:
+            self.minder.wake()
+        begun = moment = monotonic()
+        ran, longest = 0, 0.0
+        while not self.child.stopping and (claim := self.batch.take()) is not None:
+            self.runner.run(claim)
+            ended = monotonic()
+            ran, longest, moment = ran + 1, max(longest, ended - moment), ended
+        self._performed += ran
+        self.prefetch.learn(ran, moment - begun, longest)
+
+    def perform_with_crew(self, crew: Crew, claims: list[Claim]) -> None:
+        """Give claims to free threads. A suspect runs alone, so that a death has one possible cause."""
+        self._performed += len(claims)
+        for claim in claims:
+            if b"suspect" in claim.fields and crew.busy:
+                self._for_later.append(claim)
+            else:
+                crew.submit(claim)
+        self.minder.wake()
+
+    def wait_with_crew(self, crew: Crew) -> None:
+        """Sleep until a thread is done or, if one is free, until there may be more to claim."""
+        if crew.free and not self._for_later and not self.seat.quiet and not self._burst:
+            self.seat.wait_for_work(SAFETY_POLL_SECONDS, self._tick_idle, [crew.fileno()])
+        else:
+            self._tick_idle()
+            self.child.wait(PAUSE_SECONDS, [crew.fileno()])
+        crew.answer()
+        if self._for_later and not crew.busy:
+            crew.submit(self._for_later.pop())
+
+    def wait(self, *, paused: bool) -> None:
+        """Sleep until there may be something to do."""
+        if paused or self.seat.quiet:
+            self._tick_idle()
+            self.child.wait(PAUSE_SECONDS)
+            return
+        timeout = SAFETY_POLL_SECONDS if self._max_idle is None else min(SAFETY_POLL_SECONDS, self._max_idle)
+        try:
+            self.seat.wait_for_work(timeout, self._tick_idle)
+        except (RedisError, OSError) as error:
+            self.ride_out(error)
+
+    def ride_out(self, error: BaseException) -> None:
+        """Note trouble with Redis and sleep before the next try. What is done is kept."""
+        self.doubt()
+        self.outage.note(error)
+        if not self.child.stopping:
+            self.slot.tick(State.CONNECTING)
+            self.child.wait(self.outage.delay())
+
+    # -- claims that we may have without knowing, or no longer have ------------------------------------------------
+
+    def doubt(self) -> None:
+        """Note that the server may hold claims in our name that are not in our hands: a reply was lost."""
+        self._uncertain = True
+
+    def recover(self) -> None:
+        """Release claims in our name that we do not hold: a predecessor's, or those of a reply that was lost."""
+        self._uncertain = False
+        holding = {outcome.claim.execution_id for outcome in self.runner.done} | self.by_rq.executions()
+        if self.crew is not None:
+            holding |= self.crew.executions() | {claim.execution_id for claim in self._for_later}
+        try:
+            left = self.claims.rescue(self.name, self._predecessors_job, holding)
+            self.register()
+        except (RedisError, OSError):
+            self._uncertain = True
+            raise
+        if left.released or left.running:
+            log.warning("claims.recovered", released=left.released, running=len(left.running))
+        self._predecessors_job = ""
+        for claim in left.running:
+            self.hand_on(claim)
+
+    def hand_on(self, claim: Claim) -> None:
+        """Decide about the job under which our predecessor died."""
+        status, reason = self.slot.exit_status, self.slot.exit_reason.decode()
+        job, policy = self.runner.restore_quietly(claim)
+        moment = monotonic()
+        outcome: Outcome
+        if reason == "timeout" and job is not None:
+            outcome = self.deciding.failure(job, claim, queue.timed_out(job.timeout), policy, moment, moment)
+        else:
+            how = "stuck and was killed" if reason else explain(status)
+            outcome = self.deciding.crash(claim, how, moment, job)
+        log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
+        self.runner.note(outcome, job, None)
+
+    def unburden(self) -> None:
+        """Release what has not begun and settle what is done, while the running job goes on (minder thread)."""
+        with self.batch.lock:
+            claims = self.batch.take_all()
+            if claims:
+                self.claims.release(claims)
+            self.settle()
+
+    def beat(self) -> None:
+        """Keep our own record and claims alive (minder thread of a lone consumer)."""
+        if self.claims.heartbeat([(self.name, self.claims.busy_ttl)]):
+            self.register()
+
+    def _not_taken(self, sent: list[Outcome], exchange: Exchange) -> None:
+        by_execution = {outcome.claim.execution_id: outcome for outcome in sent}
+        for execution_id in exchange.fenced:
+            outcome = by_execution[execution_id]
+            kind = type(outcome).__name__.lower()
+            log.warning("job.outcome_dropped", job_id=outcome.claim.job_id, outcome=kind)
+        for execution_id in exchange.unsettled:
+            outcome = by_execution[execution_id]
+            job, result = outcome.notes
+            if isinstance(outcome, Finished):
+                self.by_rq.add(job, outcome.claim, outcome.started, value=result)
+            else:
+                self.by_rq.add(job, outcome.claim, outcome.started, error=result, outcome=outcome)
+
+    # -- coming and going ------------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        self.seat = self._given_seat or Alone(self._make_doorbell)
+        self.slot, self.child = self.seat.slot, self.seat.child
+        self._predecessors_job = self._job_of_predecessor()
+        self.slot.job_id = self.slot.execution_id = b""
+        self.slot.tick(State.CONNECTING)
+        random.seed()
+        self._performed = 0
+        self._uncertain = True
+        self._for_later: list[Claim] = []
+        self.outage = queue.Outage(self.seat.redis_edge)
+        self.runner = Runner(
+            self.settings,
+            self.connection,
+            deciding=self.deciding,
+            by_rq=self.by_rq,
+            slot=self.slot,
+            station=lambda: self.station,
+        )
+        threads = self.settings.worker_threads
+        self.crew = Crew(threads, self.runner.run, self.slot) if threads > 1 else None
+        self.station: Station = self.crew or MainStation(self.slot, self.child)
+        self.minder = Minder(self, beats=self._given_seat is None)
+
+    def _leave(self) -> None:
+        """Hand everything back, say goodbye."""
+        signal.setitimer(signal.ITIMER_REAL, 0.0)  # a hard stop may have cut a guard's end short
+        self.minder.close()
+        self.slot.tick(State.DRAINING)
+        if self.crew is not None:
+            self.drain(self.crew)
+        while True:
+            try:
+                self.hand_back()
+                self.register_death()
+                break
+            except (RedisError, OSError) as error:
+                self.doubt()
+                self.outage.note(error)
+                if monotonic() >= self.seat.deadline:
+                    log.error("consumer.left_behind", outcomes=len(self.runner.done), claims=len(self.batch))  # noqa: TRY400
+                    break
+                self.slot.tick(State.DRAINING)
+                self.child.wait(self.outage.delay())
+        if self.scheduler:
+            self.stop_scheduler()
+        self.seat.close()
+
+    def drain(self, crew: Crew) -> None:
+        """Let the crew finish; a hard stop interrupts it, and what runs even after that is handed back all the same."""
+        until = float("inf")
+        while crew.busy and monotonic() < until:
+            if self.child.hard and until == float("inf"):
+                crew.interrupt()
+                until = monotonic() + INTERRUPT_SECONDS
+            crew.expire()
+            self.slot.tick(State.DRAINING)
+            self.child.wait(0.2, [crew.fileno()])
+            crew.answer()
+            try:
+                self.by_rq.settle()
+                self.settle()
+            except (RedisError, OSError) as error:
+                self.doubt()
+                self.outage.note(error)
+        self.runner.interrupted += crew.running()
+        crew.close()
+
+    def hand_back(self) -> None:
+        """Settle what is done, release what is not."""
+        self.by_rq.settle()
+        self.settle()
+        self.by_rq.settle()
+        interrupted = frozenset(claim.execution_id for claim in self.runner.interrupted)
+        claims = [*self.runner.interrupted, *self._for_later, *self.batch.all()]
+        claims.sort(key=lambda claim: claim.execution_id)
+        lost = self.claims.release(claims, interrupted=interrupted)
+        if self._uncertain:
+            self.claims.rescue(self.name, "")
+        if claims:
+            log.info("claims.released", jobs=len(claims) - len(lost), interrupted=len(interrupted))
+
+    def register(self) -> None:
+        """Write our own record, as RQ's `register_birth` does but over whatever a predecessor left."""
+        self.hostname, self.pid = socket.gethostname(), os.getpid()
+        self._set_ip_address(self.connection)
+        self.birth_date = self.birth_date or now()
+        self.last_heartbeat = now()
+        with self.connection.pipeline() as pipeline:
+            pipeline.hdel(self.key, "death", "shutdown_requested_date")
+            pipeline.hset(self.key, mapping={**self.serialize(), "state": "started"})
+            worker_registration.register(self, pipeline)
+            pipeline.expire(self.key, self.claims.busy_ttl)
+            pipeline.execute()
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        """Leave the connection as it is: nothing here blocks on it, so short socket timeouts are right."""
+        return connection
+
+    def _make_doorbell(self) -> Doorbell:
+        return Doorbell(lambda: queue.clone(self.connection), RQ_KEY_PREFIX, self.queue_names())
+
+    def _job_of_predecessor(self) -> str:
+        """Return the execution that ran when the last child of this slot died; "?" when it may be any of several."""
+        execution = self.slot.execution_id.decode()
+        if execution and self.settings.worker_threads > 1 and self.slot.exit_reason != b"timeout":
+            return "?"
+        return execution
+
+    def _reorder(self, served: str) -> None:
+        """Apply RQ's dequeue strategies, which change the order of the queues after each job."""
+        names = list(self.claims.queues)
+        if self._dequeue_strategy == DequeueStrategy.ROUND_ROBIN:
+            at = names.index(served) + 1
+            names = names[at:] + names[:at]
+        elif self._dequeue_strategy == DequeueStrategy.RANDOM:
+            random.shuffle(names)
+        else:
+            return
+        self.claims.queues = tuple(names)
+
+    def _tick_idle(self) -> None:
+        self.slot.tick(State.WAITING)
+
+    def _idle_for_too_long(self, since: float) -> bool:
+        return self._max_idle is not None and monotonic() - since >= self._max_idle
+
+
+def resident_mb() -> float:
+    """Return this process's resident memory in MB (Linux's /proc; 0 where there is none)."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except FileNotFoundError:
+        return 0.0
+
+
+def main(settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, name: str, slot: Slot) -> int:
+    """Run the consumer of `slot` until it is told to stop."""
+    seat = Supervised(scoreboard, slot, bell, hail)
+    slot.worker_name = name.encode()
+    sentry.init(settings, "consumer")
+    consumer = Consumer(
+        list(settings.worker_queues),
+        name=name,
+        connection=queue.build_client(settings, client_name=name, max_connections=5 + settings.worker_threads),
+        prepare_for_work=False,
+        seat=seat,
+        settings=settings,
+    )
+    consumer.work(max_jobs=settings.worker_max_jobs or None)
+    sentry.flush(2.0)
+    return Exit.OK

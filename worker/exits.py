@@ -1,0 +1,40 @@
+"""How the service ends: one code a reason, so that a platform's log names the cause."""
+
+from __future__ import annotations
+
+import enum
+import signal
+
+
+class Exit(enum.IntEnum):
+    """Exit codes of `python -m worker` and of its children (those from 64 on after BSD's sysexits.h)."""
+
+    OK = 0  #: stopped on request, nothing left behind
+    FAILED = 1  #: a command did what it could and found something wrong
+    USAGE = 2  #: the command line is wrong (click's own code)
+    HEALTH_PORT = 69  #: the health endpoint cannot listen: EX_UNAVAILABLE
+    CRASHED = 70  #: an error of our own: EX_SOFTWARE
+    BOOT_FAILED = 71  #: children die before they can work, again and again
+    REDIS = 75  #: a one-shot command could not reach Redis: EX_TEMPFAIL
+    SETTINGS = 78  #: the environment is wrong: EX_CONFIG
+
+
+def explain(status: int) -> str:
+    """Say in words how a child ended; `status` is its exit code, or minus the signal that killed it."""
+    if status < 0:
+        number = -status
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = "an unknown signal"
+        hints = {
+            signal.SIGKILL: ": out of memory, or killed by hand",
+            signal.SIGSEGV: ": a crash in native code",
+            signal.SIGABRT: ": aborted by native code",
+            signal.SIGBUS: ": a crash in native code",
+        }
+        return f"killed by signal {number} ({name}){hints.get(number, '')}"
+    try:
+        return f"ended with code {status} ({Exit(status).name.lower()})"
+    except ValueError:
+        return f"ended with code {status}"

@@ -1,0 +1,120 @@
+"""Logging: one event, one line, on standard output.
+
+JSON with a top-level string `level` on Render (its log streams map that field to a priority), readable colours on a
+terminal. Events are dotted and stable (``job.finished``), fields follow. The standard library's loggers, RQ's among
+them, flow through the same renderer. A line that cannot be written (full disk, closed pipe) is dropped and counted: a
+log must never end a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+FORMATS: Final = ("json", "console")
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+#: RQ reports every job at INFO in its own words; our events say it already.
+_QUIETED: Final = {"rq": logging.WARNING, "httpx": logging.WARNING, "httpcore": logging.WARNING}
+#: The secret part of a URL: what stands between the scheme and the last @ of the authority.
+_URL_SECRET: Final = re.compile(r"(?<=://)[^/\s]*@")
+
+#: One encoder for all lines: json.dumps would make a new one each time for anything but its defaults.
+_encode: Final = json.JSONEncoder(default=repr, ensure_ascii=False).encode
+
+#: Lines that could not be written in this process.
+dropped = 0
+
+
+def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:  # noqa: A002
+    """Send every event of at least `level` to `stream` (standard output) as `format`, "json" or "console"."""
+    out = stream or sys.stdout
+    number = logging.getLevelNamesMapping()[level]
+    renderer = _render_json if format == "json" else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    exceptions = [structlog.processors.format_exc_info] if format == "json" else []
+    shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, *exceptions, _scrub]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_args: _Writer(out),
+        cache_logger_on_first_use=True,
+    )
+    handler = _StandardHandler(structlog.wrap_logger(_Writer(out), processors=[*shared, renderer]))
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+    for name, least in _QUIETED.items():
+        logging.getLogger(name).setLevel(max(number, least))
+    for name in ("rq.worker", "rq.job", "rq.queue", "rq.registry", "rq.scheduler"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(max(number, logging.WARNING))
+
+
+def get_logger() -> FilteringBoundLogger:
+    """Return a logger; it may be made before `configure` and follows it."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def _stamp(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    event["level"] = "error" if method == "exception" else method
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return event
+
+
+def _scrub(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Remove the password from any URL in a text field."""
+    for name, value in event.items():
+        if isinstance(value, str) and "://" in value:
+            event[name] = scrub(value)
+    return event
+
+
+def scrub(text: str) -> str:
+    """Return `text` with user and password cut out of every URL in it."""
+    return _URL_SECRET.sub("…@", text)
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    ordered = {"timestamp": event.pop("timestamp"), "level": event.pop("level"), "event": event.pop("event")}
+    return _encode({**ordered, **event})
+
+
+class _Writer:
+    """Writes lines to a stream, whatever happens to it."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def msg(self, line: str) -> None:
+        global dropped  # noqa: PLW0603 — one counter a process, read by metrics and tests
+        try:
+            self._out.write(line + "\n")
+            self._out.flush()
+        except (OSError, ValueError):
+            dropped += 1
+
+    debug = info = warning = error = critical = exception = fatal = log = msg
+
+
+class _StandardHandler(logging.Handler):
+    """Turns a standard library record into an event."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record under its logger's name."""
+        write: Callable[..., None] = getattr(self._logger, record.levelname.lower(), self._logger.info)
+        try:
+            write(record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 — a record that cannot be formatted must not fail whoever logged it
+            self.handleError(record)

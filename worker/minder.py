@@ -1,0 +1,79 @@
+"""A consumer's second thread: it looks after what cannot wait for the running job to end.
+
+It gives the neighbours of a long job away and settles what is done, ends crew jobs that are past their timeout, and
+keeps the heartbeat of a consumer that runs without an instance. It sleeps while there is nothing of that.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import RedisError
+
+from worker.prefetch import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from worker.consumer import Consumer
+
+#: How often it looks whether a job keeps its neighbours waiting.
+LOOK_SECONDS: Final = PATIENCE_SECONDS / 2
+#: A consumer without an instance tells Redis this often that it lives.
+HEARTBEAT_SECONDS: Final = 10.0
+
+
+class Minder:
+    """The second thread of `consumer`; `beats` says whether the heartbeat is its business."""
+
+    def __init__(self, consumer: Consumer, *, beats: bool) -> None:
+        self._consumer = consumer
+        self._beats = beats
+        self._beat_due = monotonic() + HEARTBEAT_SECONDS
+        self._wanted = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._mind, name="minder", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is something to look after."""
+        self._wanted.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._wanted.set()
+        self._thread.join(timeout=1.0)
+
+    def _mind(self) -> None:
+        while not self._closed:
+            if self._wanted.wait(HEARTBEAT_SECONDS / 2 if self._beats else None):
+                time.sleep(LOOK_SECONDS)
+            if self._beats and monotonic() >= self._beat_due:
+                self._beat_due = monotonic() + HEARTBEAT_SECONDS
+                self._trying(self._consumer.beat)
+            if self._consumer.crew is not None:
+                self._consumer.crew.expire()
+            elif self._burdened():
+                self._trying(self._consumer.unburden)
+            if not self._needed():
+                self._wanted.clear()
+                if self._needed():  # it came between the look and the clear
+                    self._wanted.set()
+
+    def _needed(self) -> bool:
+        crew = self._consumer.crew
+        return bool(len(self._consumer.batch)) or (crew is not None and crew.busy) or self._closed
+
+    def _burdened(self) -> bool:
+        slot = self._consumer.slot
+        long = slot.job_id and monotonic() - slot.job_started_at > PATIENCE_SECONDS
+        return bool(long and len(self._consumer.batch))
+
+    def _trying(self, act: object) -> None:
+        """Do it; trouble with Redis is met, and named, by the main thread after its job."""
+        try:
+            act()  # type: ignore[operator]
+        except (RedisError, OSError):
+            self._consumer.doubt()

@@ -1,0 +1,158 @@
+"""Decide what becomes of a job: finished, tried again, or buried. Pure: nothing here talks to Redis."""
+
+from __future__ import annotations
+
+import traceback
+import zlib
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.job import Job
+from rq.timeouts import JobTimeoutException
+
+from worker import dead_letters
+from worker.claims import Buried, Claim, Finished, Retried, Value
+from worker.payload import Refused, encode_result
+from worker.retry import GiveUp, PermanentError, RetryLater, RetryPolicy, decide
+
+#: Characters of the last error that a job's hash shows while it waits for its next attempt.
+LAST_ERROR_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What decisions need to know about the service."""
+
+    worker_name: str
+    letters_queue: str
+    max_crashes: int
+    result_ttl: int
+    release: str | None = None
+
+    def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished:
+        """The job returned `value`."""
+        ttl = job.result_ttl
+        return Finished(
+            claim,
+            started,
+            ended,
+            self.result_ttl if ttl is None else ttl,
+            encode_result(job.serializer, value),
+            job.group_id is not None,
+        )
+
+    def failure(
+        self,
+        job: Job,
+        claim: Claim,
+        error: BaseException,
+        policy: RetryPolicy | None,
+        started: float,
+        ended: float,
+    ) -> Retried | Buried:
+        """The job raised: the producer's `Retry` or the function's policy gives it another attempt, or it is buried."""
+        attempt = attempt_of(claim)
+        reason, delay = self._next(job, error, policy, attempt)
+        if reason is not None:
+            if reason == "failed" and isinstance(error, JobTimeoutException):
+                reason = "timeout"
+            return self.bury(reason, claim, started, ended, job=job, error=error, attempts=attempt)
+        written: dict[str, Value] = {
+            "attempts": attempt,
+            "last_error": f"{type(error).__name__}: {error}"[:LAST_ERROR_CHARACTERS],
+        }
+        if job.retries_left:
+            written["retries_left"] = job.retries_left - 1
+        return Retried(claim, started, ended, delay, bool(job.enqueue_at_front_on_retry), written)
+
+    def refusal(self, claim: Claim, refused: Refused, started: float, job: Job | None = None) -> Buried:
+        """The job must not or cannot run here."""
+        attempts = attempt_of(claim)
+        return self.bury(refused.code, claim, started, started, job=job, sentence=str(refused), attempts=attempts)
+
+    def crash(self, claim: Claim, how: str, moment: float, job: Job | None = None) -> Retried | Buried:
+        """The process died under the job: it runs again at once, until it has cost too many processes."""
+        crashes = number(claim, b"crashes") + 1
+        attempts = attempt_of(claim)
+        if crashes >= self.max_crashes:
+            sentence = f"The job's process was lost {crashes} times while it ran; the last one was {how}."
+            return self.bury("crashed", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
+        written: dict[str, Value] = {
+            "crashes": crashes,
+            "attempts": attempts,
+            "last_error": f"its process was {how}",
+        }
+        return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
+
+    def bury(
+        self,
+        reason: str,
+        claim: Claim,
+        started: float,
+        ended: float,
+        *,
+        attempts: int,
+        job: Job | None = None,
+        error: BaseException | None = None,
+        sentence: str = "",
+    ) -> Buried:
+        """Fail the job for good; the traceback (or the sentence) becomes its RQ result."""
+        letter = dead_letters.record(
+            reason,
+            claim,
+            attempts=attempts,
+            worker=self.worker_name,
+            release=self.release,
+            function=function_name(job),
+            error=error,
+            sentence=sentence,
+        )
+        text = "".join(traceback.format_exception(error)) if error is not None else sentence
+        ttl = job.failure_ttl if job is not None else None
+        return Buried(
+            claim,
+            started,
+            ended,
+            DEFAULT_FAILURE_TTL if ttl is None else ttl,
+            self.letters_queue,
+            b64encode(zlib.compress(text.encode())),
+            {**dead_letters.fields(job, letter), "attempts": attempts},
+        )
+
+    def _next(
+        self, job: Job, error: BaseException, policy: RetryPolicy | None, attempt: int
+    ) -> tuple[str | None, float]:
+        """Return (None, delay) for another attempt or (reason, 0) for none."""
+        if isinstance(error, PermanentError):
+            return "permanent", 0.0
+        asked = (error.after or 0.0) if isinstance(error, RetryLater) else 0.0
+        if job.retries_left is not None:  # the producer asked for retries: its count and intervals hold
+            if isinstance(policy, RetryPolicy) and isinstance(error, policy.give_up_on):
+                return "not_retryable", 0.0
+            if job.retries_left <= 0:
+                return "attempts_exhausted", 0.0
+            return None, max(float(job.get_retry_interval()), asked)
+        if policy is None or not isinstance(error, Exception):
+            return "failed", 0.0
+        decision = decide(error, attempt, policy)
+        if isinstance(decision, GiveUp):
+            return decision.reason, 0.0
+        return None, decision.delay
+
+
+def attempt_of(claim: Claim) -> int:
+    """Which attempt this claim is, from 1. A replayed dead letter begins anew."""
+    return number(claim, b"attempts") + 1
+
+
+def number(claim: Claim, field: bytes) -> int:
+    """Read one of our counters on the job's hash; 0 when it is unset, unreadable or replayed."""
+    value = b"0" if b"dead_letter" in claim.fields else claim.fields.get(field, b"0")
+    return int(value) if value.isdigit() else 0
+
+
+def function_name(job: Job | None) -> str:
+    """The dotted name that the payload asks for, "" when it could not be read."""
+    return job._func_name if job is not None and isinstance(job._func_name, str) else ""

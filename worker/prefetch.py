@@ -1,0 +1,37 @@
+"""How many jobs to claim at once: as many as are done within the patience, no more.
+
+Prefetch is earned. It starts at one, doubles while batches stay short, and falls back to one with the first job that
+takes longer than the whole patience. A long job therefore never has claimed neighbours for more than one batch.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: What a claimed job may wait for its neighbours, in seconds; also how late a result of a batch may become visible.
+PATIENCE_SECONDS: Final = 0.020
+#: Beyond 16 a round trip costs so little a job that larger batches only add latency.
+MOST: Final = 16
+#: Weight of the newest batch in the running mean of a job's time.
+_WEIGHT: Final = 0.3
+
+
+class Prefetch:
+    """The batch size of one consumer; `most` = 1 turns prefetching off."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self.want = 1
+        self._most = most
+        self._mean = 0.0
+
+    def learn(self, jobs: int, seconds: float, longest: float) -> None:
+        """Take in a batch: how many jobs ran, in what time together, and how long the longest took."""
+        if not jobs:
+            return
+        mean = seconds / jobs
+        self._mean = mean if self._mean == 0.0 else self._mean + _WEIGHT * (mean - self._mean)
+        if longest > PATIENCE_SECONDS:
+            self._mean = max(self._mean, longest)
+            self.want = 1
+        else:
+            self.want = max(1, min(self._most, self.want * 2, int(PATIENCE_SECONDS / max(self._mean, 1e-6))))

@@ -1,0 +1,112 @@
+"""Which failures of a job are worth another try, and when.
+
+A job function says so itself::
+
+    @with_policy(RetryPolicy(max_attempts=5, base=2.0, retry_on=(RetryLater,)))
+    def fetch(url): ...
+
+and raises `PermanentError` or `RetryLater` where it knows better than the exception's class does.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from worker.backoff import full_jitter
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class PermanentError(Exception):
+    """Trying again cannot help: the job becomes a dead letter at once."""
+
+
+class RetryLater(Exception):  # noqa: N818  it is a request, not a verdict on the job
+    """The job should run again, not before `after` seconds (None: the policy's backoff alone decides)."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message, after)  # both, or the exception would not survive a pickle
+        self.message = message
+        self.after = after
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently a function is tried.
+
+    `max_attempts` counts the first run too. Waits have full jitter: up to `base`, 2 `base`, 4 `base` …
+    seconds, at most `cap`. `give_up_on` wins over `retry_on`; `PermanentError` and `RetryLater` need not
+    be listed.
+    """
+
+    max_attempts: int = 3
+    base: float = 1.0
+    cap: float = 300.0
+    retry_on: tuple[type[Exception], ...] = (Exception,)
+    give_up_on: tuple[type[Exception], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"RetryPolicy.max_attempts is {self.max_attempts}; use 1 or more, it counts the first run")
+        if not 0 <= self.base <= self.cap < math.inf:
+            raise ValueError(
+                f"RetryPolicy has base {self.base} and cap {self.cap}; use finite seconds with 0 ≤ base ≤ cap"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Run the job again after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Bury the job. `reason` is a code: ``permanent``, ``attempts_exhausted`` or ``not_retryable``."""
+
+    reason: str
+
+
+def with_policy(policy: RetryPolicy) -> Callable[[_Function], _Function]:
+    """Attach `policy` to a job function, as its attribute `retry_policy`."""
+
+    def attach(function: _Function) -> _Function:
+        function.retry_policy = policy  # type: ignore[attr-defined]
+        return function
+
+    return attach
+
+
+def policy_of(function: Callable[..., Any]) -> RetryPolicy | None:
+    """Return the policy that `with_policy` attached, or None."""
+    policy = getattr(function, "retry_policy", None)
+    return policy if isinstance(policy, RetryPolicy) else None
+
+
+def decide(
+    exc: BaseException, attempt: int, policy: RetryPolicy, *, rng: Callable[[], float] = random.random
+) -> Retry | GiveUp:
+    """Decide what follows when run number `attempt` (1-based) raised `exc`.
+
+    The jitter is added to `RetryLater.after` rather than drawn below it: a server that told many jobs to come
+    back in 60 seconds must not see them all in the same second.
+    """
+    if isinstance(exc, PermanentError):
+        return GiveUp("permanent")
+    asked_for = isinstance(exc, RetryLater)
+    if not asked_for and (isinstance(exc, policy.give_up_on) or not isinstance(exc, policy.retry_on)):
+        return GiveUp("not_retryable")
+    if attempt >= policy.max_attempts:
+        return GiveUp("attempts_exhausted")
+    delay = full_jitter(attempt, base=policy.base, cap=policy.cap, rng=rng)
+    if isinstance(exc, RetryLater) and exc.after is not None and 0 < exc.after < math.inf:
+        delay += exc.after
+    return Retry(delay)

@@ -1,0 +1,190 @@
+"""What every child is doing, in memory that all processes of one instance share.
+
+One anonymous ``mmap`` is made before the first fork. The supervisor owns a slot's identity (`pid`, `generation`,
+`spawned_at`, `exit_status`); the child in it owns the rest. Nobody takes a lock: every field has one writer, is
+aligned, and readers only decide from single fields. Clocks are ``time.monotonic()``, which Linux shares between
+processes. The supervisor, the health endpoint and a successor can therefore tell what a child was doing even when the
+child was killed and Redis is away.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import mmap
+from collections.abc import Iterator
+from time import monotonic
+
+#: Consumers that one instance can hold: slots are fixed in number because the memory is mapped before the forks.
+MAX_CONSUMERS = 64
+
+
+class Role(enum.IntEnum):
+    """What a child is for."""
+
+    CONSUMER = 1
+    DISPATCHER = 2
+    HEALTH = 3
+
+
+class State(enum.IntEnum):
+    """What a child is doing now."""
+
+    EMPTY = 0  #: no process in this slot
+    BOOTING = 1
+    CONNECTING = 2  #: first connection, or an outage
+    WAITING = 3  #: idle, blocked on the doorbell
+    CLAIMING = 4  #: talking to Redis: claim, settle, release
+    BUSY = 5  #: job code runs
+    DRAINING = 6  #: told to stop; finishes what it holds
+    SERVING = 7  #: dispatcher and health: the loop ticks
+
+
+class RedisState(enum.IntEnum):
+    """How a child's own connection to Redis fares."""
+
+    UNKNOWN = 0  #: never connected, nothing failed yet
+    CONNECTED = 1
+    OUTAGE = 2
+
+
+class Slot(ctypes.Structure):
+    """One child. Texts are UTF-8, NUL-padded and cut to the field's size."""
+
+    _fields_ = (
+        ("role", ctypes.c_int32),
+        ("index", ctypes.c_int32),
+        # Written by the supervisor.
+        ("pid", ctypes.c_int32),
+        ("generation", ctypes.c_uint32),  #: how many children this slot has had
+        (
+            "exit_status",
+            ctypes.c_int32,
+        ),  #: of the last child: exit code, or minus the signal; see `exit_reason`
+        ("spawned_at", ctypes.c_double),
+        ("stop_asked_at", ctypes.c_double),  #: when this child was told to stop; 0 = it was not
+        ("exit_reason", ctypes.c_char * 32),  #: why the supervisor killed the last child: timeout, stalled, …
+        # Written by the child.
+        ("state", ctypes.c_int32),
+        ("redis_state", ctypes.c_int32),
+        ("heartbeat", ctypes.c_double),  #: last tick of its loop
+        ("redis_since", ctypes.c_double),  #: when `redis_state` began
+        ("claimed_at", ctypes.c_double),  #: last time Redis answered a claim, even an empty one
+        ("job_started_at", ctypes.c_double),
+        ("job_deadline", ctypes.c_double),  #: 0 = no timeout
+        ("redis_reason", ctypes.c_char * 32),  #: code of the outage, e.g. ``refused``
+        ("worker_name", ctypes.c_char * 96),
+        ("job_id", ctypes.c_char * 128),  #: empty when no job code runs
+        ("execution_id", ctypes.c_char * 40),
+        ("finished", ctypes.c_uint64),  #: since the service began: successors go on counting
+        ("failed", ctypes.c_uint64),  #: attempts that raised, retried or not
+        ("buried", ctypes.c_uint64),
+        ("busy_seconds", ctypes.c_double),
+    )
+
+    role: int
+    index: int
+    pid: int
+    generation: int
+    exit_status: int
+    spawned_at: float
+    stop_asked_at: float
+    exit_reason: bytes
+    state: int
+    redis_state: int
+    heartbeat: float
+    redis_since: float
+    claimed_at: float
+    job_started_at: float
+    job_deadline: float
+    redis_reason: bytes
+    worker_name: bytes
+    job_id: bytes
+    execution_id: bytes
+    finished: int
+    failed: int
+    buried: int
+    busy_seconds: float
+
+    def tick(self, state: State) -> None:
+        """Say that the child's loop turns, and in which state."""
+        self.state = state
+        self.heartbeat = monotonic()
+
+    def begin_job(self, job_id: str, execution_id: str, timeout: float) -> None:
+        """Name the job whose code runs from now on; `timeout` in seconds, 0 for none."""
+        now = monotonic()
+        self.execution_id = execution_id.encode()[:40]
+        self.job_id = job_id.encode()[:128]
+        self.job_started_at = now
+        self.job_deadline = now + timeout if timeout > 0 else 0.0
+        self.state = State.BUSY
+        self.heartbeat = now
+
+    def end_job(self) -> None:
+        """Say that no job code runs any more."""
+        now = monotonic()
+        self.job_deadline = 0.0
+        self.busy_seconds += now - self.job_started_at
+        self.job_id = b""
+        self.execution_id = b""
+        self.heartbeat = now
+
+    def redis_changed(self, state: RedisState, reason: str = "") -> None:
+        """Record an edge of the connection's state; `reason` is the error's code."""
+        self.redis_reason = reason.encode()[:32]
+        self.redis_since = monotonic()
+        self.redis_state = state
+
+
+class Header(ctypes.Structure):
+    """The instance as a whole; written by the supervisor except where noted."""
+
+    _fields_ = (
+        ("supervisor_pid", ctypes.c_int32),
+        ("wanted_consumers", ctypes.c_int32),
+        ("quiet", ctypes.c_int32),  #: 1 = claim nothing more, keep running
+        ("stopping", ctypes.c_int32),  #: 1 = soft stop asked, 2 = hard stop
+        (
+            "ever_connected",
+            ctypes.c_int32,
+        ),  #: 1 once any consumer reached Redis (written by consumers, never undone)
+        ("started_at", ctypes.c_double),
+        ("heartbeat", ctypes.c_double),  #: last tick of the supervisor
+        ("deadline", ctypes.c_double),  #: when a soft stop turns hard
+    )
+
+    supervisor_pid: int
+    wanted_consumers: int
+    quiet: int
+    stopping: int
+    ever_connected: int
+    started_at: float
+    heartbeat: float
+    deadline: float
+
+
+class Scoreboard:
+    """Header and slots over one shared anonymous mapping."""
+
+    def __init__(self, max_consumers: int = MAX_CONSUMERS) -> None:
+        count = max_consumers + 2
+        slots_at = -(-ctypes.sizeof(Header) // 64) * 64
+        self._memory = mmap.mmap(-1, slots_at + count * ctypes.sizeof(Slot))
+        self.header = Header.from_buffer(self._memory)
+        self._slots = (Slot * count).from_buffer(self._memory, slots_at)
+        self.consumers: list[Slot] = [self._slots[index] for index in range(max_consumers)]
+        self.dispatcher: Slot = self._slots[max_consumers]
+        self.health: Slot = self._slots[max_consumers + 1]
+        for index, slot in enumerate(self.consumers):
+            slot.role, slot.index = Role.CONSUMER, index
+        self.dispatcher.role = Role.DISPATCHER
+        self.health.role = Role.HEALTH
+
+    def __iter__(self) -> Iterator[Slot]:
+        """Every slot, consumers first, empty ones included."""
+        return iter(self._slots)
+
+    def living(self) -> Iterator[Slot]:
+        """Slots that hold a process."""
+        return (slot for slot in self._slots if slot.pid)

@@ -1,0 +1,46 @@
+"""The Lua scripts that move jobs between states, one file an operation.
+
+Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` stands before every script; a script that claims gets
+``_claim.lua`` too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+_CLAIMING = frozenset({"claim", "settle"})
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script: its name, its text and the digest under which a server caches it."""
+
+    name: str
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+def load(name: str) -> Script:
+    """Read the script `name` with the parts it stands on."""
+    parts = ["_common", *(["_claim"] if name in _CLAIMING else []), name]
+    return Script(name, "\n".join((_FOLDER / f"{part}.lua").read_text() for part in parts))
+
+
+CLAIM = load("claim")
+SETTLE = load("settle")
+RETRY = load("retry")
+BURY = load("bury")
+RELEASE = load("release")
+HOLD = load("hold")
+COLLECT = load("collect")
+RESCUE = load("rescue")
+HEARTBEAT = load("heartbeat")
+ORPHANS = load("orphans")
+SCHEDULE = load("schedule")
+ALL = (CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE)

@@ -1,0 +1,79 @@
+-- Prepended to every script. RQ 3.0's keys, with P = RQ's key prefix (ARGV[1]):
+--   P:queue:<q> list of ids · P:queues set · P:suspended string · P:job:<id> hash · P:results:<id> stream
+--   P:wip:<q> zset "<id>:<execution>" → lease end · P:execution:<id>:<execution> hash · P:executions:<id> zset
+--   P:worker:<w> hash · P:worker:<w>:executions set · P:finished|failed|scheduled:<q> zsets
+-- The entry in P:wip is the claim: who removes it owns the job's next state. That is the fence.
+-- All times come from this server's clock. `ago` arguments are microseconds before this call.
+local P, W = ARGV[1], ARGV[2]
+local call = redis.call
+local clock = call('TIME')
+local NOW, NOW_US = tonumber(clock[1]), tonumber(clock[2])
+local WORKER_KEY = P .. ':worker:' .. W
+local EXECUTIONS_KEY = WORKER_KEY .. ':executions'
+local REGISTERED = call('HEXISTS', WORKER_KEY, 'birth')
+
+local function moment(ago)
+  local total = NOW * 1000000 + NOW_US - (tonumber(ago) or 0)
+  local seconds = math.floor(total / 1000000)
+  return seconds, total - seconds * 1000000
+end
+
+-- RQ's date: 2026-11-25T04:37:30.000000Z (days → civil date after Howard Hinnant's chrono algorithms).
+local second_texts = {}
+local function utc(ago)
+  local seconds, micros = moment(ago)
+  local text = second_texts[seconds]
+  if not text then
+    local floor = math.floor
+    local days = floor(seconds / 86400)
+    local rest = seconds - days * 86400
+    local z = days + 719468
+    local era = floor(z / 146097)
+    local doe = z - era * 146097
+    local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+    local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
+    local mp = floor((5 * doy + 2) / 153)
+    local month = mp < 10 and mp + 3 or mp - 9
+    text = string.format('%04d-%02d-%02dT%02d:%02d:%02d.', yoe + era * 400 + (month <= 2 and 1 or 0), month,
+      doy - floor((153 * mp + 2) / 5) + 1, floor(rest / 3600), floor(rest / 60) % 60, rest % 60)
+    second_texts[seconds] = text
+  end
+  return text .. string.format('%06dZ', micros)
+end
+
+local function timestamp(ago)
+  return string.format('%d.%06d', moment(ago))
+end
+
+-- Give up the claim of one execution. False: it was not ours any more (rescued, deleted, or settled before).
+-- RQ lets a job that is canceled while it runs finish as usual: cancel() removed its entry but not its execution.
+local function take(origin, id, execution)
+  local member = id .. ':' .. execution
+  if call('ZREM', P .. ':wip:' .. origin, member) == 1 then return true end
+  return call('HGET', P .. ':job:' .. id, 'status') == 'canceled'
+    and call('EXISTS', P .. ':execution:' .. member) == 1
+end
+
+local function forget(id, execution)
+  local member = id .. ':' .. execution
+  call('DEL', P .. ':execution:' .. member)
+  call('ZREM', P .. ':executions:' .. id, execution)
+  call('SREM', EXECUTIONS_KEY, member)
+end
+
+-- Put one job, whose claim was just taken, back at the head of its queue as if it had never been popped.
+local function put_back(origin, queue, id, ...)
+  local job = P .. ':job:' .. id
+  call('HSET', job, 'status', 'queued', 'started_at', '', 'worker_name', '', ...)
+  local ttl = tonumber(call('HGET', job, 'ttl') or '')
+  if ttl then call('EXPIRE', job, ttl) end
+  call('LPUSH', P .. ':queue:' .. queue, id)
+  call('SADD', P .. ':queues', P .. ':queue:' .. queue)
+end
+
+local function count_failure(busy_us)
+  if REGISTERED == 1 then
+    call('HINCRBY', WORKER_KEY, 'failed_job_count', 1)
+    call('HINCRBYFLOAT', WORKER_KEY, 'total_working_time', string.format('%.6f', busy_us / 1000000))
+  end
+end

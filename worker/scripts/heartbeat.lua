@@ -1,0 +1,33 @@
+-- Keep workers and their claims alive.
+-- KEYS: none.
+-- ARGV: prefix, '' (no single worker), lease (s), then two values a worker: name, ttl (s).
+-- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once, because
+-- its absence means death to rescuers. Returns the names of those: they must write the rest of their record again.
+local lost = {}
+local lease, stamp, date = tonumber(ARGV[3]), timestamp(0), utc(0)
+for at = 4, #ARGV, 2 do
+  local name = ARGV[at]
+  local key = P .. ':worker:' .. name
+  call('HSET', key, 'last_heartbeat', date)
+  call('EXPIRE', key, tonumber(ARGV[at + 1]))
+  if call('HEXISTS', key, 'birth') == 0 then
+    call('SADD', P .. ':workers', key)
+    lost[#lost + 1] = name
+  end
+  for _, member in ipairs(call('SMEMBERS', key .. ':executions')) do
+    local id, execution = string.match(member, '^(.*):([^:]*)$')
+    local job = P .. ':job:' .. id
+    local origin = call('HGET', job, 'origin')
+    if origin and call('ZSCORE', P .. ':wip:' .. origin, member) then
+      call('ZADD', P .. ':wip:' .. origin, 'XX', NOW + lease, member)
+      call('ZADD', P .. ':executions:' .. id, NOW + lease + 60, execution)
+      call('EXPIRE', P .. ':executions:' .. id, lease + 60)
+      call('HSET', P .. ':execution:' .. member, 'id', execution, 'job_id', id, 'last_heartbeat', stamp,
+        'worker_name', name)
+      call('HSETNX', P .. ':execution:' .. member, 'created_at', stamp)
+      call('EXPIRE', P .. ':execution:' .. member, lease)
+      call('HSET', job, 'last_heartbeat', date)
+    end
+  end
+end
+return lost

@@ -1,0 +1,36 @@
+-- Sort out what worker ARGV[2] left behind: release what it had not begun, report what it was running.
+-- KEYS: none.
+-- ARGV: prefix, the dead worker, running execution ('' = none, '?' = unknown: nobody saw the worker die),
+--   executions to leave alone…
+-- Unknown: a single claim is taken for the running one; several are all released and marked `suspect`, so that each is
+-- claimed alone from then on and the next death is blamed on the right one.
+-- Returns {number released, {id, execution, origin, {field, value, …}}…}. The running job's claim stays with the dead
+-- worker's execution until the caller hands it on (retry) or buries it: a rescuer that dies here changes nothing.
+local running, keep, claims = ARGV[3], {}, {}
+for at = 4, #ARGV do keep[ARGV[at]] = true end
+for _, member in ipairs(call('SMEMBERS', EXECUTIONS_KEY)) do
+  local id, execution = string.match(member, '^(.*):([^:]*)$')
+  if not keep[execution] then
+    local origin = call('HGET', P .. ':job:' .. id, 'origin') or ''
+    if call('ZSCORE', P .. ':wip:' .. origin, member) then
+      claims[#claims + 1] = {execution, id, origin}
+    else
+      forget(id, execution)
+    end
+  end
+end
+table.sort(claims, function(a, b) return a[1] > b[1] end)
+local reply, released = {0}, 0
+for _, c in ipairs(claims) do
+  local execution, id, origin = c[1], c[2], c[3]
+  if execution == running or (running == '?' and #claims == 1) then
+    reply[#reply + 1] = {id, execution, origin, call('HGETALL', P .. ':job:' .. id)}
+  else
+    take(origin, id, execution)
+    forget(id, execution)
+    if running == '?' then put_back(origin, origin, id, 'suspect', '1') else put_back(origin, origin, id) end
+    released = released + 1
+  end
+end
+reply[1] = released
+return reply

@@ -1,0 +1,25 @@
+-- Hand a failed (or crashed) attempt on: back to its queue now, or to the scheduled registry for later.
+-- KEYS: none.
+-- ARGV: prefix, worker, id, execution, origin, delay (s, 0 = now), front (1 = head of the queue), started ago (µs),
+--   ended ago (µs), then field, value, … to write on the job hash (counters, last error).
+-- Returns 1, or 0 when the claim was lost.
+local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
+local delay, front, started, ended = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+if not take(origin, id, execution) then return 0 end
+forget(id, execution)
+count_failure(started - ended)
+local job, ended_at = P .. ':job:' .. id, utc(ended)
+if call('EXISTS', job) == 0 then return 1 end
+call('HSET', job, 'started_at', utc(started), 'ended_at', ended_at, 'last_heartbeat', ended_at, unpack(ARGV, 10))
+call('HDEL', job, 'suspect')
+call('SADD', P .. ':queues', P .. ':queue:' .. origin)
+if delay > 0 then
+  call('HSET', job, 'status', 'scheduled')
+  call('ZADD', P .. ':scheduled:' .. origin, math.floor(NOW + delay), id)
+else
+  call('HSET', job, 'status', 'queued', 'enqueued_at', utc(0))
+  call(front == '1' and 'LPUSH' or 'RPUSH', P .. ':queue:' .. origin, id)
+end
+local ttl = tonumber(call('HGET', job, 'ttl') or '')
+if ttl then call('EXPIRE', job, ttl) end
+return 1

@@ -1,0 +1,170 @@
+"""What a consumer sits on: its slot, the stop flags and its way of waiting for work.
+
+Under the supervisor the dispatcher watches the queues and rings a bell that all consumers of the instance share. A
+consumer that runs alone (`rq worker -w worker.consumer.Consumer`, tests, scripts) watches them itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, Protocol
+
+from worker.bell import Bell
+from worker.doorbell import Doorbell
+from worker.scoreboard import Header, RedisState, Scoreboard, Slot
+from worker.signals import Child
+
+#: An idle consumer looks for itself this often, should a ring ever get lost.
+SAFETY_POLL_SECONDS: Final = 300.0
+#: The same while no dispatcher rings.
+LONELY_POLL_SECONDS: Final = 1.0
+#: A dispatcher whose loop has not turned for so long does not ring.
+DISPATCHER_STALE_SECONDS: Final = 30.0
+#: The longest sleep between two ticks on the scoreboard.
+TICK_SECONDS: Final = 15.0
+
+
+class Seat(Protocol):
+    """How a consumer is told to stop, and how it waits."""
+
+    slot: Slot
+    child: Child
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing new may be claimed."""
+        ...
+
+    @property
+    def deadline(self) -> float:
+        """Until when (monotonic) a stopping consumer may still talk to Redis."""
+        ...
+
+    def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
+        """Sleep until there may be something to claim, one of the fds in `also` can be read, a signal came, or
+        `timeout` seconds have passed."""
+        ...
+
+    def claimed(self) -> None:
+        """Say that the server was asked after a wake-up: the queues may be watched again."""
+        ...
+
+    def nudge(self) -> None:
+        """Wake another sleeper: more is waiting than one consumer takes at once."""
+        ...
+
+    def redis_edge(self, state: RedisState, reason: str) -> None:
+        """Record that the connection to Redis came, or went for `reason`."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the seat holds."""
+        ...
+
+
+class Supervised:
+    """A seat in an instance: `bell` is rung by the dispatcher, `hail` asks it to watch the queues."""
+
+    def __init__(self, scoreboard: Scoreboard, slot: Slot, bell: Bell, hail: Bell) -> None:
+        self.slot = slot
+        self.child = Child()
+        self._header: Header = scoreboard.header
+        self._dispatcher = scoreboard.dispatcher
+        self._bell = bell
+        self._hail = hail
+        self._rung = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the supervisor was told to quiet the instance."""
+        return bool(self._header.quiet)
+
+    @property
+    def deadline(self) -> float:
+        """When the supervisor's grace ends."""
+        return self._header.deadline
+
+    def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
+        """Hail the dispatcher, then sleep on the bell."""
+        self._hail.ring()
+        until = monotonic() + timeout
+        while not self.child.stopping:
+            now = monotonic()
+            stale = not self._dispatcher.pid or now - self._dispatcher.heartbeat > DISPATCHER_STALE_SECONDS
+            left = (min(until, now + LONELY_POLL_SECONDS) if stale else until) - now
+            if left <= 0:
+                return
+            tick()
+            ready = self.child.wait(min(left, TICK_SECONDS), [self._bell.fileno(), *also])
+            self._rung = self._bell.fileno() in ready and self._bell.answer()
+            if self._rung or stale or any(fd in ready for fd in also):
+                return
+
+    def claimed(self) -> None:
+        """Tell the dispatcher that its ring was answered."""
+        if self._rung:
+            self._rung = False
+            self._hail.ring()
+
+    def nudge(self) -> None:
+        """Ring for a sibling."""
+        self._bell.ring()
+
+    def redis_edge(self, state: RedisState, reason: str) -> None:
+        """Show it on the scoreboard; the first connection of the instance is what deploys wait for."""
+        self.slot.redis_changed(state, reason)
+        if state == RedisState.CONNECTED:
+            self._header.ever_connected = 1
+
+    def close(self) -> None:
+        """Nothing to give back: the process ends with its seat."""
+
+
+class Alone:
+    """A seat without an instance around it: its own slot, and a doorbell of its own."""
+
+    def __init__(self, make_doorbell: Callable[[], Doorbell]) -> None:
+        self._scoreboard = Scoreboard(max_consumers=1)
+        self.slot = self._scoreboard.consumers[0]
+        self.child = Child(alone=True)
+        self._make_doorbell = make_doorbell
+        self._doorbell: Doorbell | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody can quiet it."""
+        return False
+
+    @property
+    def deadline(self) -> float:
+        """Two seconds from now: a lone worker that stops does not wait for Redis to come back."""
+        return monotonic() + 2.0
+
+    def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
+        """Watch the queues until one has something."""
+        if self._doorbell is None:
+            self._doorbell = self._make_doorbell()
+        until = monotonic() + timeout
+        while not self.child.stopping and (left := until - monotonic()) > 0:
+            tick()
+            self._doorbell.arm()
+            ready = self.child.wait(min(left, TICK_SECONDS), [*self._doorbell.filenos(), *also])
+            if ready and (self._doorbell.rung() or any(fd in ready for fd in also)):
+                return
+
+    def claimed(self) -> None:
+        """Nobody to tell."""
+
+    def nudge(self) -> None:
+        """Nobody to wake."""
+
+    def redis_edge(self, state: RedisState, reason: str) -> None:
+        """Note it on the slot."""
+        self.slot.redis_changed(state, reason)
+
+    def close(self) -> None:
+        """Close the doorbell's connections and give the signals back."""
+        if self._doorbell is not None:
+            self._doorbell.close()
+        self.child.close()

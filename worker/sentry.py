@@ -1,0 +1,104 @@
+"""Error reports: one event for every job that failed for good, none for an attempt that is tried again.
+
+Names and tags follow sentry-sdk's own RQ integration (transaction = function name, context ``rq-job``), which is not used
+itself: it patches RQ's `perform_job`, which our consumers do not run. Argument values are never sent. sentry-sdk is only
+imported when a DSN is set, and only after the fork, because its transport owns a thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from worker import logs
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+log = logs.get_logger()
+
+_enabled = False
+
+
+def init(settings: Settings, role: str) -> None:
+    """Turn reports on in this process if SENTRY_DSN is set."""
+    global _enabled  # noqa: PLW0603 — sentry-sdk's client is global to the process as well
+    if settings.sentry_dsn is None:
+        return
+    import sentry_sdk  # noqa: PLC0415 — costs 140 ms and 20 MB, which services without Sentry do not pay
+
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn.get_secret_value(),
+        release=settings.release,
+        server_name=settings.instance,
+        traces_sample_rate=settings.sentry_traces_sample_rate,
+        send_default_pii=False,
+        include_local_variables=False,  # locals of job code hold argument values
+        default_integrations=False,  # none of them knows a forked consumer; excepthook and logging would double events
+        auto_enabling_integrations=False,
+        max_request_body_size="never",
+        shutdown_timeout=2,
+    )
+    sentry_sdk.set_tag("role", role)
+    _enabled = True
+
+
+def job_failed(
+    error: BaseException | None,
+    *,
+    job_id: str,
+    queue: str,
+    function: str,
+    attempt: int = 0,
+    reason: str,
+    message: str,
+) -> None:
+    """Report a job that failed for good; `message` stands in where no exception is at hand (a crash, a refusal)."""
+    if not _enabled:
+        return
+    import sentry_sdk  # noqa: PLC0415
+
+    with sentry_sdk.new_scope() as scope:
+        scope.set_transaction_name(function or "unknown function")
+        scope.set_tag("queue", queue)
+        scope.set_tag("function", function)
+        scope.set_tag("reason", reason)
+        scope.set_context("rq-job", {"job_id": job_id, "func": function, "queue": queue, "attempt": attempt})
+        if error is not None:
+            scope.capture_exception(error)
+        else:
+            scope.capture_message(f"{function or 'job'}: {message}", level="error")
+
+
+def job_retried(
+    error: BaseException | None, *, job_id: str, queue: str, function: str, attempt: int, delay: float
+) -> None:
+    """Leave a breadcrumb for an attempt that is tried again: it is part of the story, not an error yet."""
+    if not _enabled:
+        return
+    import sentry_sdk  # noqa: PLC0415
+
+    data: dict[str, Any] = {"job_id": job_id, "queue": queue, "attempt": attempt, "retry_in": round(delay, 1)}
+    sentry_sdk.add_breadcrumb(
+        category="job", level="warning", message=f"{function} failed: {type(error).__name__}", data=data
+    )
+
+
+def redis_outage(code: str, sentence: str, seconds: float) -> None:
+    """Report an outage of Redis that lasts; once an outage."""
+    if not _enabled:
+        return
+    import sentry_sdk  # noqa: PLC0415
+
+    with sentry_sdk.new_scope() as scope:
+        scope.set_tag("redis", code)
+        scope.fingerprint = ["redis-outage", code]
+        scope.capture_message(f"Redis is away ({code}) for {seconds:.0f} s: {sentence}", level="error")
+
+
+def flush(seconds: float) -> None:
+    """Send what is pending; call before the process ends."""
+    if not _enabled:
+        return
+    import sentry_sdk  # noqa: PLC0415
+
+    sentry_sdk.flush(timeout=seconds)

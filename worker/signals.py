@@ -1,0 +1,130 @@
+"""The only place that installs signal handlers.
+
+A handler does nothing but note the signal: the supervisor's puts it on a queue that is also the loop's sleep, a child's
+sets a flag and wakes the child's ``select`` through a pipe. The one exception is a hard stop while job code runs: there
+the handler raises `ShutdownRequested`, which is what ends the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from queue import SimpleQueue
+from types import FrameType
+from typing import Final
+
+#: Handled by the supervisor; SIGCHLD only wakes it.
+SUPERVISED: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGUSR1,
+    signal.SIGCHLD,
+)
+#: Makes a child write the stacks of all its threads to standard error.
+DUMP_STACKS: Final = signal.SIGUSR2
+
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+
+class ShutdownRequested(BaseException):
+    """The service stops and its grace is over: the job ends here and goes back to the head of its queue.
+
+    Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
+    checkpoint, and must let it pass on.
+    """
+
+
+def listen() -> SimpleQueue[int]:
+    """Send the supervisor's signals to a queue."""
+    inbox: SimpleQueue[int] = SimpleQueue()
+    for number in SUPERVISED:
+        signal.signal(number, lambda received, _frame: inbox.put(received))
+    return inbox
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Hold the supervised signals back, so that none is lost between a fork and the child's own handlers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when `parent` dies; end it now if that has already happened."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class Child:
+    """A child's signals: TERM = soft stop, QUIT = hard stop. Make it in the main thread.
+
+    INT and the terminal's stop signals are the supervisor's business and ignored here. A second TERM changes nothing,
+    because some platforms send it to every process of a container and the supervisor sends its own. `alone` is for a
+    worker without a supervisor: INT means TERM, and the second one is a hard stop.
+    """
+
+    def __init__(self, *, alone: bool = False) -> None:
+        self._alone = alone
+        self._before = {number: signal.getsignal(number) for number in (*SUPERVISED, signal.SIGALRM)} if alone else {}
+        self.soft = False
+        self.hard = False
+        #: True while job code runs in the main thread: only then a hard stop raises.
+        self.interruptible = False
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        if not alone:
+            for number in SUPERVISED:
+                signal.signal(number, signal.SIG_IGN)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGQUIT, self._stop)
+        if alone:
+            signal.signal(signal.SIGINT, self._stop)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        faulthandler.register(DUMP_STACKS, all_threads=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
+
+    def close(self) -> None:
+        """Give the signals of a worker that ran alone back to whoever had them."""
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked."""
+        return self.soft
+
+    def wait(self, timeout: float, fds: Iterable[int] = ()) -> list[int]:
+        """Sleep up to `timeout` seconds; wake at once on a signal or when one of `fds` can be read (those return)."""
+        ready, _, _ = select.select([self._reader, *fds], [], [], max(0.0, timeout))
+        if self._reader in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._reader, 4096)
+        return [fd for fd in ready if fd != self._reader]
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.hard = self.hard or number == signal.SIGQUIT or (self._alone and self.soft)
+        self.soft = True
+        if self.hard and self.interruptible:
+            self.interruptible = False
+            raise ShutdownRequested
