@@ -130,15 +130,18 @@ class Claims:
         self._token = EXECUTION_MARK + secrets.token_hex(12)[:23]
         self._counter = 0
 
-    def exchange(self, outcomes: Sequence[Outcome], want: int) -> Exchange:
-        """Settle `outcomes` and claim up to `want` jobs, in one round trip."""
+    def exchange(self, outcomes: Sequence[Outcome], want: int, *, company: bool = False) -> Exchange:
+        """Settle `outcomes` and claim up to `want` jobs, in one round trip.
+
+        `company`: other jobs run in this process, so a job that is suspected of killing its process is not claimed.
+        """
         calls: list[tuple[Any, ...]] = []
         others = [outcome for outcome in outcomes if not isinstance(outcome, Finished)]
         finished = [outcome for outcome in outcomes if isinstance(outcome, Finished)]
         now = monotonic()
         for outcome in others:
             calls.append(self._retry(outcome, now) if isinstance(outcome, Retried) else self._bury(outcome, now))
-        calls.append(self._settle_and_claim(finished, want, now))
+        calls.append(self._settle_and_claim(finished, want, now, company))
         replies = self._run(calls)
         exchange = self._read_exchange(replies[-1], settled=bool(finished))
         for outcome, reply in zip(others, replies, strict=False):
@@ -202,7 +205,7 @@ class Claims:
         """The claims of another worker, on the same connection: for settling what a dead one left."""
         return Claims(self.redis, self.prefix, worker_name, self.queues, self.letters_queue)
 
-    def _settle_and_claim(self, finished: Sequence[Finished], want: int, now: float) -> tuple[Any, ...]:
+    def _settle_and_claim(self, finished: Sequence[Finished], want: int, now: float, company: bool) -> tuple[Any, ...]:
         counter = self._counter
         self._counter += want
         claim_args = (
@@ -213,6 +216,7 @@ class Claims:
             self.busy_ttl,
             self.idle_ttl,
             self.letters_queue,
+            int(company),
         )
         if not finished:
             return self._command(scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, *self.queues)

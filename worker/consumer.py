@@ -107,6 +107,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 idle_since = monotonic()
             elif self.crew is not None and self.crew.busy:
                 self.wait_with_crew(self.crew)
+            elif self.runner.done:
+                continue  # a crew thread has ended its job since the exchange
             elif self._burst or self._idle_for_too_long(idle_since):
                 break
             else:
@@ -142,7 +144,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             return 0
         most = self.prefetch.want
         if self.crew is not None:
-            most = 0 if self._for_later else self.crew.free
+            most = 0 if self._suspect_runs and self.crew.busy else self.crew.free
         return most if self._max_jobs is None else min(most, self._max_jobs - self._performed)
 
     def settle(self, want: int = 0) -> Exchange:
@@ -150,7 +152,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         sent = self.runner.done[:]
         if not sent and not want:
             return Exchange()
-        exchange = self.claims.exchange(sent, want)
+        company = self.crew is not None and self.crew.busy
+        exchange = self.claims.exchange(sent, want, company=company)
         del self.runner.done[: len(sent)]
         if not exchange.registered:
             self.register()
@@ -182,23 +185,19 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def perform_with_crew(self, crew: Crew, claims: list[Claim]) -> None:
         """Give claims to free threads. A suspect runs alone, so that a death has one possible cause."""
         self._performed += len(claims)
+        self._suspect_runs = any(b"suspect" in claim.fields for claim in claims)
         for claim in claims:
-            if b"suspect" in claim.fields and crew.busy:
-                self._for_later.append(claim)
-            else:
-                crew.submit(claim)
+            crew.submit(claim)
         self.minder.wake()
 
     def wait_with_crew(self, crew: Crew) -> None:
         """Sleep until a thread is done or, if one is free, until there may be more to claim."""
-        if crew.free and not self._for_later and not self.seat.quiet and not self._burst:
+        if self.want() and not self._burst:
             self.seat.wait_for_work(SAFETY_POLL_SECONDS, self._tick_idle, [crew.fileno()])
         else:
             self._tick_idle()
             self.child.wait(PAUSE_SECONDS, [crew.fileno()])
         crew.answer()
-        if self._for_later and not crew.busy:
-            crew.submit(self._for_later.pop())
 
     def wait(self, *, paused: bool) -> None:
         """Sleep until there may be something to do."""
@@ -231,7 +230,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self._uncertain = False
         holding = {outcome.claim.execution_id for outcome in self.runner.done} | self.by_rq.executions()
         if self.crew is not None:
-            holding |= self.crew.executions() | {claim.execution_id for claim in self._for_later}
+            holding |= self.crew.executions()
         try:
             left = self.claims.rescue(self.name, self._predecessors_job, holding)
             self.register()
@@ -296,7 +295,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         random.seed()
         self._performed = 0
         self._uncertain = True
-        self._for_later: list[Claim] = []
+        self._suspect_runs = False
         self.outage = queue.Outage(self.seat.redis_edge)
         self.runner = Runner(
             self.settings,
@@ -361,7 +360,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.settle()
         self.by_rq.settle()
         interrupted = frozenset(claim.execution_id for claim in self.runner.interrupted)
-        claims = [*self.runner.interrupted, *self._for_later, *self.batch.all()]
+        claims = [*self.runner.interrupted, *self.batch.all()]
         claims.sort(key=lambda claim: claim.execution_id)
         lost = self.claims.release(claims, interrupted=interrupted)
         if self._uncertain:

@@ -58,6 +58,7 @@ class Supervisor:
         self._respawn_at: dict[int, float] = {}
         self._failed_boots = 0
         self._condemned: dict[int, float] = {}  #: pid → when to kill it: its stacks were asked for
+        self._killed: dict[int, str] = {}  #: pid → why we killed it
         self._slots = list(scoreboard)
         self.header.supervisor_pid = os.getpid()
         self.header.wanted_consumers = consumers
@@ -155,12 +156,11 @@ class Supervisor:
             if reason is None:
                 self._condemned.pop(slot.pid, None)
             elif slot.pid not in self._condemned and reason != "shutdown":
-                slot.exit_reason = reason.encode()
                 self._condemned[slot.pid] = now + DUMP_SECONDS
                 log.error("child.overdue", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
                 self.signal(slot, signals.DUMP_STACKS)
             elif now >= self._condemned.get(slot.pid, 0.0):
-                slot.exit_reason = reason.encode()
+                self._killed[slot.pid] = reason
                 log.warning("child.killed", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
                 self.kill(slot)
 
@@ -232,18 +232,18 @@ class Supervisor:
         booted = slot.state != State.BOOTING
         expected = bool(self.header.stopping) or status == 0
         event = log.info if expected else log.error
-        reason = slot.exit_reason.decode()
+        reason = self._killed.pop(slot.pid, "")
         how = f"killed by the supervisor: {reason}" if reason else explain(status)
         event("child.exited", **_who(slot), status=status, how=how, seconds=round(lived, 1))
         self._condemned.pop(slot.pid, None)
         slot.exit_status = status
+        slot.exit_reason = reason.encode()
         slot.pid = 0
         if status == Exit.HEALTH_PORT:
             self._give_up(Exit.HEALTH_PORT)
             return
         if expected:
             self._early_deaths[position] = 0
-            slot.exit_reason = b""
             return
         self._failed_boots = 0 if booted else self._failed_boots + 1
         if self._failed_boots >= BOOT_ATTEMPTS:

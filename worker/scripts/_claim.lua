@@ -1,11 +1,12 @@
--- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters): pop up to `want` jobs in queue order and write all
+-- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company): pop up to `want` jobs in queue order and write all
 -- that RQ's worker writes before it runs one. Returns {suspended, registered, left, claim...}, where `left` is how many
 -- ids remain on those queues (counted only when the batch is full) and a claim is {id, execution, origin, queue, hash}.
 -- An execution is named token .. counter (hex), so that names sort in the order of the claims.
 -- Ids whose hash is gone (deleted, expired) are skipped, as RQ does. A job marked `suspect` (it was in the batch of an
--- instance that died) is claimed alone, so that a second death names the culprit. A dead letter that somebody replayed
+-- instance that died) is claimed alone, and not at all by a worker that runs other jobs (`company` = '1'), so that a second death
+-- names the culprit. A dead letter that somebody replayed
 -- (with any tool) leaves the queue `letters` here, and its counters begin anew.
-local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters)
+local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
   local reply = {0, REGISTERED, 0}
   local members = {EXECUTIONS_KEY}
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
@@ -31,7 +32,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
             replayed = true
           end
         end
-        if suspect and taken > 0 then
+        if suspect and (taken > 0 or company == '1') then
           call('LPUSH', queue_key, id)
           alone = true
           break

@@ -1,17 +1,17 @@
 -- Settle a batch of jobs that returned, then claim the next ones in the same call.
 -- KEYS: the queues to claim from, as in claim.lua.
--- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, number of queues, queue names,
+-- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, company, number of queues, queue names,
 --   then eight values a job: id, execution, origin, started ago (µs), ended ago (µs), result_ttl (s; 0 = keep nothing,
 --   -1 = for ever), return value as RQ stores it in the results stream ('' = None), 1 if the job is in a group.
 -- Returns {claim reply, {fenced execution…}, {unsettled execution…}}. Fenced: the claim was lost, the outcome is dropped. Unsettled:
 -- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours.
-local queue_count = tonumber(ARGV[10])
-local queues = {unpack(ARGV, 11, 10 + queue_count)}
+local queue_count = tonumber(ARGV[11])
+local queues = {unpack(ARGV, 12, 11 + queue_count)}
 local fenced, unsettled = {}, {}
 local succeeded, busy_us = 0, 0
 local members, executions = {EXECUTIONS_KEY}, {}
 
-for at = 11 + queue_count, #ARGV, 8 do
+for at = 12 + queue_count, #ARGV, 8 do
   local id, execution, origin = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local started, ended, ttl, value = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
   local job, member = P .. ':job:' .. id, id .. ':' .. execution
@@ -59,4 +59,4 @@ if succeeded > 0 then
   end
 end
 return {claim(queues, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]),
-  tonumber(ARGV[8]), ARGV[9]), fenced, unsettled}
+  tonumber(ARGV[8]), ARGV[9], ARGV[10]), fenced, unsettled}
