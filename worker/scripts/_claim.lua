@@ -1,66 +1,91 @@
--- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company): pop up to `want` jobs in queue order and write all
--- that RQ's worker writes before it runs one. Returns {suspended, registered, left, claim...}, where `left` is how many
--- ids remain on those queues (counted only when the batch is full) and a claim is {id, execution, origin, queue, hash}.
+-- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company): pop up to `want` jobs in queue order
+-- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
+-- Returns {suspended, registered, left, claim...}, where `left` is how many ids remain on the last queue that was popped
+-- (counted only when the batch is full) and a claim is {id, execution, origin, queue, hash}.
 -- An execution is named token .. counter (hex), so that names sort in the order of the claims.
 -- Ids whose hash is gone (deleted, expired) are skipped, as RQ does. A job marked `suspect` (it was in the batch of an
--- instance that died) is claimed alone, and not at all by a worker that runs other jobs (`company` = '1'), so that a second death
--- names the culprit. A dead letter that somebody replayed
--- (with any tool) leaves the queue `letters` here, and its counters begin anew.
+-- instance that died) is claimed alone, and not at all by a worker that runs other jobs (`company` = '1'), so that a
+-- second death names the culprit. A dead letter that somebody replayed (with any tool) leaves the queue `letters` here,
+-- and its counters begin anew.
 local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
   local reply = {0, REGISTERED, 0}
-  local members = {EXECUTIONS_KEY}
+  want, counter = tonumber(want), tonumber(counter)
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
     reply[1], want = 1, 0
   end
-  local taken, started, stamp, alone = 0, utc(0), timestamp(0), false
+  local started, stamp = utc(0)
+  local long_lease = tostring(tonumber(lease) + 60)
+  local lease_end, long_lease_end = tostring(NOW + tonumber(lease)), tostring(NOW + tonumber(lease) + 60)
+  local job_prefix, execution_prefix, executions_prefix = P .. ':job:', P .. ':execution:', P .. ':executions:'
+  local members, wip, taken, alone = {EXECUTIONS_KEY}, {}, 0, false
+
+  local function take_in(id, queue, hash, origin, replayed)
+    local job = job_prefix .. id
+    local execution = token .. string.format('%08x', counter)
+    local member = id .. ':' .. execution
+    local record, executions = execution_prefix .. member, executions_prefix .. id
+    counter, taken = counter + 1, taken + 1
+    call('HSET', job, 'status', 'started', 'started_at', started, 'last_heartbeat', started, 'worker_name', W)
+    call('PERSIST', job)
+    call('HSET', record, 'id', execution, 'job_id', id, 'created_at', stamp, 'last_heartbeat', stamp, 'worker_name', W)
+    call('EXPIRE', record, lease)
+    call('ZADD', executions, long_lease_end, execution)
+    call('EXPIRE', executions, long_lease)
+    if replayed then
+      call('LREM', P .. ':queue:' .. letters, 0, id)
+      call('HDEL', job, 'dead_letter', 'attempts', 'crashes', 'handbacks', 'last_error')
+    end
+    members[#members + 1] = member
+    local entries = wip[origin]
+    if not entries then
+      entries = {P .. ':wip:' .. origin}
+      wip[origin] = entries
+    end
+    entries[#entries + 1], entries[#entries + 2] = lease_end, member
+    reply[#reply + 1] = {id, execution, origin, queue, hash}
+  end
+
   for _, queue in ipairs(queues) do
     local queue_key = P .. ':queue:' .. queue
     while taken < want and not alone do
-      local id = call('LPOP', queue_key)
-      if not id then break end
-      local job = P .. ':job:' .. id
-      local hash = call('HGETALL', job)
-      if #hash > 0 then
-        local origin, suspect, replayed = queue, false, false
-        for i = 1, #hash, 2 do
-          local field = hash[i]
-          if field == 'origin' then
-            if hash[i + 1] ~= '' then origin = hash[i + 1] end
-          elseif field == 'suspect' then
-            suspect = true
-          elseif field == 'dead_letter' then
-            replayed = true
+      local ids = call('LPOP', queue_key, want - taken)
+      if not ids then break end
+      for i = 1, #ids do
+        local id, hash = ids[i], call('HGETALL', job_prefix .. ids[i])
+        if #hash > 0 then
+          local origin, suspect, replayed = queue, false, false
+          for at = 1, #hash, 2 do
+            local field = hash[at]
+            if field == 'origin' then
+              if hash[at + 1] ~= '' then origin = hash[at + 1] end
+            elseif field == 'suspect' then
+              suspect = true
+            elseif field == 'dead_letter' then
+              replayed = true
+            end
+          end
+          local first_back = i
+          if not suspect or (taken == 0 and company ~= '1') then
+            take_in(id, queue, hash, origin, replayed)
+            first_back = i + 1
+          end
+          if suspect then -- it goes alone or not at all: the rest goes back to where it was
+            alone = true
+            for back = #ids, first_back, -1 do call('LPUSH', queue_key, ids[back]) end
+            break
           end
         end
-        if suspect and (taken > 0 or company == '1') then
-          call('LPUSH', queue_key, id)
-          alone = true
-          break
-        end
-        alone = suspect
-        taken = taken + 1
-        local execution = token .. string.format('%08x', counter)
-        local member = id .. ':' .. execution
-        counter = counter + 1
-        call('HSET', job, 'status', 'started', 'started_at', started, 'last_heartbeat', started, 'worker_name', W)
-        call('PERSIST', job)
-        if replayed then
-          call('LREM', P .. ':queue:' .. letters, 0, id)
-          call('HDEL', job, 'dead_letter', 'attempts', 'crashes', 'handbacks', 'last_error')
-        end
-        call('HSET', P .. ':execution:' .. member, 'id', execution, 'job_id', id, 'created_at', stamp,
-          'last_heartbeat', stamp, 'worker_name', W)
-        call('EXPIRE', P .. ':execution:' .. member, lease)
-        call('ZADD', P .. ':executions:' .. id, NOW + lease + 60, execution)
-        call('EXPIRE', P .. ':executions:' .. id, lease + 60)
-        call('ZADD', P .. ':wip:' .. origin, NOW + lease, member)
-        members[#members + 1] = member
-        reply[#reply + 1] = {id, execution, origin, queue, hash}
       end
     end
-    if taken >= want and want > 0 then reply[3] = reply[3] + call('LLEN', queue_key) end
+    if taken >= want and want > 0 then
+      reply[3] = call('LLEN', queue_key)
+      break
+    end
   end
-  if taken > 0 then call('SADD', unpack(members)) end
+  if taken > 0 then
+    call('SADD', unpack(members))
+    for _, entries in pairs(wip) do call('ZADD', unpack(entries)) end
+  end
   if REGISTERED == 1 then
     call('HSET', WORKER_KEY, 'state', taken > 0 and 'busy' or reply[1] == 1 and 'suspended' or 'idle',
       'last_heartbeat', started)

@@ -12,18 +12,16 @@ local WORKER_KEY = P .. ':worker:' .. W
 local EXECUTIONS_KEY = WORKER_KEY .. ':executions'
 local REGISTERED = call('HEXISTS', WORKER_KEY, 'birth')
 
-local function moment(ago)
-  local total = NOW * 1000000 + NOW_US - (tonumber(ago) or 0)
-  local seconds = math.floor(total / 1000000)
-  return seconds, total - seconds * 1000000
-end
-
--- RQ's date: 2026-11-25T04:37:30.000000Z (days → civil date after Howard Hinnant's chrono algorithms).
+-- utc(ago) → a moment as RQ's date (2026-11-25T04:37:30.000000Z) and as a decimal Unix time. Days become a civil date
+-- after Howard Hinnant's chrono algorithms; the text of a second is made once a call.
+local MICROS = NOW * 1000000 + NOW_US
 local second_texts = {}
 local function utc(ago)
-  local seconds, micros = moment(ago)
-  local text = second_texts[seconds]
-  if not text then
+  local total = MICROS - ago
+  local seconds = math.floor(total / 1000000)
+  local fraction = string.format('%06d', total - seconds * 1000000)
+  local texts = second_texts[seconds]
+  if not texts then
     local floor = math.floor
     local days = floor(seconds / 86400)
     local rest = seconds - days * 86400
@@ -34,15 +32,11 @@ local function utc(ago)
     local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
     local mp = floor((5 * doy + 2) / 153)
     local month = mp < 10 and mp + 3 or mp - 9
-    text = string.format('%04d-%02d-%02dT%02d:%02d:%02d.', yoe + era * 400 + (month <= 2 and 1 or 0), month,
-      doy - floor((153 * mp + 2) / 5) + 1, floor(rest / 3600), floor(rest / 60) % 60, rest % 60)
-    second_texts[seconds] = text
+    texts = {string.format('%04d-%02d-%02dT%02d:%02d:%02d.', yoe + era * 400 + (month <= 2 and 1 or 0), month,
+      doy - floor((153 * mp + 2) / 5) + 1, floor(rest / 3600), floor(rest / 60) % 60, rest % 60), seconds .. '.'}
+    second_texts[seconds] = texts
   end
-  return text .. string.format('%06dZ', micros)
-end
-
-local function timestamp(ago)
-  return string.format('%d.%06d', moment(ago))
+  return texts[1] .. fraction .. 'Z', texts[2] .. fraction
 end
 
 -- Give up the claim of one execution. False: it was not ours any more (rescued, deleted, or settled before).

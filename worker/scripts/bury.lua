@@ -18,12 +18,13 @@ if ttl == 0 then
   return 1
 end
 if call('EXISTS', job) == 0 then return 1 end
-local ended_at = utc(ended)
-call('HSET', job, 'status', 'failed', 'started_at', utc(started), 'ended_at', ended_at, 'last_heartbeat', ended_at,
+local started_at, started_stamp = utc(started)
+local ended_at, ended_stamp = utc(ended)
+call('HSET', job, 'status', 'failed', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
   unpack(ARGV, 12))
 call('HDEL', job, 'suspect')
 call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', ARGV[10], 'worker_name', W, 'exc_string', ARGV[11],
-  'execution_id', execution, 'execution_started_at', timestamp(started), 'execution_ended_at', timestamp(ended))
+  'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
 if ttl > 0 then
   call('EXPIRE', job, ttl)
   call('EXPIRE', results, ttl)

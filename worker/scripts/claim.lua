@@ -3,5 +3,4 @@
 -- ARGV: prefix, worker, want, token, counter, lease (s), busy_ttl (s), idle_ttl (s), dead-letter queue, company (1 = other jobs run here), queue names in the order of KEYS.
 -- Returns {suspended, registered, left, {id, execution, origin, queue, {field, value, …}}, …}: see _claim.lua.
 local queues = {unpack(ARGV, 11)}
-return claim(queues, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]),
-  tonumber(ARGV[8]), ARGV[9], ARGV[10])
+return claim(queues, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10])

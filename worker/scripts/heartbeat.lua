@@ -4,7 +4,8 @@
 -- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once, because
 -- its absence means death to rescuers. Returns the names of those: they must write the rest of their record again.
 local lost = {}
-local lease, stamp, date = tonumber(ARGV[3]), timestamp(0), utc(0)
+local lease = tonumber(ARGV[3])
+local date, stamp = utc(0)
 for at = 4, #ARGV, 2 do
   local name = ARGV[at]
   local key = P .. ':worker:' .. name

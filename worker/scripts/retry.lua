@@ -8,16 +8,17 @@ local delay, front, started, ended = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8
 if not take(origin, id, execution) then return 0 end
 forget(id, execution)
 count_failure(started - ended)
-local job, ended_at = P .. ':job:' .. id, utc(ended)
+local job = P .. ':job:' .. id
+local started_at, ended_at = (utc(started)), (utc(ended))
 if call('EXISTS', job) == 0 then return 1 end
-call('HSET', job, 'started_at', utc(started), 'ended_at', ended_at, 'last_heartbeat', ended_at, unpack(ARGV, 10))
+call('HSET', job, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at, unpack(ARGV, 10))
 call('HDEL', job, 'suspect')
 call('SADD', P .. ':queues', P .. ':queue:' .. origin)
 if delay > 0 then
   call('HSET', job, 'status', 'scheduled')
   call('ZADD', P .. ':scheduled:' .. origin, math.floor(NOW + delay), id)
 else
-  call('HSET', job, 'status', 'queued', 'enqueued_at', utc(0))
+  call('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))
   call(front == '1' and 'LPUSH' or 'RPUSH', P .. ':queue:' .. origin, id)
 end
 local ttl = tonumber(call('HGET', job, 'ttl') or '')

@@ -15,7 +15,7 @@ for at = 4, #ARGV do
     if call('EXISTS', job) == 1 then
       local front = call('HMGET', job, 'enqueue_at_front_on_retry', 'ended_at', 'enqueue_at_front')
       local at_front = (front[1] == '1' and front[2] and front[2] ~= '') or front[3] == '1'
-      call('HSET', job, 'status', 'queued', 'origin', queue, 'enqueued_at', utc(0))
+      call('HSET', job, 'status', 'queued', 'origin', queue, 'enqueued_at', (utc(0)))
       call(at_front and 'LPUSH' or 'RPUSH', P .. ':queue:' .. queue, id)
       moved = moved + 1
       late = math.max(late, NOW - tonumber(due[i + 1]))

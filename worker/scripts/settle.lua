@@ -7,56 +7,73 @@
 -- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours.
 local queue_count = tonumber(ARGV[11])
 local queues = {unpack(ARGV, 12, 11 + queue_count)}
+local first, last = 12 + queue_count, #ARGV
 local fenced, unsettled = {}, {}
-local succeeded, busy_us = 0, 0
-local members, executions = {EXECUTIONS_KEY}, {}
 
-for at = 12 + queue_count, #ARGV, 8 do
-  local id, execution, origin = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local started, ended, ttl, value = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
+-- One look at the whole batch first: as a rule every job still exists and none has dependents.
+local jobs, dependents = {}, {}
+for at = first, last, 8 do
+  local job = P .. ':job:' .. ARGV[at]
+  jobs[#jobs + 1], dependents[#dependents + 1] = job, job .. ':dependents'
+end
+local plain = call('EXISTS', unpack(jobs)) == #jobs and call('EXISTS', unpack(dependents)) == 0
+
+local succeeded, busy_us = 0, 0
+local members, gone, finished = {EXECUTIONS_KEY}, {}, {}
+for at = first, last, 8 do
+  local id, execution, origin, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 5]
   local job, member = P .. ':job:' .. id, id .. ':' .. execution
-  local known = call('EXISTS', job, job .. ':dependents')
-  if known == 2 or (ttl == 0 and ARGV[at + 7] == '1') then
+  local exists, waited_for = 1, 0
+  if not plain then
+    exists, waited_for = call('EXISTS', job), call('EXISTS', job .. ':dependents')
+  end
+  if (exists == 1 and waited_for == 1) or (ttl == '0' and ARGV[at + 7] == '1') then
     unsettled[#unsettled + 1] = execution
   elseif not take(origin, id, execution) then
     fenced[#fenced + 1] = execution
   else
+    local started, ended = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
     succeeded, busy_us = succeeded + 1, busy_us + started - ended
     members[#members + 1] = member
-    executions[#executions + 1] = P .. ':execution:' .. member
-    call('ZREM', P .. ':executions:' .. id, execution)
-    if ttl == 0 or known == 0 then
-      call('DEL', job, P .. ':results:' .. id, P .. ':job::' .. id .. ':dependencies')
+    gone[#gone + 1], gone[#gone + 2] = P .. ':execution:' .. member, P .. ':executions:' .. id
+    local results = P .. ':results:' .. id
+    if ttl == '0' or exists == 0 then
+      call('DEL', job, results, P .. ':job::' .. id .. ':dependencies')
     else
-      local results = P .. ':results:' .. id
-      local fields = {'type', '1', 'worker_name', W, 'execution_id', execution,
-        'execution_started_at', timestamp(started), 'execution_ended_at', timestamp(ended)}
-      if value ~= '' then
-        fields[#fields + 1], fields[#fields + 2] = 'return_value', value
+      local started_at, started_stamp = utc(started)
+      local ended_at, ended_stamp = utc(ended)
+      if ARGV[at + 6] ~= '' then
+        call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '1', 'worker_name', W, 'return_value', ARGV[at + 6],
+          'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
+      else
+        call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '1', 'worker_name', W,
+          'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
       end
-      call('XADD', results, 'MAXLEN', '~', '10', '*', unpack(fields))
-      local ended_at = utc(ended)
-      call('HSET', job, 'status', 'finished', 'started_at', utc(started), 'ended_at', ended_at,
-        'last_heartbeat', ended_at)
-      if ttl > 0 then
+      call('HSET', job, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
+      local entries, score = finished[origin], '+inf'
+      if not entries then
+        entries = {P .. ':finished:' .. origin}
+        finished[origin] = entries
+      end
+      if string.sub(ttl, 1, 1) == '-' then
+        call('PERSIST', results)
+      else
+        score = tostring(NOW + tonumber(ttl))
         call('EXPIRE', results, ttl)
         call('EXPIRE', job, ttl)
-        call('ZADD', P .. ':finished:' .. origin, NOW + ttl, id)
-      else
-        call('PERSIST', results)
-        call('ZADD', P .. ':finished:' .. origin, '+inf', id)
       end
+      entries[#entries + 1], entries[#entries + 2] = score, id
     end
   end
 end
 
 if succeeded > 0 then
   call('SREM', unpack(members))
-  call('DEL', unpack(executions))
+  call('DEL', unpack(gone))
+  for _, entries in pairs(finished) do call('ZADD', unpack(entries)) end
   if REGISTERED == 1 then
     call('HINCRBY', WORKER_KEY, 'successful_job_count', succeeded)
     call('HINCRBYFLOAT', WORKER_KEY, 'total_working_time', string.format('%.6f', busy_us / 1000000))
   end
 end
-return {claim(queues, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]),
-  tonumber(ARGV[8]), ARGV[9], ARGV[10]), fenced, unsettled}
+return {claim(queues, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]), fenced, unsettled}
