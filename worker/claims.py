@@ -174,6 +174,10 @@ class Claims:
         """Dead-letter a job that somebody else has failed, onto `queue`; False when it is not failed or stands there."""
         return bool(self._call(scripts.COLLECT, self.worker_name, job_id, queue, *_flat(fields)))
 
+    def replay(self, job_id: str) -> bool:
+        """Put a dead letter back to work; False when it is none any more."""
+        return bool(self._call(scripts.REPLAY, "", job_id, self.letters_queue))
+
     def rescue(self, worker_name: str, running: str, keep: Iterable[str] = ()) -> Rescue:
         """Release what worker `worker_name` left behind; its running job is returned, still claimed in its name.
 

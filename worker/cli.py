@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import gc
-import os
 import pkgutil
 import secrets
 import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from worker import logs
-from worker.errors import RedisTrouble, SettingsError
+from worker.cli_tools import settings_or_exit
 from worker.exits import Exit
-from worker.settings import Settings, load, load_dotenv
+from worker.settings import Settings, load_dotenv
 
 if TYPE_CHECKING:
     from worker.scoreboard import Scoreboard, Slot
@@ -25,7 +24,29 @@ if TYPE_CHECKING:
 log = logs.get_logger()
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Later(click.Group):
+    """A group whose commands are imported when they are called: --help is quick, and the service does not pay."""
+
+    modules: ClassVar = {
+        "check": "worker.check_command",
+        "dead": "worker.dead_command",
+        "develop": "worker.develop_command",
+        "enqueue": "worker.enqueue_command",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command."""
+        return sorted([*super().list_commands(ctx), *self.modules])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name in self.modules:
+            command: click.Command = getattr(import_module(self.modules[cmd_name]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Later, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def main(context: click.Context) -> None:
     """WorthIt! worker: runs RQ jobs and never loses one. Without a command it runs the service."""
@@ -104,18 +125,3 @@ def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int
         log.critical("health.cannot_listen", error=str(error))
         return Exit.HEALTH_PORT
     return Exit.OK
-
-
-def settings_or_exit(*, need_redis_url: bool = True) -> Settings:
-    """Read the environment; a bad one ends the process with every problem listed."""
-    try:
-        return load(os.environ, need_redis_url=need_redis_url)
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(Exit.SETTINGS)
-
-
-def fail(trouble: RedisTrouble) -> NoReturn:
-    """End a command that could not reach Redis, in words."""
-    click.echo(f"Redis: {trouble}", err=True)
-    sys.exit(Exit.REDIS)

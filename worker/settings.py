@@ -326,7 +326,9 @@ def _unknown_names(environ: Mapping[str, str]) -> list[Problem]:
     for name in sorted(environ):
         if name.startswith(_OURS) and name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            wants = f"another name: {close[0]}, perhaps" if close else "a name that exists; .env.example has all of them"
+            wants = (
+                f"another name: {close[0]}, perhaps" if close else "a name that exists; .env.example has all of them"
+            )
             problems.append(Problem(name, "a name that nothing reads", wants))
     return problems
 

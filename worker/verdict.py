@@ -6,7 +6,7 @@
   with a wrong URL never goes live; afterwards an outage is a "yes, degraded": restarting would not help.
 
 Pure functions of a scoreboard and a moment of ``time.monotonic()``. A reason is one plain sentence, built
-only from numbers and the words in this file, never from what a server or a URL says: no host or secret can
+only from numbers and the words of this file and of the table in ``errors.py``, never from what a server or a URL says: no host or secret can
 be in it.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from worker.errors import TROUBLES
 from worker.scoreboard import RedisState, Role, Scoreboard, Slot
 
 #: Seconds without a tick after which the supervisor counts as stuck; it ticks every half second.
@@ -29,27 +30,8 @@ KILL_GRACE_SECONDS: Final = 15.0
 #: Seconds that a wanted child may be missing: boot, and replacement with backoff.
 REPLACE_SECONDS: Final = 15.0
 
-#: What each code of a Redis outage means, as the end of the sentence "Redis is away: …".
-CAUSES: Final[Mapping[str, str]] = {
-    "dns": "its host name does not resolve",
-    "refused": "the connection is refused",
-    "unreachable": "its host cannot be reached",
-    "timeout": "it does not answer in time",
-    "reset": "the connection is cut",
-    "tls": "the TLS handshake fails",
-    "auth": "it rejects the user name or password",
-    "permission": "its user may not run a command that the worker needs",
-    "loading": "it is still loading its data",
-    "readonly": "it accepts no writes, as a replica does",
-    "cluster_down": "its cluster or its primary is down",
-    "oom": "its memory is full",
-    "misconf": "it refuses writes because it cannot save them to disk",
-    "max_clients": "it accepts no more connections",
-    "over_quota": "the plan's quota is used up",
-    "bad_database": "the database number does not exist",
-    "not_redis": "what answers there is not Redis",
-    "bad_url": "the URL is not valid",
-}
+#: What each code of a Redis outage means: the sentences of the one table, which hold no host and no secret.
+CAUSES: Final[Mapping[str, str]] = {code: trouble.sentence for code, trouble in TROUBLES.items() if code != "unknown"}
 #: The cause when a child gave no code, or one that is not listed.
 UNKNOWN_CAUSE: Final = "unknown"
 
@@ -209,8 +191,8 @@ def _not_yet_connected(board: Scoreboard, now: float) -> Verdict:
 
 
 def _outage(redis: RedisView) -> str:
-    cause = CAUSES.get(redis.cause or "", "the cause is in the worker's log")
-    return f"Redis is away for {redis.seconds:.0f} s: {cause}."
+    cause = CAUSES.get(redis.cause or "", "The cause is in the worker's log.")
+    return f"Redis has been away for {redis.seconds:.0f} s. {cause}"
 
 
 def _name(slot: Slot) -> str:

@@ -150,7 +150,7 @@ def test_before_the_first_connection_the_platform_must_not_switch_over() -> None
     outage(deploy.consumers[0], b"refused", seconds=12)
     assert verdict.healthy(deploy, NOW).status is Status.STARTING
     assert verdict.healthy(deploy, NOW).reason == (
-        "Not yet connected since the start. Redis is away for 12 s: the connection is refused."
+        "Not yet connected since the start. Redis has been away for 12 s. The Redis host refuses the connection."
     )
 
 
@@ -161,7 +161,7 @@ def test_an_outage_after_the_first_connection_is_degraded_but_not_unhealthy() ->
     assert answers(away) == (True, False, True)
     answer = verdict.healthy(away, NOW)
     assert answer.status is Status.DEGRADED
-    assert answer.reason.startswith("Redis is away for 42 s: its host name does not resolve.")
+    assert answer.reason.startswith("Redis has been away for 42 s. The Redis host name does not resolve.")
 
 
 def test_an_outage_of_the_dispatcher_alone_makes_the_instance_unready() -> None:
@@ -176,7 +176,7 @@ def test_a_cause_that_is_not_ours_is_never_repeated(reason: bytes) -> None:
     outage(away.consumers[0], reason, seconds=1)
     assert verdict.redis_view(away, NOW).cause == verdict.UNKNOWN_CAUSE
     said = verdict.healthy(away, NOW).reason
-    assert said.startswith("Redis is away for 1 s: the cause is in the worker's log.")
+    assert said.startswith("Redis has been away for 1 s. The cause is in the worker's log.")
 
 
 def test_an_outage_of_a_child_that_is_gone_does_not_count() -> None:

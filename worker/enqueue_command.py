@@ -1,0 +1,131 @@
+"""`python -m worker enqueue`: put a job on a queue and, if asked, wait for what comes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
+
+from worker.cli_tools import connect, settings_or_exit
+from worker.dead_letters import read
+from worker.exits import Exit
+
+#: How often a waiting command looks.
+LOOK_SECONDS: Final = 0.1
+_ENDED: Final = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+
+
+@click.command()
+@click.argument("function")
+@click.argument("arguments", nargs=-1)
+@click.option("--queue", "queue_name", help="The queue; the first of WORKER_QUEUES by default.")
+@click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments as a JSON object.")
+@click.option("--job-id", help="Letters, digits, - and _; made up by default.")
+@click.option("--timeout", type=int, help="Seconds that the job may run; RQ's default is 180.")
+@click.option("--wait", is_flag=True, help="Show its progress and print what it returns.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def enqueue(
+    function: str,
+    arguments: tuple[str, ...],
+    queue_name: str | None,
+    kwargs: str,
+    job_id: str | None,
+    timeout: int | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Enqueue FUNCTION with ARGUMENTS, for example:
+
+    python -m worker enqueue jobs.products.analyze_product https://shop.example/p/1 --wait
+
+    An argument that is JSON (3, true, "3", [1]) is passed as such, anything else as text.
+    """
+    settings = settings_or_exit()
+    if not any(function.startswith(f"{package}.") for package in settings.worker_job_modules):
+        packages = ", ".join(settings.worker_job_modules)
+        click.echo(
+            f"{function} is not in a package of WORKER_JOB_MODULES ({packages}): no worker would run it.", err=True
+        )
+        sys.exit(Exit.USAGE)
+    named = _json(kwargs)
+    if not isinstance(named, dict):
+        raise click.UsageError("--kwargs takes a JSON object, like '{\"fresh\": true}'.")
+    queue = Queue(queue_name or settings.worker_queues[0], connection=connect(settings), serializer="json")
+    try:
+        job = queue.enqueue(
+            function, args=tuple(map(_json, arguments)), kwargs=named, job_id=job_id, job_timeout=timeout
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if not wait:
+        click.echo(job.id)
+        return
+    sys.exit(_follow(job, as_json=as_json))
+
+
+def follow(job: Job, console: Console) -> Job:
+    """Show a job's progress until it has ended; returns it refreshed."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("waiting for a consumer", total=100)
+        while True:
+            job.refresh()
+            status = job.get_status(refresh=False)
+            told = job.meta.get("progress") or {}
+            text = told.get("message") or str(status.value)
+            progress.update(task, completed=told.get("percent", 0), description=text)
+            if status in _ENDED:
+                return job
+            time.sleep(LOOK_SECONDS)
+
+
+def outcome(job: Job) -> str:
+    """Say in a sentence why a job that has ended did not finish."""
+    letter = read(job.connection.hget(job.key, "dead_letter"))
+    said = f"{letter.get('exception', '')} {letter.get('message', '')}".strip()
+    return f"The job {job.get_status(refresh=False).value} ({letter.get('reason', 'no record')}): {said}"
+
+
+def verdict_lines(result: dict[str, Any]) -> list[str]:
+    """Lay out a product analysis for a person."""
+    price = f"{result['price']} {result['currency'] or ''}".strip() if result.get("price") is not None else "no price"
+    lines = [
+        f"{result.get('name')}: {str(result['verdict']).upper()} ({result.get('score')}/100)",
+        f"  {price} · rating {result.get('rating')} · {result.get('reviews_read')} reviews read · "
+        f"confidence {result.get('confidence')}",
+    ]
+    lines += [f"  + {reason}" for reason in result.get("reasons_for", ())]
+    lines += [f"  - {reason}" for reason in result.get("reasons_against", ())]
+    return lines
+
+
+def _follow(job: Job, *, as_json: bool) -> Exit:
+    try:
+        job = follow(job, Console(stderr=True))
+    except NoSuchJobError:
+        click.echo("The job is gone: it was deleted, or its result_ttl is 0.", err=True)
+        return Exit.FAILED
+    if job.get_status(refresh=False) != JobStatus.FINISHED:
+        click.echo(outcome(job), err=True)
+        return Exit.FAILED
+    result = job.return_value()
+    if isinstance(result, dict) and "verdict" in result and not as_json:
+        click.echo("\n".join(verdict_lines(result)))
+    else:
+        click.echo(json.dumps(result, indent=2, default=repr))
+    return Exit.OK
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
