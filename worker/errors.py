@@ -311,7 +311,7 @@ def _of_socket(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return "tls_hostname" if error.verify_code in (62, 64) else "tls_certificate"  # X509_V_ERR_*_MISMATCH
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
+        reason = f"{getattr(error, 'reason', '')} {error}"
         return "tls_to_plain" if "WRONG_VERSION_NUMBER" in reason or "UNKNOWN_PROTOCOL" in reason else "tls"
     if isinstance(error, TimeoutError):
         return "read_timeout"

@@ -320,16 +320,13 @@ def _problem(name: str, values: Mapping[str, Any]) -> Problem:
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[Problem]:
-    """Names that look like ours and are none: a typo would otherwise go unnoticed."""
+    """Names that are almost one of ours: a typo would otherwise go unnoticed. Names of others are none of our business."""
     known = [variable_of(name) for name in Settings.model_fields]
     problems = []
     for name in sorted(environ):
-        if name.startswith(_OURS) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            wants = (
-                f"another name: {close[0]}, perhaps" if close else "a name that exists; .env.example has all of them"
-            )
-            problems.append(Problem(name, "a name that nothing reads", wants))
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85) if name.startswith(_OURS) else []
+        if close and name not in known:
+            problems.append(Problem(name, "a name that nothing reads", f"its right spelling, perhaps {close[0]}"))
     return problems
 
 

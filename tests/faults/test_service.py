@@ -1,0 +1,333 @@
+"""The real process tree: it starts, scales, stops, is killed, and no job is lost. Every wait is for a condition."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+from rq import Queue
+from rq.job import Job
+
+from tests.support import processes, tasks
+from tests.support.server import RedisServer, free_port
+from tests.support.service import ROOT, Service, until
+
+
+@pytest.fixture
+def service(server: RedisServer) -> Any:
+    with Service(server.url) as running:
+        yield running
+
+
+@pytest.fixture
+def queue(redis: redis_py.Redis) -> Queue:
+    return Queue("default", connection=redis)
+
+
+def claimed_everything_back(redis: redis_py.Redis) -> None:
+    """Nothing of ours is left in Redis but jobs where RQ expects them."""
+    assert redis.keys("rq:execution:*") == []
+    assert redis.keys("rq:worker:*:executions") == []
+    assert redis.zcard("rq:wip:default") == redis.zcard("rq:wip:high") == 0
+
+
+def runs(path: Path) -> Counter[str]:
+    """How often each job began."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return Counter(line.split()[0] for line in lines if line.split()[1] == "begin")
+
+
+def holder(redis: redis_py.Redis, job: Job) -> int:
+    """The pid of the consumer that runs the job."""
+    job.refresh()
+    return int(redis.hget(f"rq:worker:{job.worker_name}", "pid"))
+
+
+def test_it_runs_a_job_and_stops_in_order(service: Service, queue: Queue, redis: redis_py.Redis) -> None:
+    job = queue.enqueue(tasks.add, 1, 2)
+    until(lambda: job.get_status() == "finished", service=service)
+    assert job.return_value() == 3
+    assert service.terminate() == 0
+    assert service.pids() == []
+    claimed_everything_back(redis)
+    assert redis.smembers("rq:workers") == set()
+
+
+def test_rq_info_sees_its_workers(service: Service, server: RedisServer, redis: redis_py.Redis) -> None:
+    until(lambda: redis.scard("rq:workers") == 2, service=service)
+    told = subprocess.run(
+        [Path(sys.executable).parent / "rq", "info", "-u", server.url], capture_output=True, text=True, check=True
+    ).stdout
+    assert "2 workers" in told
+
+
+def test_a_killed_consumers_job_runs_again_within_five_seconds(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    job = queue.enqueue(tasks.journal_and_sleep, str(path), 1.5)
+    until(lambda: runs(path)[job.id] == 1, service=service)
+    killed_at = time.monotonic()
+    os.kill(holder(redis, job), signal.SIGKILL)
+    until(lambda: runs(path)[job.id] == 2, 5, service=service)
+    assert time.monotonic() - killed_at < 5
+    until(lambda: job.get_status() == "finished", service=service)
+    assert redis.hget(job.key, "crashes") == b"1"
+    assert service.wait_for("job.rescued")["job_id"] == job.id
+    assert len(service.children()) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "words"),
+    [
+        (tasks.die, ("", 9), "out of memory"),
+        (tasks.die, ("", 11), "native code"),
+        (tasks.exit_now, (3,), "code 3"),
+    ],
+)
+def test_a_job_that_kills_its_process_again_and_again_is_buried(
+    service: Service, queue: Queue, redis: redis_py.Redis, function: Any, arguments: Any, words: str
+) -> None:
+    poison = queue.enqueue(function, *arguments)
+    good = [queue.enqueue(tasks.add, 1, 1) for _ in range(5)]
+    until(lambda: poison.get_status() == "failed", 20, service=service)
+    letter = json.loads(redis.hget(poison.key, "dead_letter"))
+    assert letter["reason"] == "crashed"
+    assert words in letter["message"]
+    until(lambda: all(job.get_status() == "finished" for job in good), service=service)
+    assert all(redis.hget(job.key, "crashes") is None for job in good), "neighbours are not blamed"
+
+
+def test_no_child_survives_its_supervisor(service: Service, queue: Queue, redis: redis_py.Redis) -> None:
+    job = queue.enqueue(tasks.sleep, 60)
+    until(lambda: job.get_status() == "started", service=service)
+    tree = service.pids()
+    assert len(tree) == 4
+    os.kill(service.pid, signal.SIGKILL)
+    until(lambda: not any(map(processes.is_alive, tree)), 2)
+
+
+def test_another_instance_takes_over_from_one_that_is_gone(
+    server: RedisServer, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    with Service(server.url) as first:
+        job = queue.enqueue(tasks.journal_and_sleep, str(path), 1)
+        until(lambda: runs(path)[job.id] == 1, service=first)
+        with Service(server.url) as second:
+            until(lambda: redis.scard("rq:workers") == 4, service=second)
+            first.kill_tree()
+            gone_at = time.monotonic()
+            until(lambda: runs(path)[job.id] == 2, 45, service=second)
+            assert time.monotonic() - gone_at < 45
+            until(lambda: job.get_status() == "finished", service=second)
+    assert redis.hget(job.key, "crashes") == b"1"
+
+
+def test_a_job_that_swallows_its_timeout_is_ended_with_its_process(
+    service: Service, queue: Queue, redis: redis_py.Redis
+) -> None:
+    job = queue.enqueue(tasks.swallow, job_timeout=1)
+    until(lambda: job.get_status() == "failed", 15, service=service)
+    assert json.loads(redis.hget(job.key, "dead_letter"))["reason"] == "timeout"
+    assert service.wait_for("child.killed", reason="timeout")
+    assert any("swallow" in line for line in service.output), "the stack dump names the job's code"
+
+
+def test_a_job_stuck_in_native_code_is_ended_with_its_process(
+    service: Service, queue: Queue, redis: redis_py.Redis
+) -> None:
+    job = queue.enqueue(tasks.native_loop, job_timeout=1)
+    until(lambda: job.get_status() == "failed", 15, service=service)
+    assert json.loads(redis.hget(job.key, "dead_letter"))["reason"] == "timeout"
+
+
+def test_a_stopped_consumer_process_is_found_stuck_only_by_its_job_deadline(
+    service: Service, queue: Queue, redis: redis_py.Redis
+) -> None:
+    job = queue.enqueue(tasks.sleep, 0.5, job_timeout=2)
+    until(lambda: job.get_status() == "started", service=service)
+    os.kill(holder(redis, job), signal.SIGSTOP)
+    until(lambda: job.get_status() in ("failed", "finished"), 20, service=service)
+    assert service.wait_for("child.killed", reason="timeout")
+
+
+def test_a_soft_stop_lets_the_running_job_finish(service: Service, queue: Queue, redis: redis_py.Redis) -> None:
+    job = queue.enqueue(tasks.sleep, 1)
+    waiting = [queue.enqueue(tasks.sleep, 1) for _ in range(5)]
+    until(lambda: job.get_status() == "started", service=service)
+    assert service.terminate() == 0
+    assert job.get_status() == "finished"
+    left = [job_id.decode() for job_id in redis.lrange("rq:queue:default", 0, -1)]
+    assert left == [job.id for job in waiting if job.get_status() == "queued"]
+    claimed_everything_back(redis)
+
+
+def test_when_the_grace_is_over_jobs_go_back_without_burning_an_attempt(
+    server: RedisServer, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    saved = tmp_path / "checkpoint"
+    with Service(server.url, WORKER_SHUTDOWN_GRACE="1") as service:
+        jobs = [queue.enqueue(tasks.checkpoint, str(saved)), queue.enqueue(tasks.swallow), queue.enqueue(tasks.add, 1, 1)]
+        until(lambda: [job.get_status() for job in jobs[:2]] == ["started"] * 2, service=service)
+        began = time.monotonic()
+        assert service.terminate() == 0
+        assert time.monotonic() - began < 6
+    assert saved.read_text() == "saved"
+    queued = {job_id.decode() for job_id in redis.lrange("rq:queue:default", 0, -1)}
+    assert queued == {job.id for job in jobs}
+    assert redis.lindex("rq:queue:default", -1).decode() == jobs[2].id, "what had begun stands before what had not"
+    for job in jobs:
+        assert redis.hget(job.key, "attempts") is None
+        assert redis.hget(job.key, "crashes") is None
+    assert redis.hget(jobs[0].key, "handbacks") == b"1"
+    claimed_everything_back(redis)
+
+
+def test_consumers_are_scaled_by_signals(service: Service, redis: redis_py.Redis) -> None:
+    until(lambda: redis.scard("rq:workers") == 2, service=service)
+    service.signal(signal.SIGTTIN)
+    until(lambda: redis.scard("rq:workers") == 3, service=service)
+    service.signal(signal.SIGTTOU)
+    service.wait_for("service.scaled", consumers=2)  # two equal signals at once may arrive as one
+    service.signal(signal.SIGTTOU)
+    until(lambda: redis.scard("rq:workers") == 1 and len(service.children()) == 1, service=service)
+
+
+def test_a_quiet_instance_claims_nothing_until_it_is_resumed(
+    service: Service, queue: Queue, redis: redis_py.Redis
+) -> None:
+    until(lambda: redis.scard("rq:workers") == 2, service=service)
+    service.signal(signal.SIGTSTP)
+    service.wait_for("service.quiet")
+    time.sleep(0.3)  # a ring that was on its way may still lead to one last claim
+    job = queue.enqueue(tasks.add, 1, 1)
+    time.sleep(1.5)  # nothing to wait for: it must not happen
+    assert job.get_status() == "queued"
+    service.signal(signal.SIGCONT)
+    until(lambda: job.get_status() == "finished", service=service)
+
+
+def test_a_killed_dispatcher_and_a_killed_health_child_are_replaced(server: RedisServer, queue: Queue) -> None:
+    port = free_port()
+    with Service(server.url, HEALTH_PORT=str(port), HEALTH_HOST="127.0.0.1") as service:
+        until(lambda: _get(port, "/readyz") == 200, service=service)
+        for role in ("dispatcher", "health"):
+            (victim,) = service.children(role)
+            os.kill(victim, signal.SIGKILL)
+            until(lambda role=role, victim=victim: service.children(role) not in ([], [victim]), service=service)
+        until(lambda: _get(port, "/healthz") == 200, service=service)
+        job = queue.enqueue(tasks.add, 1, 1)
+        until(lambda: job.get_status() == "finished", service=service)
+
+
+def test_a_busy_health_port_ends_the_service_in_words(server: RedisServer) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Service(server.url, HEALTH_PORT=str(port), HEALTH_HOST="127.0.0.1") as service:
+            assert service.wait() == 69
+            assert "HEALTH_PORT" in service.wait_for("health.cannot_listen")["error"]
+
+
+def test_a_bad_environment_lists_every_problem_and_has_its_own_exit_code() -> None:
+    with Service("http://nope", WORKER_THREADS="many", WORKER_QUEUES="dead-letter") as service:
+        assert service.wait() == 78
+    told = "\n".join(service.output)
+    assert "REDIS_URL" in told
+    assert "WORKER_THREADS" in told
+    assert "Traceback" not in told
+
+
+def test_a_job_module_that_cannot_be_imported_ends_the_boot_in_words(server: RedisServer) -> None:
+    with Service(server.url, WORKER_JOB_MODULES="tests.support.tasks,no_such_package") as service:
+        assert service.wait() == 71
+    assert any("no_such_package" in line for line in service.output)
+
+
+def test_it_starts_without_redis_and_works_as_soon_as_there_is_one(own_server: RedisServer) -> None:
+    own_server.kill()
+    port = free_port()
+    with Service(own_server.url, HEALTH_PORT=str(port), HEALTH_HOST="127.0.0.1") as service:
+        assert service.wait_for("redis.outage_started")["code"] == "refused"
+        until(lambda: _get(port, "/livez") == 200, service=service)
+        assert _get(port, "/healthz") == 503, "a deploy that has never reached Redis must not go live"
+        own_server.restart(keep_data=True)
+        with own_server.client() as redis:
+            job = Queue("default", connection=redis).enqueue(tasks.add, 1, 1)
+            until(lambda: job.get_status() == "finished", service=service)
+        until(lambda: _get(port, "/healthz") == 200, service=service)
+        own_server.kill()
+        service.wait_for("redis.outage_started", role=None)
+        until(lambda: _state(port) == "degraded", 20, service=service)
+        assert _get(port, "/healthz") == 200, "restarting would not help"
+        assert service.terminate() == 0
+
+
+def test_a_job_that_ends_while_redis_is_away_is_settled_afterwards_and_runs_once(
+    own_server: RedisServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    with Service(own_server.url) as service, own_server.client() as redis:
+        job = Queue("default", connection=redis).enqueue(tasks.journal_and_sleep, str(path), 1)
+        until(lambda: runs(path)[job.id] == 1, service=service)
+        time.sleep(1.1)  # appendfsync everysec: what was claimed must be on disk before the kill
+        own_server.kill()
+        service.wait_for("redis.outage_started")
+        until(lambda: path.read_text().count("end") == 1, service=service)
+        own_server.restart(keep_data=True)
+        until(lambda: job.get_status() == "finished", service=service)
+    assert runs(path)[job.id] == 1
+
+
+def test_rqs_own_command_line_can_run_the_consumer(
+    server: RedisServer, redis: redis_py.Redis, queue: Queue
+) -> None:
+    jobs = [queue.enqueue(tasks.add, number, 1) for number in range(5)]
+    bad = queue.enqueue(tasks.boom)
+    subprocess.run(
+        [
+            Path(sys.executable).parent / "rq",
+            "worker",
+            "--burst",
+            "-u",
+            server.url,
+            "-w",
+            "worker.consumer.Consumer",
+            "high",
+            "default",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "WORKER_JOB_MODULES": "tests.support.tasks", "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=30,
+        capture_output=True,
+    )
+    assert [job.return_value() for job in jobs] == [1, 2, 3, 4, 5]
+    assert redis.lrange("rq:queue:dead-letter", 0, -1) == [bad.id.encode()]
+
+
+def _get(port: int, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def _state(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+        return str(json.load(answer)["status"])

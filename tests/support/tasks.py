@@ -1,0 +1,143 @@
+"""Job functions for tests. Those with a journal append one line a run, so that runs can be counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from rq import Retry, get_current_job
+
+from worker import context
+from worker.retry import PermanentError, RetryLater, RetryPolicy, with_policy
+
+
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def boom(message: str = "boom") -> None:
+    raise ValueError(message)
+
+
+def give_up() -> None:
+    raise PermanentError("there is no such product")
+
+
+@with_policy(RetryPolicy(max_attempts=3, base=0.01, cap=0.02))
+def flaky(path: str, until: int) -> int:
+    """Fail until attempt `until`."""
+    attempt = context.current().attempt
+    journal(path, f"attempt-{attempt}")
+    if attempt < until:
+        raise RuntimeError(f"attempt {attempt}")
+    return attempt
+
+
+@with_policy(RetryPolicy(max_attempts=3, base=0.01, cap=0.02))
+def busy_server(seconds: float) -> None:
+    raise RetryLater("429", after=seconds)
+
+
+def journal(path: str, text: str = "") -> str:
+    """Append a line to the journal; a single write, so that lines of several processes do not mix."""
+    job = get_current_job()
+    line = f"{job.id if job else '-'} {text} {os.getpid()}\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+    return line
+
+
+def journal_and_sleep(path: str, seconds: float) -> None:
+    journal(path, "begin")
+    time.sleep(seconds)
+    journal(path, "end")
+
+
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def spin(seconds: float) -> float:
+    """Keep the interpreter busy."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return seconds
+
+
+def swallow() -> None:
+    """Swallow every exception, a timeout's too."""
+    while True:
+        try:
+            while True:
+                time.sleep(0.01)
+        except Exception:  # noqa: BLE001 — what this job is for
+            continue
+
+
+def native_loop() -> None:
+    """Sit in native code, holding the interpreter: no Python signal handler runs."""
+    "a".join(["x" * 10**6] * 10)
+    import re
+
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+def die(path: str = "", number: int = signal.SIGKILL) -> None:
+    if path:
+        journal(path, "die")
+    os.kill(os.getpid(), number)
+
+
+def exit_now(code: int) -> None:
+    os._exit(code)
+
+
+async def double(value: int) -> int:
+    return value * 2
+
+
+def set_meta(key: str, value: Any) -> None:
+    job = get_current_job()
+    assert job is not None
+    job.meta[key] = value
+    job.save_meta()
+
+
+def current_job_id() -> str | None:
+    job = get_current_job()
+    return job.id if job else None
+
+
+def returns_retry(max_retries: int, interval: int = 0) -> Retry:
+    return Retry(max=max_retries, interval=interval)
+
+
+def unserialisable() -> Any:
+    return lambda: None
+
+
+def checkpoint(path: str) -> None:
+    """Save a checkpoint when the service stops, and let the stop go on."""
+    from worker.signals import ShutdownRequested
+
+    try:
+        time.sleep(60)
+    except ShutdownRequested:
+        Path(path).write_text("saved")
+        raise
+
+
+def on_success(job: Any, connection: Any, result: Any) -> None:
+    connection.set(f"callback:{job.id}", repr(result))
+
+
+def on_failure(job: Any, connection: Any, kind: Any, value: Any, trace: Any) -> None:
+    connection.set(f"callback:{job.id}", kind.__name__)

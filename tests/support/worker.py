@@ -1,0 +1,16 @@
+"""A consumer inside the test's process."""
+
+from __future__ import annotations
+
+import redis as redis_py
+
+from worker.consumer import Consumer
+from worker.settings import load
+
+SETTINGS = {"WORKER_JOB_MODULES": "tests.support.tasks", "WORKER_QUEUES": "high,default"}
+
+
+def consumer(redis: redis_py.Redis, *queues: str, **environ: str) -> Consumer:
+    """Make a consumer that runs alone; by default on `high` and `default`."""
+    settings = load({**SETTINGS, **environ}, need_redis_url=False)
+    return Consumer(list(queues or ("high", "default")), connection=redis, settings=settings)

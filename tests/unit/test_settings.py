@@ -1,0 +1,177 @@
+"""The environment: what is accepted, what is refused, and how it is said."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tests.support.service import ROOT
+from worker.errors import SettingsError
+from worker.settings import Settings, load, load_dotenv, variable_of
+
+URL = "redis://user:hunter2@localhost:6379/0"
+
+
+def refused(**environ: str) -> SettingsError:
+    with pytest.raises(SettingsError) as caught:
+        load({"REDIS_URL": URL, **environ})
+    return caught.value
+
+
+def test_every_setting_is_in_the_example_and_the_example_holds_nothing_else() -> None:
+    named = re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.M)
+    assert named == [variable_of(name) for name in Settings.model_fields]
+
+
+def test_every_setting_says_what_it_is_and_what_it_wants() -> None:
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict)
+        assert field.description, name
+        assert extra["wants"], name
+        assert extra["example"], name
+
+
+def test_defaults() -> None:
+    settings = load({"REDIS_URL": URL})
+    assert settings.worker_queues == ("default",)
+    assert settings.worker_shutdown_grace == 25
+    assert settings.dead_letter_max_age == 30 * 86400
+    assert settings.health_port == 8080
+    assert settings.worker_scheduler_interval == 1
+
+
+def test_all_problems_are_listed_at_once_with_what_was_got_what_is_wanted_and_an_example() -> None:
+    error = refused(REDIS_URL="http://x", WORKER_THREADS="many", HEALTH_PORT="70000", WORKER_QUEUES="a,a")
+    assert [problem.variable for problem in error.problems] == [
+        "REDIS_URL",
+        "WORKER_QUEUES",
+        "WORKER_THREADS",
+        "HEALTH_PORT",
+    ]
+    for problem in error.problems:
+        assert str(problem) in str(error)
+        assert f"Example: {problem.variable}=" in str(problem)
+    assert "'many'" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "nothing"),
+        ('"redis://localhost"', "quotes or spaces"),
+        (" redis://localhost", "quotes or spaces"),
+        ("redis://local host", "spaces or line breaks"),
+        ("localhost:6379", "without ://"),
+        ("http://localhost", "begins with http://"),
+        ("redis://", "without a host"),
+        ("redis://:hunter2@:6379", "without a host"),
+        ("redis://localhost:99999", "port"),
+        ("redis://localhost:port", "port"),
+        ("redis://u:hunter2@x@localhost", "unescaped"),
+        ("redis://u:hunter2#x@localhost", "unescaped"),
+        ("redis://u:hunter2/x@localhost", "unescaped"),
+        ("redis://localhost/zero", "database"),
+        ("redis://default:hunter2@eu1-x.upstash.io:6379", "Upstash"),
+        ("rediss://default:hunter2@eu1-x.upstash.io:6379/1", "Upstash"),
+        ("unix://relative", "path"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said_in_words_and_without_its_secret(url: str, words: str) -> None:
+    (problem,) = refused(REDIS_URL=url).problems
+    assert words in str(problem)
+    assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize("url", [URL, "rediss://default:a%40b@x.upstash.io:6379", "unix:///run/redis.sock", "redis://[::1]"])
+def test_good_urls_pass(url: str) -> None:
+    settings = load({"REDIS_URL": url})
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == url
+
+
+def test_secrets_never_show() -> None:
+    settings = load(
+        {"REDIS_URL": URL, "SENTRY_DSN": "https://hunter2@sentry.example/1", "NOTIFY_SECRET": "hunter2hunter2"}
+    )
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "hunter2" not in shown
+
+
+def test_a_misspelt_name_is_pointed_out_and_names_of_others_are_left_alone() -> None:
+    (problem,) = refused(WORKER_PROCESES="3").problems
+    assert "WORKER_PROCESSES" in str(problem)
+    load({"REDIS_URL": URL, "WORKER_NAME_OF_SOMETHING_ELSE": "1", "LOG_DIR": "/tmp"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WORKER_PROCESSES", "0"),
+        ("WORKER_PROCESSES", "1.5"),
+        ("WORKER_JOB_MODULES", "jobs;rm"),
+        ("WORKER_SERIALIZERS", "json,yaml"),
+        ("WORKER_SHUTDOWN_GRACE", "301"),
+        ("WORKER_MAX_CRASHES", "0"),
+        ("DEAD_LETTER_QUEUE", "default"),
+        ("DEAD_LETTER_QUEUE", "two words"),
+        ("DEAD_LETTER_MAX_AGE", "30 fortnights"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("SENTRY_TRACES_SAMPLE_RATE", "2"),
+        ("RQ_KEY_PREFIX", "rq*"),
+        ("WORKER_ALLOW_PRIVATE_ADDRESSES", "perhaps"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(variable: str, value: str) -> None:
+    assert [problem.variable for problem in refused(**{variable: value}).problems] == [variable]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90m", 5400), ("12h", 43200), ("30D", 2592000), ("86400", 86400)])
+def test_ages_may_have_a_unit(text: str, seconds: int) -> None:
+    assert load({"REDIS_URL": URL, "DEAD_LETTER_MAX_AGE": text}).dead_letter_max_age == seconds
+
+
+def test_what_render_says_is_understood() -> None:
+    settings = load(
+        {
+            "REDIS_URL": "rediss://default:x@eu1-x.upstash.io:6379",
+            "RENDER": "true",
+            "RENDER_CPU_COUNT": "0.5",
+            "RENDER_GIT_COMMIT": "3f2a9c1",
+            "RENDER_INSTANCE_ID": "srv-abc-xyz12",
+            "PORT": "10000",
+        }
+    )
+    assert settings.worker_processes == 1
+    assert settings.health_port == 10000
+    assert (settings.release, settings.instance) == ("3f2a9c1", "srv-abc-xyz12")
+    assert settings.worker_scheduler_interval == 15
+    assert settings.log_format == "json"
+
+
+def test_health_port_wins_over_port_and_may_be_off() -> None:
+    assert load({"REDIS_URL": URL, "PORT": "10000", "HEALTH_PORT": "0"}).health_port == 0
+
+
+def test_the_settings_cannot_be_changed() -> None:
+    settings = load({"REDIS_URL": URL})
+    with pytest.raises(ValidationError):
+        settings.worker_threads = 3  # type: ignore[misc]
+
+
+def test_a_dotenv_file_fills_gaps_in_development_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("WORKER_TEST_A=file\nWORKER_TEST_B=file\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKER_TEST_A", "real")
+    monkeypatch.setenv("RENDER", "true")
+    monkeypatch.delenv("WORKER_TEST_B", raising=False)
+    load_dotenv()
+    assert "WORKER_TEST_B" not in os.environ
+    monkeypatch.delenv("RENDER")
+    load_dotenv()
+    assert (os.environ["WORKER_TEST_A"], os.environ.pop("WORKER_TEST_B")) == ("real", "file")
