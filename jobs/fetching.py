@@ -86,9 +86,7 @@ def _page(response: httpx.Response, limits: Limits) -> Page:
     where = origin(response.request.url)
     content_type = response.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
     if content_type not in _HTML_TYPES:
-        raise PermanentError(
-            f"{where} answered {content_type!r}, not HTML; give the address of a product page"
-        )
+        raise PermanentError(f"{where} answered {content_type!r}, not HTML; give the address of a product page")
     body = _read_body(response, limits.body_bytes, where)
     return Page(str(response.request.url), decode_html(body, response.charset_encoding))
 
@@ -100,9 +98,7 @@ def _read_body(response: httpx.Response, limit: int, where: str) -> bytes:
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip", ""}:
-        raise PermanentError(
-            f"{where} sent content encoding {encoding[:40]!r}, though only gzip was accepted"
-        )
+        raise PermanentError(f"{where} sent content encoding {encoding[:40]!r}, though only gzip was accepted")
     inflater = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
     body = bytearray()
     for chunk in response.iter_raw():

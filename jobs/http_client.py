@@ -23,9 +23,7 @@ from worker.retry import PermanentError, RetryLater
 class GuardedClient:
     """Sends requests that must all end within `seconds` from now; `tls` replaces the public authorities."""
 
-    def __init__(
-        self, seconds: float, *, resolver: Resolver = resolve, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, seconds: float, *, resolver: Resolver = resolve, tls: ssl.SSLContext | None = None) -> None:
         self._network = GuardedBackend(seconds, resolver)
         self._tls = tls
 
@@ -83,9 +81,7 @@ def _translated_errors(url: httpx.URL) -> Iterator[None]:
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):
             reason = error.__cause__.verify_message
             raise PermanentError(f"{origin(url)} has a certificate that does not verify: {reason}") from error
-        raise RetryLater(
-            f"the connection to {origin(url)} failed: {error or type(error).__name__}"
-        ) from error
+        raise RetryLater(f"the connection to {origin(url)} failed: {error or type(error).__name__}") from error
 
 
 @cache

@@ -28,9 +28,7 @@ def opengraph_product(properties: Mapping[str, str]) -> Product | None:
         return None
     offer = Offer(
         price=positive(amount),
-        currency=currency_code(
-            first("product:sale_price:currency", "product:price:currency", "og:price:currency")
-        )
+        currency=currency_code(first("product:sale_price:currency", "product:price:currency", "og:price:currency"))
         or currency_code(amount),
         availability=_AVAILABILITY.get(first("product:availability", "og:availability").lower(), ""),
         list_price=positive(first("product:original_price:amount", "og:price:standard_amount")),

@@ -23,9 +23,7 @@ class PageData:
 
     json_ld: tuple[Any, ...]  #: the content of each readable block, parsed
     microdata: tuple[Item, ...]
-    opengraph: dict[
-        str, str
-    ]  #: the first value of each property, e.g. ``og:title``, ``product:price:amount``
+    opengraph: dict[str, str]  #: the first value of each property, e.g. ``og:title``, ``product:price:amount``
     title: str
 
 

@@ -135,12 +135,13 @@ class Claims:
 
         `company`: other jobs run in this process, so a job that is suspected of killing its process is not claimed.
         """
-        calls: list[tuple[Any, ...]] = []
         others = [outcome for outcome in outcomes if not isinstance(outcome, Finished)]
         finished = [outcome for outcome in outcomes if isinstance(outcome, Finished)]
         now = monotonic()
-        for outcome in others:
-            calls.append(self._retry(outcome, now) if isinstance(outcome, Retried) else self._bury(outcome, now))
+        calls = [
+            self._retry(outcome, now) if isinstance(outcome, Retried) else self._bury(outcome, now)
+            for outcome in others
+        ]
         calls.append(self._settle_and_claim(finished, want, now, company))
         replies = self._run(calls)
         exchange = self._read_exchange(replies[-1], settled=bool(finished))
@@ -171,7 +172,7 @@ class Claims:
         )
 
     def collect(self, queue: str, job_id: str, fields: dict[str, Value]) -> bool:
-        """Dead-letter a job that somebody else has failed, onto `queue`; False when it is not failed or stands there."""
+        """Dead-letter a job that somebody else has failed; False when it is not failed, or a dead letter already."""
         return bool(self._call(scripts.COLLECT, self.worker_name, job_id, queue, *_flat(fields)))
 
     def replay(self, job_id: str) -> bool:
@@ -321,12 +322,12 @@ class Claims:
     def _send(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         if len(calls) == 1:
             try:
-                return [self.redis.execute_command(*calls[0])]
+                return [self.redis.execute_command(*calls[0])]  # type: ignore[no-untyped-call]
             except NoScriptError as error:
                 return [error]
         with self.redis.pipeline(transaction=False) as pipeline:
             for call in calls:
-                pipeline.execute_command(*call)
+                pipeline.execute_command(*call)  # type: ignore[no-untyped-call]
             replies: list[Any] = pipeline.execute(raise_on_error=False)
             return replies
 

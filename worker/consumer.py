@@ -68,6 +68,10 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.prefetch = Prefetch()
         self.batch = Batch()
         self.by_rq = RqFinish(self)
+        self._performed = 0
+        self._uncertain = True
+        self._suspect_runs = False
+        self._predecessors_job = ""
 
     def work(
         self,
@@ -121,7 +125,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if self.child.stopping or (self._max_jobs is not None and self._performed >= self._max_jobs):
             return True
         limit = self.settings.worker_max_memory_mb
-        return bool(limit) and self._performed > 0 and resident_mb() > limit
+        return limit > 0 and self._performed > 0 and resident_mb() > limit
 
     def exchange(self) -> Exchange:
         """Settle what is done and claim what is next."""
@@ -295,7 +299,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         random.seed()
         self._performed = 0
         self._uncertain = True
-        self._suspect_runs = False
         self.outage = queue.Outage(self.seat.redis_edge)
         self.runner = Runner(
             self.settings,
@@ -372,8 +375,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Write our own record, as RQ's `register_birth` does but over whatever a predecessor left."""
         self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._set_ip_address(self.connection)
-        self.birth_date = self.birth_date or now()
-        self.last_heartbeat = now()
+        self.birth_date = self.last_heartbeat = now()
         with self.connection.pipeline() as pipeline:
             pipeline.hdel(self.key, "death", "shutdown_requested_date")
             pipeline.hset(self.key, mapping={**self.serialize(), "state": "started"})

@@ -108,9 +108,9 @@ class Crew:
                     if post is not None:
                         self._slot.busy_seconds += monotonic() - post.started
                     self._show()
-                return
             except (JobTimeoutException, ShutdownRequested):
                 continue
+            return
 
     # -- from other threads --------------------------------------------------------------------------------------------
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
 from types import FrameType
@@ -28,7 +28,7 @@ READY_SECONDS: Final = 20.0
 SAMPLE: Final = "jobs.products.analyze_product"
 
 
-class _Stop(Exception):  # noqa: N818 — not an error: Ctrl-C or TERM
+class _Stop(Exception):
     pass
 
 
@@ -75,13 +75,11 @@ def _choose_health_port() -> None:
     os.environ["HEALTH_PORT"] = str(port)
 
 
-def _ready(port: int, service: object) -> bool:
+def _ready(port: int, service: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and service.poll() is None:  # type: ignore[attr-defined]
-        with suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
-                if answer.status == 200:
-                    return True
+    while time.monotonic() < deadline and service.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+            return True
         time.sleep(0.05)
     return False
 

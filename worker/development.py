@@ -103,13 +103,13 @@ def free_port(wanted: int) -> int:
 def _process(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a session of its own (Ctrl-C is ours to pass on); it dies with us."""
     parent = os.getpid()
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 — our own commands
         command,
         cwd=ROOT,
         env=environ,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 — no thread runs yet when it forks
+        preexec_fn=lambda: die_with_parent(parent),
     )
     try:
         yield process

@@ -97,10 +97,10 @@ def outcome(job: Job) -> str:
 def verdict_lines(result: dict[str, Any]) -> list[str]:
     """Lay out a product analysis for a person."""
     price = f"{result['price']} {result['currency'] or ''}".strip() if result.get("price") is not None else "no price"
+    read_of = f"{result.get('reviews_read')} reviews read"
     lines = [
         f"{result.get('name')}: {str(result['verdict']).upper()} ({result.get('score')}/100)",
-        f"  {price} · rating {result.get('rating')} · {result.get('reviews_read')} reviews read · "
-        f"confidence {result.get('confidence')}",
+        f"  {price} · rating {result.get('rating')} · {read_of} · confidence {result.get('confidence')}",
     ]
     lines += [f"  + {reason}" for reason in result.get("reasons_for", ())]
     lines += [f"  - {reason}" for reason in result.get("reasons_against", ())]

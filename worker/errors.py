@@ -6,8 +6,8 @@
     ├── SettingsError      the environment is wrong: every problem at once
     └── RedisTrouble       Redis does not do what it should: a cause, a likely fix, a policy
 
-redis-py's errors become `RedisTrouble` in one place, `translate`, by class and by text; loops, logs, the health endpoint
-and the tools speak only of these. Sentences hold no host, URL or secret.
+redis-py's errors become `RedisTrouble` in one place, `translate`, by class and by text; loops, logs, the health
+endpoint and the tools speak only of these. Sentences hold no host, URL or secret.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ TROUBLES: Final = _table(
     Trouble(
         "out_of_memory",
         "Redis is out of memory and refuses writes.",
-        "Use a larger plan, shorten result_ttl, or purge dead letters. Keep the eviction policy noeviction: anything else "
+        "Use a larger plan, shorten result_ttl, or purge dead letters. Keep the eviction policy noeviction: any other "
         "deletes jobs.",
         Policy.WAIT,
     ),
@@ -267,7 +267,8 @@ def translate(error: BaseException) -> RedisTrouble | None:
     """
     if isinstance(error, RedisTrouble):
         return error
-    from redis.exceptions import AuthenticationError, RedisError, ResponseError  # noqa: PLC0415 — see the docstring above
+    # Not at the top: the supervisor and the probes use this module and have no redis.
+    from redis.exceptions import AuthenticationError, RedisError, ResponseError  # noqa: PLC0415
     from redis.exceptions import TimeoutError as RedisTimeoutError  # noqa: PLC0415
 
     if not isinstance(error, RedisError | OSError):
@@ -278,11 +279,11 @@ def translate(error: BaseException) -> RedisTrouble | None:
         if re.search(pattern, text):
             return trouble(code, _said(text) if code == "no_permission" else "")
     for link in chain:
-        code = _of_socket(link)
-        if code == "read_timeout" and "onnecting" in text:
-            code = "connect_timeout"
-        if code is not None:
-            return trouble(code)
+        found = _of_socket(link)
+        if found == "read_timeout" and "onnecting" in text:
+            found = "connect_timeout"
+        if found is not None:
+            return trouble(found)
     if isinstance(error, AuthenticationError):
         return trouble("wrong_password")
     if isinstance(error, RedisTimeoutError):

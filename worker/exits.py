@@ -27,7 +27,7 @@ def explain(status: int) -> str:
             name = signal.Signals(number).name
         except ValueError:
             name = "an unknown signal"
-        hints = {
+        hints: dict[int, str] = {
             signal.SIGKILL: ": out of memory, or killed by hand",
             signal.SIGSEGV: ": a crash in native code",
             signal.SIGABRT: ": aborted by native code",

@@ -51,7 +51,7 @@ class HealthPortError(WorkerError):
 def run(scoreboard: Scoreboard, settings: Settings, stop: Callable[[], bool]) -> None:
     """Listen where `settings` say and serve until `stop()`; raises `HealthPortError`."""
     listener = listen(settings.health_host, settings.health_port)
-    serve(scoreboard, listener, stop, release=settings.release)
+    serve(scoreboard, listener, stop, release=settings.release or "")
 
 
 def listen(host: str, port: int) -> socket.socket:

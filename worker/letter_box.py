@@ -41,7 +41,7 @@ class LetterBox:
 
     def count(self) -> int:
         """Return how many ids stand there."""
-        return int(self._redis.llen(self._key))  # type: ignore[arg-type]  # a sync client
+        return int(self._redis.llen(self._key))
 
     def __iter__(self) -> Iterator[Letter]:
         """Every letter, newest first; ids whose job is gone (expired, deleted) are passed over."""

@@ -7,6 +7,7 @@ defined in a package of `WORKER_JOB_MODULES`; nothing outside them is ever impor
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import pickle
@@ -144,10 +145,8 @@ class Payloads:
                 "unreadable_hash",
                 f"The hash of job {claim.job_id} has no `data` field: whoever enqueued it did not write RQ's format.",
             )
-        try:
+        with contextlib.suppress(zlib.error):  # RQ reads uncompressed payloads too: REST producers write plain JSON
             fields[b"data"] = data = zlib.decompress(data)
-        except zlib.error:
-            pass  # RQ reads uncompressed payloads too: REST producers write plain JSON
         job = Job(claim.job_id, connection=connection)
         job.serializer = self._serializer(data)
         dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]

@@ -1,8 +1,8 @@
 """The edge to Redis: the only place that makes clients and decides what their errors mean.
 
 Clients never retry by themselves: a Lua script that moves a job must not run twice because a reply was lost. The loops
-retry, knowing what they hold, and `Outage` keeps the score: one event when trouble begins, at most one a minute while it
-lasts, one when it ends.
+retry, knowing what they hold, and `Outage` keeps the score: one event when trouble begins, at most one a minute while
+it lasts, one when it ends.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ are marked, claimed one at a time from then on, and a second death names the cul
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any
 
 from worker import logs, sentry
 from worker.claims import Buried, Claims
@@ -47,7 +48,7 @@ class Rescuer:
                 job = None
             outcome = self._deciding.crash(claim, "lost together with its instance", monotonic(), job)
             dead.exchange([outcome], 0)
-            fields = {"job_id": claim.job_id, "queue": claim.origin, "function": function_name(job)}
+            fields: dict[str, Any] = {"job_id": claim.job_id, "queue": claim.origin, "function": function_name(job)}
             log.error("job.rescued", **fields, worker=worker_name, how="its instance is gone")
             if isinstance(outcome, Buried):
                 letter = read(outcome.fields["dead_letter"])

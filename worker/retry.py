@@ -25,7 +25,7 @@ class PermanentError(Exception):
     """Trying again cannot help: the job becomes a dead letter at once."""
 
 
-class RetryLater(Exception):  # noqa: N818  it is a request, not a verdict on the job
+class RetryLater(Exception):
     """The job should run again, not before `after` seconds (None: the policy's backoff alone decides)."""
 
     def __init__(self, message: str, after: float | None = None) -> None:

@@ -27,7 +27,7 @@ log = logs.get_logger()
 
 #: After so many attempts an error of Redis in RQ's finishing code is taken for the job's own (a callback's).
 MOST_TRIES: Final = 5
-#: How long finishing a job may take before its process counts as stuck: two callbacks of RQ's longest default, and more.
+#: How long finishing a job may take before its process counts as stuck: more than two of RQ's default callbacks.
 CALLBACKS_SECONDS: Final = 300.0
 
 

@@ -1,6 +1,6 @@
 """Run one claimed job and keep what came of it until the server has taken it.
 
-Nothing that a job does gets out of `Runner.run`: it returns, it raises whatever it likes, it overruns its timeout, it is
+Nothing that a job does gets out of `Runner.run`: it returns, raises whatever it likes, overruns its timeout, or is
 interrupted by a hard stop; each becomes an outcome in `done`, or a claim in `interrupted`.
 """
 

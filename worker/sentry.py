@@ -1,8 +1,8 @@
 """Error reports: one event for every job that failed for good, none for an attempt that is tried again.
 
-Names and tags follow sentry-sdk's own RQ integration (transaction = function name, context ``rq-job``), which is not used
-itself: it patches RQ's `perform_job`, which our consumers do not run. Argument values are never sent. sentry-sdk is only
-imported when a DSN is set, and only after the fork, because its transport owns a thread.
+Names and tags follow sentry-sdk's own RQ integration (transaction = function name, context ``rq-job``), which is not
+used itself: it patches RQ's `perform_job`, which our consumers do not run. Argument values are never sent. sentry-sdk
+is only imported when a DSN is set, and only after the fork, because its transport owns a thread.
 """
 
 from __future__ import annotations

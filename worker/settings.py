@@ -127,10 +127,10 @@ class Settings(BaseModel):
         json_schema_extra=_wants("a whole number, 1 or more", "10000"),
     )
     health_host: str = Field(
-        "0.0.0.0",  # noqa: S104 — a platform's probe comes from outside the container
+        "0.0.0.0",  # noqa: S104 — a probe comes from outside the container
         min_length=1,
         description="Address that the health endpoint listens on",
-        json_schema_extra=_wants("an address of this machine", "0.0.0.0"),
+        json_schema_extra=_wants("an address of this machine", "127.0.0.1"),
     )
     health_port: int = Field(
         8080,
@@ -320,7 +320,7 @@ def _problem(name: str, values: Mapping[str, Any]) -> Problem:
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[Problem]:
-    """Names that are almost one of ours: a typo would otherwise go unnoticed. Names of others are none of our business."""
+    """Names that are almost one of ours: a typo would otherwise go unnoticed. Others are none of our business."""
     known = [variable_of(name) for name in Settings.model_fields]
     problems = []
     for name in sorted(environ):

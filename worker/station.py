@@ -1,7 +1,7 @@
 """Where job code runs in a consumer, and how it is ended there: timeout, hard stop, stop-job command.
 
-In the main thread signals do it. In a crew thread (`WORKER_THREADS` > 1, see ``crew.py``) an asynchronous exception does.
-Either way the code between `begin` and `end` may be interrupted by an exception that nobody in it raised.
+In the main thread signals do it. In a crew thread (`WORKER_THREADS` > 1, see ``crew.py``) an asynchronous exception
+does. Either way the code between `begin` and `end` may be interrupted by an exception that nobody in it raised.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The supervisor: forks, reaps, replaces, signals and watches the children. It speaks to nobody else.
 
-Single-threaded, without Redis and without sockets, so that nothing in it can hang or be half-copied by a fork. Each tick
-compares the children that should live with those that do; events only make the next tick come sooner.
+Single-threaded, without Redis and without sockets, so that nothing in it can hang or be half-copied by a fork. Each
+tick compares the children that should live with those that do; events only make the next tick come sooner.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = logs.get_logger()
 
 
 class Supervisor:
-    """Keeps one child a wanted slot; `roles` maps each role to its main, which gets the slot and returns an exit code."""
+    """Keeps one child a wanted slot; `roles` maps a role to its main, which gets the slot and returns an exit code."""
 
     def __init__(
         self,

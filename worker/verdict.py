@@ -5,9 +5,9 @@
 * `healthy`: should the platform keep this instance? Strict until Redis was reached once, so that a deploy
   with a wrong URL never goes live; afterwards an outage is a "yes, degraded": restarting would not help.
 
-Pure functions of a scoreboard and a moment of ``time.monotonic()``. A reason is one plain sentence, built
-only from numbers and the words of this file and of the table in ``errors.py``, never from what a server or a URL says: no host or secret can
-be in it.
+Pure functions of a scoreboard and a moment of ``time.monotonic()``. A reason is one plain sentence, built only from
+numbers and the words of this file and of the table in ``errors.py``, never from what a server or a URL says: no
+host or secret can be in it.
 """
 
 from __future__ import annotations

@@ -178,7 +178,11 @@ def test_when_the_grace_is_over_jobs_go_back_without_burning_an_attempt(
 ) -> None:
     saved = tmp_path / "checkpoint"
     with Service(server.url, WORKER_SHUTDOWN_GRACE="1") as service:
-        jobs = [queue.enqueue(tasks.checkpoint, str(saved)), queue.enqueue(tasks.swallow), queue.enqueue(tasks.add, 1, 1)]
+        jobs = [
+            queue.enqueue(tasks.checkpoint, str(saved)),
+            queue.enqueue(tasks.swallow),
+            queue.enqueue(tasks.add, 1, 1),
+        ]
         until(lambda: [job.get_status() for job in jobs[:2]] == ["started"] * 2, service=service)
         began = time.monotonic()
         assert service.terminate() == 0
@@ -291,9 +295,7 @@ def test_a_job_that_ends_while_redis_is_away_is_settled_afterwards_and_runs_once
     assert runs(path)[job.id] == 1
 
 
-def test_rqs_own_command_line_can_run_the_consumer(
-    server: RedisServer, redis: redis_py.Redis, queue: Queue
-) -> None:
+def test_rqs_own_command_line_can_run_the_consumer(server: RedisServer, redis: redis_py.Redis, queue: Queue) -> None:
     jobs = [queue.enqueue(tasks.add, number, 1) for number in range(5)]
     bad = queue.enqueue(tasks.boom)
     subprocess.run(

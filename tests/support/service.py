@@ -1,4 +1,4 @@
-"""The real service as a process tree: `python -m worker`, its log lines, its children, and the certainty that it ends."""
+"""The real service as a process tree: `python -m worker`, its log, its children, and the certainty that it ends."""
 
 from __future__ import annotations
 

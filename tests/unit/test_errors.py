@@ -26,21 +26,35 @@ def mismatch(code: int) -> ssl.SSLCertVerificationError:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (caused(redis_errors.ConnectionError("Error -2 connecting"), socket.gaierror(-2, "Name or service not known")), "dns"),
+        (
+            caused(
+                redis_errors.ConnectionError("Error -2 connecting"), socket.gaierror(-2, "Name or service not known")
+            ),
+            "dns",
+        ),
         (caused(redis_errors.ConnectionError("Error 111"), ConnectionRefusedError(errno.ECONNREFUSED, "x")), "refused"),
         (caused(redis_errors.ConnectionError("Error 113"), OSError(errno.EHOSTUNREACH, "x")), "unreachable"),
         (caused(redis_errors.ConnectionError("Error 104"), ConnectionResetError(errno.ECONNRESET, "x")), "reset"),
         (caused(redis_errors.ConnectionError("x"), OSError(errno.EMFILE, "x")), "no_descriptors"),
         (redis_errors.ConnectionError("Connection closed by server."), "reset"),
-        (caused(redis_errors.TimeoutError("Timeout connecting to server"), TimeoutError("timed out")), "connect_timeout"),
+        (
+            caused(redis_errors.TimeoutError("Timeout connecting to server"), TimeoutError("timed out")),
+            "connect_timeout",
+        ),
         (caused(redis_errors.TimeoutError("Timeout reading from socket"), TimeoutError("timed out")), "read_timeout"),
         (caused(redis_errors.ConnectionError("x"), mismatch(62)), "tls_hostname"),
         (caused(redis_errors.ConnectionError("x"), mismatch(10)), "tls_certificate"),
         (caused(redis_errors.ConnectionError("x"), ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x")), "tls_to_plain"),
         (caused(redis_errors.ConnectionError("x"), ssl.SSLError(1, "handshake failure")), "tls"),
         (redis_errors.AuthenticationError("Authentication required."), "no_auth"),
-        (redis_errors.AuthenticationError("WRONGPASS invalid username-password pair or user is disabled."), "wrong_password"),
-        (redis_errors.NoPermissionError("NOPERM User w has no permissions to run the 'evalsha' command"), "no_permission"),
+        (
+            redis_errors.AuthenticationError("WRONGPASS invalid username-password pair or user is disabled."),
+            "wrong_password",
+        ),
+        (
+            redis_errors.NoPermissionError("NOPERM User w has no permissions to run the 'evalsha' command"),
+            "no_permission",
+        ),
         (redis_errors.BusyLoadingError("LOADING Redis is loading the dataset in memory"), "loading"),
         (redis_errors.ReadOnlyError("READONLY You can't write against a read only replica."), "read_only"),
         (redis_errors.ResponseError("MASTERDOWN Link with MASTER is down"), "cluster_down"),
@@ -65,13 +79,18 @@ def test_each_error_has_its_name(error: Exception, code: str) -> None:
 
 def test_a_bug_of_ours_is_not_an_outage() -> None:
     assert translate(redis_errors.ResponseError("ERR user_script:12: attempt to index a nil value")) is None
-    assert translate(redis_errors.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")) is None
+    assert (
+        translate(redis_errors.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"))
+        is None
+    )
     assert translate(ValueError("x")) is None
     assert translate(FileExistsError(errno.EEXIST, "a file of a job")) is None
 
 
 def test_a_denied_command_is_named_and_nothing_else_of_the_answer() -> None:
-    trouble = translate(redis_errors.NoPermissionError("NOPERM User bob has no permissions to run the 'evalsha' command"))
+    trouble = translate(
+        redis_errors.NoPermissionError("NOPERM User bob has no permissions to run the 'evalsha' command")
+    )
     assert trouble is not None
     assert "EVALSHA" in str(trouble)
     assert "bob" not in str(trouble)

@@ -44,9 +44,7 @@ def as_job(job_id: str = "job-1", attempt: int = 1, secret: str | None = SECRET)
 def is_genuine(request: Request) -> bool:
     """Verify a callback as the module's documentation tells receivers to."""
     fields = dict(part.split("=", 1) for part in request.headers["webhook-signature"].split(","))
-    expected = hmac.new(
-        SECRET.encode(), fields["t"].encode() + b"." + request.body, hashlib.sha256
-    ).hexdigest()
+    expected = hmac.new(SECRET.encode(), fields["t"].encode() + b"." + request.body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected, fields["v1"]) and abs(time.time() - int(fields["t"])) < 300
 
 
@@ -89,9 +87,7 @@ def test_the_key_survives_retries_and_tells_notifications_apart(receiver: Shop) 
 
 def test_an_event_id_becomes_the_key(receiver: Shop) -> None:
     with as_job():
-        assert (
-            notify(receiver.url("/hook"), {}, event_id="order 17/paid")["idempotency_key"] == "order 17/paid"
-        )
+        assert notify(receiver.url("/hook"), {}, event_id="order 17/paid")["idempotency_key"] == "order 17/paid"
     assert receiver.requests[0].headers["idempotency-key"] == "order 17/paid"
 
 
@@ -103,9 +99,7 @@ def test_an_event_id_that_is_no_header_value_is_permanent(receiver: Shop, event_
 
 
 @pytest.mark.parametrize("secret", [None, ""])
-def test_without_a_secret_nothing_is_sent_and_the_variable_is_named(
-    receiver: Shop, secret: str | None
-) -> None:
+def test_without_a_secret_nothing_is_sent_and_the_variable_is_named(receiver: Shop, secret: str | None) -> None:
     with as_job(secret=secret), pytest.raises(PermanentError, match="NOTIFY_SECRET is not set"):
         notify(receiver.url("/hook"), {})
     assert receiver.requests == []

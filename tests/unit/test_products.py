@@ -114,9 +114,7 @@ def test_the_second_link_to_a_page_is_answered_from_the_cache(shop: Shop, job: O
     assert job.reported == [{"percent": 100, "message": "answered from the cache"}]
 
 
-def test_other_pages_and_other_failures_are_not_answered_from_the_cache(
-    shop: Shop, job: OfflineContext
-) -> None:
+def test_other_pages_and_other_failures_are_not_answered_from_the_cache(shop: Shop, job: OfflineContext) -> None:
     shop.routes["/lamp"] = status(503)
     with pytest.raises(RetryLater):
         analyze_product(shop.url("/lamp"))
@@ -173,7 +171,5 @@ def test_the_jobs_use_nothing_of_the_worker_but_context_and_retry() -> None:
         "import sys, jobs.products, jobs.notifications\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in {'worker', 'rq', 'redis'}))"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True
-    ).stdout
+    printed = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "['worker', 'worker.backoff', 'worker.context', 'worker.retry']"

@@ -49,9 +49,7 @@ def fetch(url: str, limits: Limits = PATIENT) -> Page:
 # --- addresses -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0", "[::1]", "[::ffff:7f00:1]"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0", "[::1]", "[::ffff:7f00:1]"])
 def test_loopback_is_refused_however_it_is_written(shop: Shop, host: str) -> None:
     shop.routes["/"] = page("<p>secret</p>")
     with pytest.raises(PermanentError, match=r"is refused because it leads to a (loopback|reserved) address"):
@@ -86,9 +84,7 @@ def test_a_name_that_changes_its_answer_gains_nothing(shop: Shop, monkeypatch: p
     assert connected == [(PUBLIC, shop.port)]
 
 
-def test_a_public_page_cannot_redirect_to_a_private_address(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_public_page_cannot_redirect_to_a_private_address(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections to the public address end at our server, as if it stood there."""
     connect = socket.create_connection
     monkeypatch.setattr(
@@ -98,9 +94,7 @@ def test_a_public_page_cannot_redirect_to_a_private_address(
     )
     shop.routes["/"] = status(302, Location=f"http://127.0.0.1:{shop.port}/admin")
     shop.routes["/admin"] = page("<p>secret")
-    with pytest.raises(
-        PermanentError, match=r"127\.0\.0\.1 is refused because it leads to a loopback address"
-    ):
+    with pytest.raises(PermanentError, match=r"127\.0\.0\.1 is refused because it leads to a loopback address"):
         fetch_page(
             httpx.URL(shop.url(host="shop.example")),
             PATIENT,
@@ -132,9 +126,7 @@ def test_every_redirect_is_resolved_and_checked_anew(shop: Shop, private_allowed
 
 def test_the_next_address_gets_its_chance(shop: Shop, private_allowed: None) -> None:
     shop.routes["/"] = page("<p>hello")
-    got = fetch_page(
-        httpx.URL(shop.url(host="two.example")), PATIENT, resolver=lambda *_: ["127.0.0.2", "127.0.0.1"]
-    )
+    got = fetch_page(httpx.URL(shop.url(host="two.example")), PATIENT, resolver=lambda *_: ["127.0.0.2", "127.0.0.1"])
     assert got.html == "<p>hello"
     assert shop.requests[0].headers["host"] == f"two.example:{shop.port}"
 
@@ -353,8 +345,7 @@ def test_false_gzip_is_permanent_and_truncated_gzip_is_tried_again(shop: Shop, p
         ("text/html", b'<meta charset="windows-1252">' + "Föhn – 5 €".encode("cp1252")),
         (
             "text/html",
-            b'<meta http-equiv="Content-Type" content="text/html; charset=cp1252">'
-            + "Föhn – 5 €".encode("cp1252"),
+            b'<meta http-equiv="Content-Type" content="text/html; charset=cp1252">' + "Föhn – 5 €".encode("cp1252"),
         ),
         ("text/html; charset=idna", "Föhn – 5 €".encode()),
         ("text/html; charset=hex", "Föhn – 5 €".encode()),
@@ -362,9 +353,7 @@ def test_false_gzip_is_permanent_and_truncated_gzip_is_tried_again(shop: Shop, p
         ("application/xhtml+xml", b"\xff\xfe" + "Föhn – 5 €".encode("utf-16-le")),
     ],
 )
-def test_bytes_become_text_as_in_a_browser(
-    shop: Shop, private_allowed: None, content_type: str, body: bytes
-) -> None:
+def test_bytes_become_text_as_in_a_browser(shop: Shop, private_allowed: None, content_type: str, body: bytes) -> None:
     shop.routes["/"] = page(body, Content_Type=content_type)
     assert fetch(shop.url()).html.endswith("Föhn – 5 €")
 
@@ -398,9 +387,7 @@ def test_too_many_redirects_are_permanent(shop: Shop, private_allowed: None) -> 
     assert len(shop.requests) == 6
 
 
-@pytest.mark.parametrize(
-    "target", ["file:///etc/passwd", "ftp://x.example/", "http://a:b@x.example/", "http://[x/"]
-)
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://x.example/", "http://a:b@x.example/", "http://[x/"])
 def test_a_redirect_to_anything_else_is_permanent(shop: Shop, private_allowed: None, target: str) -> None:
     shop.routes["/"] = status(302, Location=target)
     with pytest.raises(PermanentError, match="redirects to"):

@@ -76,18 +76,14 @@ def offer(**properties: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_every_sample_page_is_read_completely(
-    name: str, expected: tuple[object, ...], sources: list[str]
-) -> None:
+def test_every_sample_page_is_read_completely(name: str, expected: tuple[object, ...], sources: list[str]) -> None:
     found, found_sources = read((SAMPLE_PAGES / name).read_text())
     assert (found.name, found.offer, found.rating, len(found.reviews)) == expected
     assert found_sources == sources
 
 
 def test_the_broken_sample_page_is_not_a_products() -> None:
-    with pytest.raises(
-        PermanentError, match=r"not a product's: .* give the address of one product's own page"
-    ):
+    with pytest.raises(PermanentError, match=r"not a product's: .* give the address of one product's own page"):
         read((SAMPLE_PAGES / "broken.html").read_text())
 
 
@@ -108,9 +104,7 @@ def test_the_broken_sample_page_is_not_a_products() -> None:
         product(offers={"@type": "AggregateOffer", "lowPrice": 10, "highPrice": 30, "priceCurrency": "EUR"}),
         product(offers={"@type": "AggregateOffer", "offers": [offer(price=12), offer(price=10)]}),
         product(offers={"@type": "Offer", "priceSpecification": offer()}),
-        product(
-            name={"@value": "Lamp", "@language": "en"}, offers=offer(price="10,00 €", priceCurrency=None)
-        ),
+        product(name={"@value": "Lamp", "@language": "en"}, offers=offer(price="10,00 €", priceCurrency=None)),
     ],
 )
 def test_json_ld_in_all_its_shapes(data: Any) -> None:
@@ -339,9 +333,7 @@ def test_each_source_fills_what_those_before_left_open() -> None:
         + """<div itemscope itemtype="https://schema.org/Product"><b itemprop="name">lamp</b>
              <p itemprop="aggregateRating" itemscope>
                <i itemprop="ratingValue">4</i><i itemprop="ratingCount">7</i></p></div>"""
-        + metas(
-            og__title="Lamp – Shop", og__type="product", og__price__amount="11", og__price__currency="EUR"
-        )
+        + metas(og__title="Lamp – Shop", og__type="product", og__price__amount="11", og__price__currency="EUR")
     )
     found, sources = read(html)
     assert found == Product("Lamp", Offer(Decimal(10), "EUR"), Rating(4.0, 7))
@@ -367,9 +359,7 @@ _NAMES = (
 )
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(_NAMES.split()), inner, max_size=6)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(_NAMES.split()), inner, max_size=6),
     max_leaves=30,
 )
 
@@ -378,9 +368,7 @@ _JSON = st.recursive(
 @given(_JSON)
 def test_no_json_breaks_the_reader(data: Any) -> None:
     try:
-        found, _ = read(
-            "<title>t</title>" + json_ld({"@type": "Product", "offers": data, "review": data}, data)
-        )
+        found, _ = read("<title>t</title>" + json_ld({"@type": "Product", "offers": data, "review": data}, data))
     except PermanentError:
         return
     assert found.name

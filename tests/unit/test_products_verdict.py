@@ -77,12 +77,8 @@ def test_words_that_contradict_the_stars_lower_confidence_and_are_pointed_out() 
 
 def test_reasons_count_and_quote_the_reviews() -> None:
     long = Review("Great. " + "It is really great. " * 20, 5.0)
-    judged = judge(
-        replace(GOOD, reviews=(long, Review("Broken and awful.", 1.0), Review("It has a cable.", 3.0)))
-    )
-    assert any(
-        reason.startswith("1 of 2 reviews reads favourable, e.g. “Great.") for reason in judged.reasons_for
-    )
+    judged = judge(replace(GOOD, reviews=(long, Review("Broken and awful.", 1.0), Review("It has a cable.", 3.0))))
+    assert any(reason.startswith("1 of 2 reviews reads favourable, e.g. “Great.") for reason in judged.reasons_for)
     assert "1 of 2 reviews reads unfavourable, e.g. “Broken and awful.”" in judged.reasons_against
     assert max(len(reason) for reason in judged.reasons_for) < 200
 

@@ -87,7 +87,9 @@ def test_what_is_wrong_with_a_url_is_said_in_words_and_without_its_secret(url: s
     assert "hunter2" not in str(problem)
 
 
-@pytest.mark.parametrize("url", [URL, "rediss://default:a%40b@x.upstash.io:6379", "unix:///run/redis.sock", "redis://[::1]"])
+@pytest.mark.parametrize(
+    "url", [URL, "rediss://default:a%40b@x.upstash.io:6379", "unix:///run/redis.sock", "redis://[::1]"]
+)
 def test_good_urls_pass(url: str) -> None:
     settings = load({"REDIS_URL": url})
     assert settings.redis_url is not None
