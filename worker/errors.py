@@ -144,7 +144,9 @@ TROUBLES: Final = _table(
         Policy.RETRY_SLOWLY,
     ),
     Trouble(
-        "tls", "The TLS handshake with Redis failed.", "Check that the port speaks TLS and which versions it takes."
+        "tls",
+        "The TLS handshake with Redis failed.",
+        "A server that speaks plain text never answers it: use redis:// there. Else check which TLS versions it takes.",
     ),
     Trouble(
         "no_auth",
@@ -236,7 +238,7 @@ _ANSWERS: Final = (
     (r"max requests limit|max daily request|rate limit|quota", "over_quota"),
     (r"DB index is out of range|invalid DB index|SELECT is not allowed|Only 0th database", "bad_database"),
     (r"UNBLOCKED", "read_only"),
-    (r"Protocol Error|Invalid response|HTTP/1\.|invalid multibulk|unknown command 'HELLO'.*HTTP", "not_redis"),
+    (r"(?i)protocol error|invalid response|HTTP/1\.", "not_redis"),
 )
 _ERRNOS: Final = {
     errno.ECONNREFUSED: "refused",
@@ -268,7 +270,7 @@ def translate(error: BaseException) -> RedisTrouble | None:
     if isinstance(error, RedisTrouble):
         return error
     # Not at the top: the supervisor and the probes use this module and have no redis.
-    from redis.exceptions import AuthenticationError, RedisError, ResponseError  # noqa: PLC0415
+    from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, ResponseError  # noqa: PLC0415
     from redis.exceptions import TimeoutError as RedisTimeoutError  # noqa: PLC0415
 
     if not isinstance(error, RedisError | OSError):
@@ -286,6 +288,8 @@ def translate(error: BaseException) -> RedisTrouble | None:
             return trouble(found)
     if isinstance(error, AuthenticationError):
         return trouble("wrong_password")
+    if isinstance(error, InvalidResponse):
+        return trouble("not_redis")
     if isinstance(error, RedisTimeoutError):
         return trouble("connect_timeout" if "onnecting" in text else "read_timeout")
     if isinstance(error, ResponseError):
@@ -315,7 +319,7 @@ def _of_socket(error: BaseException) -> str | None:
         reason = f"{getattr(error, 'reason', '')} {error}"
         return "tls_to_plain" if "WRONG_VERSION_NUMBER" in reason or "UNKNOWN_PROTOCOL" in reason else "tls"
     if isinstance(error, TimeoutError):
-        return "read_timeout"
+        return "tls" if "handshake" in str(error) else "read_timeout"
     if isinstance(error, OSError) and error.errno is not None:
         return _ERRNOS.get(error.errno)
     return None

@@ -103,8 +103,10 @@ def connect_with_retry(
         else:
             return client
         delay = _delay(attempt, reason)
-        if reason.code == "bad_url" or stop() or (deadline is not None and monotonic() + delay >= deadline):
+        left = float("inf") if deadline is None else deadline - monotonic()
+        if reason.code == "bad_url" or stop() or left <= 0:
             raise reason
+        delay = min(delay, left)
         if on_trouble is not None:
             on_trouble(reason, delay)
         sleep(delay)

@@ -1,0 +1,65 @@
+"""What Sentry gets, as a real envelope over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+from rq import Queue, Retry
+
+from tests.support import tasks
+from tests.support.sentry_sink import SentrySink
+from tests.support.server import RedisServer
+from tests.support.service import Service, until
+
+
+@pytest.fixture
+def sink() -> Iterator[SentrySink]:
+    with SentrySink() as running:
+        yield running
+
+
+def test_a_job_that_fails_for_good_is_one_event_and_its_retries_are_none(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink
+) -> None:
+    queue = Queue("default", connection=redis)
+    with Service(server.url, SENTRY_DSN=sink.dsn, RENDER_GIT_COMMIT="3f2a9c1", WORKER_PROCESSES="1") as service:
+        job = queue.enqueue(tasks.boom, "no price on the page", retry=Retry(max=2))
+        until(lambda: job.get_status() == "failed", service=service)
+        assert service.terminate() == 0
+    (event,) = sink.events
+    assert event["transaction"] == "tests.support.tasks.boom"
+    assert event["release"] == "3f2a9c1"
+    assert event["contexts"]["rq-job"] == {
+        "job_id": job.id,
+        "func": "tests.support.tasks.boom",
+        "queue": "default",
+        "attempt": 3,
+    }
+    assert event["tags"]["reason"] == "attempts_exhausted"
+    assert event["exception"]["values"][-1]["type"] == "ValueError"
+    assert [crumb["level"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "job"] == ["warning"] * 2
+
+
+def test_arguments_are_not_sent(server: RedisServer, redis: redis_py.Redis, sink: SentrySink) -> None:
+    queue = Queue("default", connection=redis)
+    with Service(server.url, SENTRY_DSN=sink.dsn, WORKER_PROCESSES="1") as service:
+        job = queue.enqueue(tasks.add, "card-4111111111111111", 1)  # a TypeError whose message has no values
+        until(lambda: job.get_status() == "failed", service=service)
+        assert service.terminate() == 0
+    assert len(sink.events) == 1
+    assert not any(b"4111111111111111" in body for body in sink.bodies)
+
+
+def test_a_crash_is_reported_by_whoever_buries_the_job(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink
+) -> None:
+    queue = Queue("default", connection=redis)
+    with Service(server.url, SENTRY_DSN=sink.dsn, WORKER_MAX_CRASHES="1") as service:
+        job = queue.enqueue(tasks.die)
+        until(lambda: job.get_status() == "failed", service=service)
+        assert service.terminate() == 0
+    (event,) = sink.events
+    assert event["tags"]["reason"] == "crashed"
+    assert "SIGKILL" in event["message"]

@@ -1,0 +1,64 @@
+"""An HTTP server that takes Sentry envelopes and decodes them."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import json
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+
+class SentrySink:
+    """Collects every envelope item that a real sentry-sdk sends to `dsn`."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.bodies: list[bytes] = []
+        sink = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                sink.bodies.append(body)
+                sink.events += _events(body)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    @property
+    def dsn(self) -> str:
+        """What SENTRY_DSN must be."""
+        return f"http://public@127.0.0.1:{self._server.server_port}/1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _events(body: bytes) -> list[dict[str, Any]]:
+    """Read the items of an envelope: a header line, then for each item a header line and a payload."""
+    _, _, rest = body.partition(b"\n")
+    found = []
+    while rest.strip():
+        line, _, rest = rest.partition(b"\n")
+        header = json.loads(line)
+        length = header.get("length")
+        payload, rest = (rest[:length], rest[length:].lstrip(b"\n")) if length else rest.split(b"\n", 1)
+        if header["type"] == "event":
+            found.append(json.loads(payload))
+    return found

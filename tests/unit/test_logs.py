@@ -1,0 +1,119 @@
+"""Lines: what they hold, what they never hold, and that they never end a worker."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from tests.support.service import ROOT
+from worker import logs
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root, level = logging.getLogger().handlers[:], logging.getLogger().level
+    yield
+    logging.getLogger().handlers[:] = root
+    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def lines(out: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+@pytest.fixture
+def out() -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure("INFO", "json", stream=stream)
+    return stream
+
+
+def test_a_line_has_level_time_event_fields_and_context(out: io.StringIO) -> None:
+    structlog.contextvars.bind_contextvars(job_id="j1")
+    logs.get_logger().info("job.finished", seconds=0.1)
+    (line,) = lines(out)
+    assert (line["level"], line["event"], line["seconds"], line["job_id"]) == ("info", "job.finished", 0.1, "j1")
+    assert str(line["timestamp"]).endswith("+00:00")
+
+
+def test_lines_below_the_level_are_not_written(out: io.StringIO) -> None:
+    logs.get_logger().debug("job.started")
+    assert out.getvalue() == ""
+
+
+def test_an_exception_is_text_in_a_field_of_its_own(out: io.StringIO) -> None:
+    try:
+        raise ValueError("no price")  # noqa: TRY301 — the traceback is what is tested
+    except ValueError as error:
+        logs.get_logger().error("job.buried", exc_info=error)
+    (line,) = lines(out)
+    assert "ValueError: no price" in str(line["exception"])
+
+
+def test_passwords_in_urls_are_cut_out(out: io.StringIO) -> None:
+    logs.get_logger().warning("redis.odd", url="rediss://default:hunter2@host:1/0", text="see redis://:p@ss@h, twice")
+    logging.getLogger("library").warning("cannot reach %s", "redis://u:hunter2@host")
+    assert "hunter2" not in out.getvalue()
+    assert "p@ss" not in out.getvalue()
+    assert "host:1/0" in out.getvalue()
+
+
+def test_the_standard_librarys_loggers_flow_through_and_rqs_chatter_does_not(out: io.StringIO) -> None:
+    logging.getLogger("library").warning("hello %s", "there")
+    logging.getLogger("rq.worker").info("Worker x: cleaning registries")
+    logging.getLogger("rq.worker").error("it matters")
+    told = lines(out)
+    assert [line["event"] for line in told] == ["hello there", "it matters"]
+    assert told[0]["logger"] == "library"
+
+
+def test_a_value_that_json_does_not_know_is_shown_all_the_same(out: io.StringIO) -> None:
+    logs.get_logger().info("job.odd", value={1, 2}, raw=b"x")
+    assert lines(out)[0]["raw"] == "b'x'"
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_drops_the_line_and_counts_it() -> None:
+    logs.configure("INFO", "json", stream=Full())
+    before = logs.dropped
+    logs.get_logger().info("job.finished")
+    assert logs.dropped == before + 1
+
+
+def test_a_closed_pipe_does_not_end_the_process() -> None:
+    code = (
+        "import sys; from worker import logs; logs.configure('INFO', 'json'); log = logs.get_logger()\n"
+        "[log.info('x', text='y' * 1000) for _ in range(1000)]\n"
+        "sys.stderr.write(f'dropped {logs.dropped > 0}'); sys.stderr.flush()\n"
+        "import os; os._exit(0)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(20) == 0
+    assert "dropped True" in process.stderr.read()
+    process.stderr.close()
+
+
+def test_the_console_is_for_people() -> None:
+    stream = io.StringIO()
+    logs.configure("INFO", "console", stream=stream)
+    logs.get_logger().info("job.finished", seconds=0.1)
+    assert "job.finished" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
