@@ -44,7 +44,7 @@ def busy_server(seconds: float) -> None:
 def journal(path: str, text: str = "") -> str:
     """Append a line to the journal; a single write, so that lines of several processes do not mix."""
     job = get_current_job()
-    line = f"{job.id if job else '-'} {text} {os.getpid()}\n"
+    line = f"{job.id if job else '-'} {text} {os.getpid()} {time.time():.6f}\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, line.encode())
