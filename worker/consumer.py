@@ -25,7 +25,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import now
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import logs, queue, sentry
+from worker import logs, orders, queue, sentry
 from worker.batch import Batch
 from worker.bell import Bell
 from worker.claims import Claim, Claims, Exchange, Finished, Outcome
@@ -38,7 +38,7 @@ from worker.outcomes import Deciding
 from worker.prefetch import Prefetch
 from worker.rq_finish import RqFinish
 from worker.runner import Runner
-from worker.scoreboard import Scoreboard, Slot, State
+from worker.scoreboard import Order, Scoreboard, Slot, State
 from worker.seat import SAFETY_POLL_SECONDS, Alone, Seat, Supervised
 from worker.settings import Settings
 from worker.station import MainStation, Station
@@ -253,6 +253,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         job, policy = self.runner.restore_quietly(claim)
         moment = monotonic()
         outcome: Outcome
+        if reason == "ordered" and job is not None:
+            self.slot.order = Order.NONE
+            log.warning("job.stopped", job_id=claim.job_id, queue=claim.origin, how="with its process")
+            self.by_rq.add(job, claim, moment, stopped=True)
+            return
         if reason == "timeout" and job is not None:
             outcome = self.deciding.failure(job, claim, queue.timed_out(job.timeout), policy, moment, moment)
         else:
@@ -312,6 +317,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.crew = Crew(threads, self.runner.run, self.slot) if threads > 1 else None
         self.station: Station = self.crew or MainStation(self.slot, self.child)
         self.minder = Minder(self, beats=self._given_seat is None)
+        if self._given_seat is None:
+            self.subscribe()
 
     def _leave(self) -> None:
         """Hand everything back, say goodbye."""
@@ -335,6 +342,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 self.child.wait(self.outage.delay())
         if self.scheduler:
             self.stop_scheduler()
+        self.unsubscribe()
         self.seat.close()
 
     def drain(self, crew: Crew) -> None:
@@ -383,6 +391,10 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             pipeline.expire(self.key, self.claims.busy_ttl)
             pipeline.execute()
 
+    def handle_payload(self, message: dict[str, Any]) -> None:
+        """Obey one of RQ's commands (pub/sub thread of a lone consumer)."""
+        orders.obey(self.slot, orders.read(message), os.getpid())
+
     def _set_connection(self, connection: Redis) -> Redis:
         """Leave the connection as it is: nothing here blocks on it, so short socket timeouts are right."""
         return connection
@@ -429,6 +441,7 @@ def main(settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, nam
     """Run the consumer of `slot` until it is told to stop."""
     seat = Supervised(scoreboard, slot, bell, hail)
     slot.worker_name = name.encode()
+    hail.ring()  # the dispatcher listens for RQ's commands to this name from now on
     sentry.init(settings, "consumer")
     consumer = Consumer(
         list(settings.worker_queues),

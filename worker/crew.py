@@ -20,7 +20,7 @@ from rq.timeouts import JobTimeoutException
 
 from worker.claims import Claim
 from worker.scoreboard import Slot
-from worker.signals import ShutdownRequested
+from worker.signals import JobStopped, ShutdownRequested
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -108,7 +108,7 @@ class Crew:
                     if post is not None:
                         self._slot.busy_seconds += monotonic() - post.started
                     self._show()
-            except (JobTimeoutException, ShutdownRequested):
+            except (JobTimeoutException, ShutdownRequested, JobStopped):
                 continue
             return
 
@@ -122,6 +122,16 @@ class Crew:
                 if now >= post.deadline and not post.raised:
                     post.raised = True
                     _raise_in(ident, ctypes.py_object(JobTimeoutException))
+
+    def obey(self) -> None:
+        """Raise `JobStopped` in the job that the slot's order names."""
+        if not self._slot.order:
+            return
+        with self._lock:
+            for ident, post in self._posts.items():
+                if self._slot.ordered(post.claim.job_id) and not post.raised:
+                    post.raised = True
+                    _raise_in(ident, ctypes.py_object(JobStopped))
 
     def interrupt(self) -> None:
         """Raise `ShutdownRequested` in every job."""

@@ -19,6 +19,7 @@ from worker.bell import Bell
 from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, Claims
 from worker.doorbell import Doorbell
 from worker.exits import Exit
+from worker.orders import Orders
 from worker.outcomes import Deciding
 from worker.payload import Payloads
 from worker.rescue import Rescuer
@@ -142,6 +143,9 @@ class Dispatcher:
             RQ_KEY_PREFIX,
             queues,
         )
+        self.orders = Orders(
+            lambda: queue.build_client(settings, client_name=f"{name}.orders", blocking=True), scoreboard.consumers
+        )
         self.chores = self._chores()
         self._deaf_until = 0.0
 
@@ -172,6 +176,7 @@ class Dispatcher:
 
     def watch(self) -> None:
         """Watch the queues if somebody waits for them; otherwise leave them alone."""
+        self.orders.subscribe()
         if monotonic() >= self._deaf_until and self.waiting():
             self.doorbell.arm()
             self.outage.over()
@@ -182,11 +187,14 @@ class Dispatcher:
         timeout = min(TICK_SECONDS, *(chore.due - now for chore in self.chores))
         if self._deaf_until > now:
             timeout = min(timeout, self._deaf_until - now)
-        ready = self.child.wait(timeout, [self.hail.fileno(), *self.doorbell.filenos()])
+        bells = self.doorbell.filenos()
+        ready = self.child.wait(timeout, [self.hail.fileno(), *bells, *self.orders.filenos()])
         if self.hail.fileno() in ready:
             self.hail.answer(4096)
             self._deaf_until = 0.0
-        if len(ready) > (self.hail.fileno() in ready) and self.doorbell.rung():
+        if ready:
+            self.orders.hear()
+        if any(bell in ready for bell in bells) and self.doorbell.rung():
             self.bell.ring()
             self._deaf_until = monotonic() + ANSWER_SECONDS
 
@@ -196,6 +204,7 @@ class Dispatcher:
 
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis and sleep before the next try."""
+        self.orders.close()
         self.outage.note(error)
         self.slot.tick(State.CONNECTING)
         self.child.wait(self.outage.delay())
@@ -210,6 +219,7 @@ class Dispatcher:
         except (RedisError, OSError) as error:
             self.outage.note(error)
         self.doorbell.close()
+        self.orders.close()
 
     def _chores(self) -> list[Chore]:
         """Make the chores anew: after an outage each is due at once, but for the rescue, which holds off."""

@@ -55,6 +55,7 @@ class Minder:
                 self._trying(self._consumer.beat)
             if self._consumer.crew is not None:
                 self._consumer.crew.expire()
+                self._consumer.crew.obey()
             elif self._burdened():
                 self._trying(self._consumer.unburden)
             if not self._needed():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
+from rq.callbacks import execute_stopped_callback
 from rq.executions import Execution
 from rq.job import Job, JobStatus, Retry
 from rq.queue import Queue
@@ -39,6 +40,7 @@ class _Pending:
     value: Any = None
     error: BaseException | None = None
     outcome: Retried | Buried | None = None
+    stopped: bool = False
     tries: int = 0
 
 
@@ -76,9 +78,10 @@ class RqFinish:
         value: Any = None,
         error: BaseException | None = None,
         outcome: Retried | Buried | None = None,
+        stopped: bool = False,
     ) -> None:
         """Put a job on the list."""
-        self._pending.append(_Pending(job, claim, started, value, error, outcome))
+        self._pending.append(_Pending(job, claim, started, value, error, outcome, stopped))
 
     def settle(self) -> None:
         """Finish everything on the list; raises redis-py's errors and keeps what is not finished."""
@@ -114,6 +117,9 @@ class RqFinish:
         if job.started_at is not None:
             execution.created_at = job.started_at
         job._status = JobStatus.STARTED
+        if pending.stopped:
+            self._stop(pending, queue, execution)
+            return
         if pending.error is None:
             try:
                 worker._finalize_success(job, queue, execution, pending.value)
@@ -130,6 +136,20 @@ class RqFinish:
         error = pending.error
         worker._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
         self._dead_letter(pending, error)
+
+    def _stop(self, pending: _Pending, queue: Queue, execution: Execution) -> None:
+        """Record a job that was stopped by order as RQ does: "stopped", in the FailedJobRegistry, no dead letter."""
+        worker, job = self._worker, pending.job
+        worker._stopped_job_id = job.id
+        job.ended_at = now()
+        try:
+            execute_stopped_callback(job, worker.death_penalty_class)
+        except RedisError:
+            raise
+        except Exception:
+            log.exception("job.stopped_callback_failed", job_id=job.id)
+        text = "Job stopped by user, work-horse terminated."
+        worker.handle_job_failure(job, queue=queue, exc_string=text, execution=execution)
 
     def _apply_policy(self, pending: _Pending) -> None:
         """Make RQ's failure code do what was decided: retry after our delay, or give up."""

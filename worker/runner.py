@@ -27,12 +27,17 @@ from worker.outcomes import Deciding, attempt_of, function_name
 from worker.payload import Payloads, Refused
 from worker.retry import RetryPolicy, policy_of
 from worker.rq_finish import RqFinish
-from worker.scoreboard import Slot
+from worker.scoreboard import Order, Slot
 from worker.settings import Settings
-from worker.signals import ShutdownRequested
+from worker.signals import JobStopped, ShutdownRequested
 from worker.station import Station
 
 log = logs.get_logger()
+
+
+class KilledByOrder(Exception):
+    """RQ's command kill-horse ended the attempt."""
+
 
 _BOUND: Final = ("job_id", "queue", "attempt", "function")
 
@@ -73,6 +78,8 @@ class Runner:
             value = self.call(job, claim, function)
         except Refused as refused:
             self.note(self.deciding.refusal(claim, refused, started, job), job, None)
+        except JobStopped:
+            self.stop(job, claim, policy, started)
         except ShutdownRequested:
             log.warning("job.interrupted")
             self.interrupted.append(claim)
@@ -143,6 +150,16 @@ class Runner:
             self.by_rq.add(job, claim, started, error=error, outcome=outcome)
             return
         self.note(outcome, job, error)
+
+    def stop(self, job: Job | None, claim: Claim, policy: RetryPolicy | None, started: float) -> None:
+        """End a job by order: stopped for good, as RQ's `stop-job` does, or failed, as its `kill-horse` does."""
+        order = self.slot.ordered(claim.job_id)
+        self.slot.order = Order.NONE
+        if order == Order.KILL or job is None:
+            self.fail(job, claim, KilledByOrder("killed by the command kill-horse"), policy, started)
+            return
+        log.warning("job.stopped")
+        self.by_rq.add(job, claim, started, stopped=True)
 
     def note(self, outcome: Outcome, job: Job | None, error: BaseException | None) -> None:
         """Keep an outcome for the next exchange, and tell people."""

@@ -40,6 +40,14 @@ class State(enum.IntEnum):
     SERVING = 7  #: dispatcher and health: the loop ticks
 
 
+class Order(enum.IntEnum):
+    """What somebody has told the child to do with its job (RQ's commands)."""
+
+    NONE = 0
+    STOP = 1  #: stop-job, stop-execution: the job ends as "stopped"
+    KILL = 2  #: kill-horse: the job ends as failed
+
+
 class RedisState(enum.IntEnum):
     """How a child's own connection to Redis fares."""
 
@@ -64,6 +72,10 @@ class Slot(ctypes.Structure):
         ("spawned_at", ctypes.c_double),
         ("stop_asked_at", ctypes.c_double),  #: when this child was told to stop; 0 = it was not
         ("exit_reason", ctypes.c_char * 32),  #: why the supervisor killed the last child: timeout, stalled, …
+        # Written by whoever hears RQ's commands for this child (the dispatcher); cleared by the child.
+        ("order", ctypes.c_int32),
+        ("order_at", ctypes.c_double),
+        ("order_job", ctypes.c_char * 128),  #: empty = whatever runs
         # Written by the child.
         ("state", ctypes.c_int32),
         ("redis_state", ctypes.c_int32),
@@ -90,6 +102,9 @@ class Slot(ctypes.Structure):
     spawned_at: float
     stop_asked_at: float
     exit_reason: bytes
+    order: int
+    order_at: float
+    order_job: bytes
     state: int
     redis_state: int
     heartbeat: float
@@ -129,6 +144,18 @@ class Slot(ctypes.Structure):
         self.job_id = b""
         self.execution_id = b""
         self.heartbeat = now
+
+    def give_order(self, order: Order, job_id: str) -> None:
+        """Tell the child to end the job `job_id`, or whatever runs when it is empty."""
+        self.order_job = job_id.encode()[:128]
+        self.order_at = monotonic()
+        self.order = order
+
+    def ordered(self, job_id: str) -> Order:
+        """Return what the child was told to do with the job `job_id`."""
+        if self.order and self.order_job in (b"", job_id.encode()[:128]):
+            return Order(self.order)
+        return Order.NONE
 
     def redis_changed(self, state: RedisState, reason: str = "") -> None:
         """Record an edge of the connection's state; `reason` is the error's code."""

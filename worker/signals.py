@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from types import FrameType
 from typing import Final
@@ -34,6 +34,9 @@ SUPERVISED: Final = (
 #: Makes a child write the stacks of all its threads to standard error.
 DUMP_STACKS: Final = signal.SIGUSR2
 
+#: Tells a child to look at the order on its slot.
+ORDER: Final = signal.SIGUSR1
+
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -43,6 +46,10 @@ class ShutdownRequested(BaseException):
     Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
     checkpoint, and must let it pass on.
     """
+
+
+class JobStopped(BaseException):
+    """Somebody told RQ to stop this job, or to kill what runs it. Passes a job's ``except Exception``."""
 
 
 def listen() -> SimpleQueue[int]:
@@ -86,6 +93,8 @@ class Child:
         self.hard = False
         #: True while job code runs in the main thread: only then a hard stop raises.
         self.interruptible = False
+        #: Says whether the running job is to be stopped by order; asked when `ORDER` arrives.
+        self.ordered: Callable[[], bool] = lambda: False
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -95,6 +104,7 @@ class Child:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGQUIT, self._stop)
+        signal.signal(ORDER, self._obey)
         if alone:
             signal.signal(signal.SIGINT, self._stop)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
@@ -121,6 +131,11 @@ class Child:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, 4096)
         return [fd for fd in ready if fd != self._reader]
+
+    def _obey(self, _number: int, _frame: FrameType | None) -> None:
+        if self.interruptible and self.ordered():
+            self.interruptible = False
+            raise JobStopped
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.hard = self.hard or number == signal.SIGQUIT or (self._alone and self.soft)

@@ -11,7 +11,7 @@ from typing import Protocol
 from worker.claims import Claim
 from worker.guard import Guard
 from worker.scoreboard import Slot
-from worker.signals import Child, ShutdownRequested
+from worker.signals import Child, JobStopped, ShutdownRequested
 
 
 class Station(Protocol):
@@ -33,13 +33,16 @@ class MainStation:
         self._slot = slot
         self._child = child
         self._guard = Guard(0)
+        child.ordered = lambda: bool(slot.ordered(slot.job_id.decode()))
 
     def begin(self, claim: Claim, timeout: float) -> None:
-        """Let SIGALRM and a hard stop raise from here on."""
+        """Let SIGALRM, a hard stop and an order raise from here on."""
         self._slot.begin_job(claim.job_id, claim.execution_id, timeout)
         self._child.interruptible = True
         if self._child.hard:
             raise ShutdownRequested
+        if self._slot.order and self._slot.ordered(claim.job_id):
+            raise JobStopped
         self._guard = Guard(timeout)
         self._guard.setup_death_penalty()
 

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import redis as redis_py
 from rq import Queue
+from rq.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
 from rq.job import Job
+from rq.registry import FailedJobRegistry
 
 from tests.support import processes, tasks
 from tests.support.server import RedisServer, free_port
@@ -318,6 +320,75 @@ def test_rqs_own_command_line_can_run_the_consumer(server: RedisServer, redis: r
     )
     assert [job.return_value() for job in jobs] == [1, 2, 3, 4, 5]
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [bad.id.encode()]
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_rqs_stop_job_command_stops_a_job_and_nothing_else(
+    server: RedisServer, redis: redis_py.Redis, queue: Queue, threads: str
+) -> None:
+    with Service(server.url, WORKER_THREADS=threads) as service:
+        job = queue.enqueue(tasks.nap_in_steps, 30)
+        other = queue.enqueue(tasks.nap_in_steps, 2)
+        until(lambda: [job.get_status(), other.get_status()] == ["started"] * 2, service=service)
+        heard(redis, job)
+        send_stop_job_command(redis, job.id)
+        until(lambda: job.get_status() == "stopped", 5, service=service)
+        assert job.id in FailedJobRegistry(queue=queue)
+        assert redis.lrange("rq:queue:dead-letter", 0, -1) == [], "stopped on purpose is no dead letter"
+        until(lambda: other.get_status() == "finished", service=service)
+        after = queue.enqueue(tasks.add, 1, 1)
+        until(lambda: after.get_status() == "finished", service=service)
+
+
+def test_a_job_that_ignores_the_stop_command_is_ended_with_its_process(
+    service: Service, redis: redis_py.Redis, queue: Queue
+) -> None:
+    job = queue.enqueue(tasks.native_loop, job_timeout=300)
+    until(lambda: job.get_status() == "started", service=service)
+    heard(redis, job)
+    send_stop_job_command(redis, job.id)
+    until(lambda: job.get_status() == "stopped", 15, service=service)
+    assert service.wait_for("child.killed", reason="ordered")
+
+
+def test_rqs_kill_horse_command_fails_the_attempt(service: Service, redis: redis_py.Redis, queue: Queue) -> None:
+    job = queue.enqueue(tasks.sleep, 30)
+    until(lambda: job.get_status() == "started", service=service)
+    heard(redis, job)
+    send_kill_horse_command(redis, job.worker_name)
+    until(lambda: job.get_status() == "failed", 5, service=service)
+    assert json.loads(redis.hget(job.key, "dead_letter"))["exception"].endswith("KilledByOrder")
+
+
+def test_rqs_shutdown_command_replaces_the_consumer_after_its_job(
+    service: Service, redis: redis_py.Redis, queue: Queue
+) -> None:
+    job = queue.enqueue(tasks.sleep, 1)
+    until(lambda: job.get_status() == "started", service=service)
+    pid = holder(redis, job)
+    heard(redis, job)
+    send_shutdown_command(redis, job.worker_name)
+    until(lambda: not processes.is_alive(pid), service=service)
+    assert job.get_status() == "finished"
+    until(lambda: len(service.children()) == 2, service=service)
+
+
+def test_commands_are_heard_again_after_an_outage(own_server: RedisServer) -> None:
+    with Service(own_server.url) as service, own_server.client() as redis:
+        until(lambda: redis.scard("rq:workers") == 2, service=service)
+        own_server.restart(keep_data=True)
+        queue = Queue("default", connection=redis)
+        job = queue.enqueue(tasks.sleep, 30)
+        until(lambda: job.get_status() == "started", service=service)
+        heard(redis, job)
+        send_stop_job_command(redis, job.id)
+        until(lambda: job.get_status() == "stopped", 5, service=service)
+
+
+def heard(redis: redis_py.Redis, job: Job) -> None:
+    """Wait until commands to the job's worker are listened for."""
+    job.refresh()
+    until(lambda: redis.pubsub_numsub(f"rq:pubsub:{job.worker_name}")[0][1] == 1)
 
 
 def _get(port: int, path: str) -> int:

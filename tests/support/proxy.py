@@ -14,7 +14,7 @@ class Proxy:
     """Relays 127.0.0.1:`port` to the server's port.
 
     `lose(marker, "before")` cuts the next connection on which the client sends `marker`, before the server sees
-    it; "after" lets the server act and cuts before the client sees the reply. `blackhole` relays nothing and closes nothing.
+    it; "after" lets the server act and cuts before the client sees the reply. `blackhole` relays nothing.
     """
 
     def __init__(self, upstream_port: int) -> None:

@@ -68,7 +68,14 @@ class RedisServer:
     @property
     def pid(self) -> int:
         """Return the pid of the running server."""
-        return self._running().pid
+        if self._process is None:
+            raise RuntimeError("the server does not run")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the process exists; a frozen one does."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> str:
@@ -82,12 +89,12 @@ class RedisServer:
         return redis.Redis.from_url(self.url, **options)
 
     def start(self) -> Self:
-        """Start the server and wait until it answers; another program's port is given up for a new one."""
+        """Start the server and wait until it is ready; a port that another program took is given up for a new one."""
         if self._process is not None:
             raise RuntimeError("the server runs already")
         for _ in range(5):
-            log = (self.directory / "log").open("ab")
-            with log:
+            with (self.directory / "log").open("ab") as log:
+                begin = log.tell()
                 self._process = subprocess.Popen(
                     self._command(),
                     stdout=log,
@@ -96,10 +103,12 @@ class RedisServer:
                     start_new_session=True,  # a Ctrl-C on the terminal is for pytest
                     preexec_fn=die_with_the_tests,
                 )
-            if eventually(self._answers_or_died, 10, what="an answer of the server") == "answers":
+            # Not a PING: the password, TLS and user rules of the test are none of this question's business.
+            eventually(lambda: "Ready to accept" in self.log[begin:] or not self.running, 15, what="the server's start")
+            if self.running:
                 return self
             self._process = None
-            if "Address already in use" not in self.log:
+            if "already in use" not in self.log[begin:]:
                 break
             self.port = free_port()
         raise RuntimeError(f"{self.binary} did not start:\n{self.log[-2000:]}")
@@ -164,28 +173,6 @@ class RedisServer:
         if self.password:
             command += ["--requirepass", self.password]
         return [*command, *self.arguments]
-
-    def _answers_or_died(self) -> str:
-        if self._running().poll() is not None:
-            return "died"
-        # Not a client: the password, TLS and user rules of the test are none of this question's business.
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return "answers" if self._listens() else ""
-        except OSError:
-            return ""
-
-    def _listens(self) -> bool:
-        """Tell whether the data are loaded; the port is open before that."""
-        return "Ready to accept connections" in self.log.rpartition("starting")[2] or self._loaded()
-
-    def _loaded(self) -> bool:
-        return False
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise RuntimeError("the server does not run")
-        return self._process
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import deque
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,13 @@ def sleep(seconds: float) -> float:
     return seconds
 
 
+def nap_in_steps(seconds: float) -> float:
+    """Sleep in steps, so that an exception from outside gets through in a thread too."""
+    for _ in range(int(seconds * 20)):
+        time.sleep(0.05)
+    return seconds
+
+
 def spin(seconds: float) -> float:
     """Keep the interpreter busy."""
     end = time.monotonic() + seconds
@@ -83,11 +92,8 @@ def swallow() -> None:
 
 
 def native_loop() -> None:
-    """Sit in native code, holding the interpreter: no Python signal handler runs."""
-    "a".join(["x" * 10**6] * 10)
-    import re
-
-    re.match(r"(a+)+$", "a" * 64 + "b")
+    """Sit in native code for ever, holding the interpreter: no Python signal handler runs."""
+    deque(repeat(None), maxlen=0)
 
 
 def die(path: str = "", number: int = signal.SIGKILL) -> None:
