@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 
+from tests.support.leaks import pytest_configure, pytest_sessionfinish  # noqa: F401 — hooks are found by their names
 from tests.support.server import RedisServer
 
 

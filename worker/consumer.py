@@ -111,8 +111,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 idle_since = monotonic()
             elif self.crew is not None and self.crew.busy:
                 self.wait_with_crew(self.crew)
-            elif self.runner.done:
-                continue  # a crew thread has ended its job since the exchange
+            elif self.runner.done or self.by_rq.pending:
+                continue  # a crew thread has ended its job since the exchange, or RQ's code must finish one
             elif self._burst or self._idle_for_too_long(idle_since):
                 break
             else:

@@ -129,7 +129,7 @@ class Crew:
             return
         with self._lock:
             for ident, post in self._posts.items():
-                if self._slot.ordered(post.claim.job_id) and not post.raised:
+                if self._slot.ordered(post.claim.job_id, post.claim.execution_id) and not post.raised:
                     post.raised = True
                     _raise_in(ident, ctypes.py_object(JobStopped))
 

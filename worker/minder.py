@@ -30,7 +30,8 @@ class Minder:
     def __init__(self, consumer: Consumer, *, beats: bool) -> None:
         self._consumer = consumer
         self._beats = beats
-        self._beat_due = monotonic() + HEARTBEAT_SECONDS
+        self._beat_seconds = min(HEARTBEAT_SECONDS, consumer.job_monitoring_interval)
+        self._beat_due = monotonic() + self._beat_seconds
         self._wanted = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._mind, name="minder", daemon=True)
@@ -48,10 +49,10 @@ class Minder:
 
     def _mind(self) -> None:
         while not self._closed:
-            if self._wanted.wait(HEARTBEAT_SECONDS / 2 if self._beats else None):
+            if self._wanted.wait(self._beat_seconds / 2 if self._beats else None):
                 time.sleep(LOOK_SECONDS)
             if self._beats and monotonic() >= self._beat_due:
-                self._beat_due = monotonic() + HEARTBEAT_SECONDS
+                self._beat_due = monotonic() + self._beat_seconds
                 self._trying(self._consumer.beat)
             if self._consumer.crew is not None:
                 self._consumer.crew.expire()

@@ -92,10 +92,10 @@ def obey(slot: Slot, payload: dict[str, Any], pid: int) -> None:
     if command == "shutdown":
         number = signal.SIGTERM
     elif command == "kill-horse":
-        slot.give_order(Order.KILL, "")
+        slot.give_order(Order.KILL)
         number = ORDER
     elif command in ("stop-job", "stop-execution") and job_id:
-        slot.give_order(Order.STOP, job_id)
+        slot.give_order(Order.STOP, job_id, str(payload.get("execution_id", "")))
         number = ORDER
     else:
         log.warning("order.unknown", command=str(command)[:40])

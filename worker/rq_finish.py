@@ -65,6 +65,11 @@ class RqFinish:
         """Whether a job that raised must be finished by RQ."""
         return bool(job._failure_callback_name or job.webhooks or job.has_rate_limit or self._worker._exc_handlers)
 
+    @property
+    def pending(self) -> bool:
+        """Whether any job waits."""
+        return bool(self._pending)
+
     def executions(self) -> set[str]:
         """Return the executions that are still in our hands."""
         return {pending.claim.execution_id for pending in self._pending}

@@ -153,7 +153,7 @@ class Runner:
 
     def stop(self, job: Job | None, claim: Claim, policy: RetryPolicy | None, started: float) -> None:
         """End a job by order: stopped for good, as RQ's `stop-job` does, or failed, as its `kill-horse` does."""
-        order = self.slot.ordered(claim.job_id)
+        order = self.slot.ordered(claim.job_id, claim.execution_id)
         self.slot.order = Order.NONE
         if order == Order.KILL or job is None:
             self.fail(job, claim, KilledByOrder("killed by the command kill-horse"), policy, started)

@@ -76,6 +76,7 @@ class Slot(ctypes.Structure):
         ("order", ctypes.c_int32),
         ("order_at", ctypes.c_double),
         ("order_job", ctypes.c_char * 128),  #: empty = whatever runs
+        ("order_execution", ctypes.c_char * 40),  #: empty = any execution of the job
         # Written by the child.
         ("state", ctypes.c_int32),
         ("redis_state", ctypes.c_int32),
@@ -105,6 +106,7 @@ class Slot(ctypes.Structure):
     order: int
     order_at: float
     order_job: bytes
+    order_execution: bytes
     state: int
     redis_state: int
     heartbeat: float
@@ -145,17 +147,18 @@ class Slot(ctypes.Structure):
         self.execution_id = b""
         self.heartbeat = now
 
-    def give_order(self, order: Order, job_id: str) -> None:
+    def give_order(self, order: Order, job_id: str = "", execution_id: str = "") -> None:
         """Tell the child to end the job `job_id`, or whatever runs when it is empty."""
         self.order_job = job_id.encode()[:128]
+        self.order_execution = execution_id.encode()[:40]
         self.order_at = monotonic()
         self.order = order
 
-    def ordered(self, job_id: str) -> Order:
-        """Return what the child was told to do with the job `job_id`."""
-        if self.order and self.order_job in (b"", job_id.encode()[:128]):
-            return Order(self.order)
-        return Order.NONE
+    def ordered(self, job_id: str, execution_id: str) -> Order:
+        """Return what the child was told to do with this execution of the job."""
+        job, execution = job_id.encode()[:128], execution_id.encode()[:40]
+        meant = self.order_job in (b"", job) and self.order_execution in (b"", execution)
+        return Order(self.order) if meant else Order.NONE
 
     def redis_changed(self, state: RedisState, reason: str = "") -> None:
         """Record an edge of the connection's state; `reason` is the error's code."""

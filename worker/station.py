@@ -33,7 +33,7 @@ class MainStation:
         self._slot = slot
         self._child = child
         self._guard = Guard(0)
-        child.ordered = lambda: bool(slot.ordered(slot.job_id.decode()))
+        child.ordered = lambda: bool(slot.ordered(slot.job_id.decode(), slot.execution_id.decode()))
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Let SIGALRM, a hard stop and an order raise from here on."""
@@ -41,7 +41,7 @@ class MainStation:
         self._child.interruptible = True
         if self._child.hard:
             raise ShutdownRequested
-        if self._slot.order and self._slot.ordered(claim.job_id):
+        if self._slot.order and self._slot.ordered(claim.job_id, claim.execution_id):
             raise JobStopped
         self._guard = Guard(timeout)
         self._guard.setup_death_penalty()

@@ -268,14 +268,10 @@ class Supervisor:
         deadline = slot.job_deadline if slot.job_started_at >= slot.spawned_at else 0.0  # not a predecessor's
         if deadline and now >= deadline + TIMEOUT_GRACE_SECONDS:
             return "timeout"
-        job_runs = slot.job_id and slot.job_started_at >= slot.spawned_at
-        if (
-            slot.order
-            and job_runs
-            and now - slot.order_at > TIMEOUT_GRACE_SECONDS
-            and slot.ordered(slot.job_id.decode())
-        ):
-            return "ordered"
+        if slot.order and slot.job_id and slot.job_started_at >= slot.spawned_at:
+            ordered = slot.ordered(slot.job_id.decode(), slot.execution_id.decode())
+            if ordered and now - slot.order_at > TIMEOUT_GRACE_SECONDS:
+                return "ordered"
         if slot.state != State.BUSY and now - slot.heartbeat > STALL_SECONDS:
             return "stalled"
         return None

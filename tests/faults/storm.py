@@ -194,16 +194,26 @@ class Storm:
     def _settle(self) -> None:
         calm_at = time.monotonic()
         with self.server.client() as client:
-            eventually(
-                lambda: checker.places(client, self.accepted, QUEUES).settled,
-                CALM_SECONDS,
-                what="every accepted job is finished or dead-lettered",
-            )
+            try:
+                eventually(lambda: checker.places(client, self.accepted, QUEUES).settled, CALM_SECONDS)
+            except AssertionError:
+                raise AssertionError(self._what_is_left(client)) from None
             end = checker.places(client, self.accepted, QUEUES)
         self.report.settled_after = time.monotonic() - calm_at
         self.report.accepted = len(self.accepted)
         self.report.finished, self.report.dead = len(end.finished), len(end.dead)
         self._explain_duplicates()
+
+    def _what_is_left(self, client: redis_py.Redis) -> str:
+        """Say which jobs have not come to an end, where they are, and what the services last said."""
+        left = checker.places(client, self.accepted, QUEUES)
+        jobs = [*left.missing, *left.wrong, *left.under_way][:5]
+        lines = [f"seed {self.seed}: not every accepted job has come to an end after {CALM_SECONDS:g} s of calm: "]
+        lines.append(f"{len(left.missing)} missing, {len(left.under_way)} under way, wrong: {left.wrong}")
+        lines += [f"{job_id}: {client.hgetall(f'rq:job:{job_id}')}" for job_id in jobs]
+        lines += [f"wip {queue}: {client.zrange(f'rq:wip:{queue}', 0, 20, withscores=True)}" for queue in QUEUES]
+        lines += [service.tail(15) for service in self.services]
+        return "\n".join(lines)
 
     def _explain_duplicates(self) -> None:
         """A second run needs a blow between the first one's begin and its own."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 #: Aggregates and how many values each counted item has; see the RESP3 specification.
 _AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}
-_BLOBS = b"$!="
-_LINES = b"+-:,#_("
+_BLOBS = (b"$", b"!", b"=")
+_LINES = (b"+", b"-", b":", b",", b"#", b"_", b"(")
 
 
 class NotRespError(ValueError):
@@ -26,19 +26,25 @@ def message_end(data: bytes | bytearray, start: int = 0) -> int | None:
         if line_end < 0:
             return None
         pending -= 1
+        at_next = line_end + 2
         if kind in _AGGREGATES:
-            pending += max(0, int(data[at + 1 : line_end])) * _AGGREGATES[kind]
-        following = line_end + 2
-        if kind in _BLOBS:
-            length = int(data[at + 1 : line_end])
-            if length >= 0:
-                following += length + 2
-            if following > len(data):
+            pending += max(0, _number(data[at + 1 : line_end])) * _AGGREGATES[kind]
+        elif kind in _BLOBS:
+            length = _number(data[at + 1 : line_end])
+            at_next += length + 2 if length >= 0 else 0
+            if at_next > len(data):
                 return None
-        at = following
+        at = at_next
     return at
 
 
 def is_push(data: bytes | bytearray, start: int) -> bool:
     """Tell whether the message at `start` came unasked (push) or decorates the next one (attribute): no reply."""
     return data[start : start + 1] in (b">", b"|")
+
+
+def _number(text: bytes | bytearray) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise NotRespError(f"{bytes(text)!r} is no length") from None

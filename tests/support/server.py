@@ -104,7 +104,7 @@ class RedisServer:
                     preexec_fn=die_with_the_tests,
                 )
             # Not a PING: the password, TLS and user rules of the test are none of this question's business.
-            eventually(lambda: "Ready to accept" in self.log[begin:] or not self.running, 15, what="the server's start")
+            eventually(lambda begin=begin: self._is_up(begin) or not self.running, 15, what="a server's start")
             if self.running:
                 return self
             self._process = None
@@ -162,6 +162,7 @@ class RedisServer:
     def _command(self) -> list[str]:
         command = [self.binary, "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
         command += ["--appendonly", "yes" if self.aof else "no", "--enable-debug-command", "local"]
+        command += ["--set-proc-title", "no"]  # a title overwrites the environment, which `leaks` looks for
         if self.tls:
             command += ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
             command += ["--tls-cert-file", str(self.tls.certificate), "--tls-key-file", str(self.tls.key)]
@@ -173,6 +174,10 @@ class RedisServer:
         if self.password:
             command += ["--requirepass", self.password]
         return [*command, *self.arguments]
+
+    def _is_up(self, begin: int) -> bool:
+        """Tell from the log since byte `begin` whether the data are loaded; the port is open before that."""
+        return "Ready to accept" in self.log[begin:]
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support import processes
+from tests.support import leaks, processes
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -41,6 +41,7 @@ class Service:
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "INFO",
             MARK: self.mark,
+            leaks.MARK: os.environ.get(leaks.MARK, ""),
             **environ,
         }
         self.events: list[dict[str, Any]] = []
