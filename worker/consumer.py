@@ -87,6 +87,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Work until a stop is asked (or the queues are empty, with `burst`); returns whether any job ran."""
         self._burst, self._max_jobs, self._max_idle = burst, max_jobs, max_idle_time
         self._dequeue_strategy = dequeue_strategy
+        if dequeue_strategy != DequeueStrategy.DEFAULT:
+            self.prefetch = Prefetch(most=1)  # the order of the queues changes after each job
         if not structlog.is_configured():
             logs.configure(logging_level or "INFO", "console")
         self._enter()

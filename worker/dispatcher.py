@@ -187,16 +187,16 @@ class Dispatcher:
         timeout = min(TICK_SECONDS, *(chore.due - now for chore in self.chores))
         if self._deaf_until > now:
             timeout = min(timeout, self._deaf_until - now)
-        bells = self.doorbell.filenos()
-        ready = self.child.wait(timeout, [self.hail.fileno(), *bells, *self.orders.filenos()])
+        bells, ears = self.doorbell.filenos(), self.orders.filenos()
+        ready = self.child.wait(timeout, [self.hail.fileno(), *bells, *ears])
         if self.hail.fileno() in ready:
             self.hail.answer(4096)
             self._deaf_until = 0.0
-        if ready:
-            self.orders.hear()
         if any(bell in ready for bell in bells) and self.doorbell.rung():
             self.bell.ring()
             self._deaf_until = monotonic() + ANSWER_SECONDS
+        if any(ear in ready for ear in ears):
+            self.orders.hear()
 
     def waiting(self) -> bool:
         """Whether a consumer is idle."""

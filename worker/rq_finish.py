@@ -18,7 +18,7 @@ from rq.job import Job, JobStatus, Retry
 from rq.queue import Queue
 from rq.utils import now
 
-from worker import logs
+from worker import dead_letters, logs
 from worker.claims import Buried, Claim, Retried
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class RqFinish:
 
     def wants_failure(self, job: Job) -> bool:
         """Whether a job that raised must be finished by RQ."""
-        return bool(job._failure_callback_name or job.webhooks or job.has_rate_limit or self._worker._exc_handlers)
+        handled = self._worker._exc_handlers or self._worker.disable_default_exception_handler
+        return bool(job._failure_callback_name or job.webhooks or job.has_rate_limit or handled)
 
     @property
     def pending(self) -> bool:
@@ -166,7 +167,9 @@ class RqFinish:
             job.retries_left = 0 if job.retries_left is not None else None
 
     def _dead_letter(self, pending: _Pending, error: BaseException | None) -> None:
-        """Dead-letter the job if RQ has failed it."""
+        """Dead-letter the job if RQ has failed it; its meta may have changed since the outcome was decided."""
+        if self._worker.disable_default_exception_handler:
+            return
         outcome = pending.outcome
         if not isinstance(outcome, Buried):
             reason = "failed" if error is not None else "attempts_exhausted"
@@ -179,7 +182,9 @@ class RqFinish:
                 job=pending.job,
                 error=error,
             )
-        if self._worker.claims.collect(outcome.letters_queue, pending.job.id, outcome.fields) and error is None:
+        letter = dead_letters.read(outcome.fields["dead_letter"])
+        fields = {**outcome.fields, **dead_letters.fields(pending.job, letter)}
+        if self._worker.claims.collect(outcome.letters_queue, pending.job.id, fields) and error is None:
             self._worker.runner.report(outcome, pending.job, error)
 
     def _give_up(self, pending: _Pending) -> None:

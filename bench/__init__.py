@@ -1,0 +1,1 @@
+"""Measure this worker beside RQ and its peers: ``python -m bench``."""
