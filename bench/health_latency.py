@@ -1,6 +1,6 @@
 """How fast /healthz answers while every core is busy running jobs: `python -m bench.health_latency`.
 
-Starts the real service with one CPU-bound consumer a core and asks over real HTTP, one connection a request as probes do.
+Starts the real service with one CPU-bound consumer a core and asks over HTTP, one connection a request as probes do.
 Goal: a median below 10 ms.
 """
 

@@ -87,6 +87,7 @@ class Supervised:
 
     def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
         """Hail the dispatcher, then sleep on the bell."""
+        tick()  # first, because the dispatcher watches the queues only while it sees somebody waiting
         self._hail.ring()
         until = monotonic() + timeout
         while not self.child.stopping:
