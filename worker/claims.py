@@ -192,10 +192,10 @@ class Claims:
         ]
         return Rescue(released, claims)
 
-    def heartbeat(self, workers: Iterable[tuple[str, int]]) -> list[str]:
-        """Keep workers (name, ttl in seconds) and their claims alive; returns those that must register again."""
-        args = [value for worker in workers for value in worker]
-        return [name.decode() for name in self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, *args)]
+    def heartbeat(self, worker_names: Iterable[str]) -> list[str]:
+        """Keep workers and their claims alive; returns the names of those that must register again."""
+        lost = self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, self.busy_ttl, self.idle_ttl, *worker_names)
+        return [name.decode() for name in lost]
 
     def orphans(self, queues: Iterable[str]) -> list[str]:
         """Name the dead workers of ours that still hold claims on `queues`."""

@@ -278,7 +278,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def beat(self) -> None:
         """Keep our own record and claims alive (minder thread of a lone consumer)."""
-        if self.claims.heartbeat([(self.name, self.claims.busy_ttl)]):
+        if self.claims.heartbeat([self.name]):
             self.register()
 
     def _not_taken(self, sent: list[Outcome], exchange: Exchange) -> None:

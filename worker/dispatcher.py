@@ -64,13 +64,13 @@ class Heartbeats:
         self._idle_due = 0.0
 
     def run(self) -> None:
-        """Beat for the busy ones each time, for the idle ones rarely."""
+        """Beat for those that may hold claims each time, for the idle ones rarely."""
         now = monotonic()
         idle_due = now >= self._idle_due
         beats = [
-            (slot.worker_name.decode(), BUSY_TTL_SECONDS if _busy(slot) else IDLE_TTL_SECONDS)
+            slot.worker_name.decode()
             for slot in self._consumers
-            if slot.pid and slot.worker_name and (idle_due or _busy(slot))
+            if slot.pid and slot.worker_name and (idle_due or slot.state != State.WAITING)
         ]
         if beats:
             # Consumers whose record is gone write it again with their next claim.
@@ -230,10 +230,6 @@ class Dispatcher:
         if self.settings.worker_scheduler_interval > 0:
             chores.append(Schedule(self.claims, self.settings.worker_queues, self.settings.worker_scheduler_interval))
         return chores
-
-
-def _busy(slot: Slot) -> bool:
-    return slot.state in (State.BUSY, State.CLAIMING, State.DRAINING) or bool(slot.job_id)
 
 
 def main(settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, name: str, slot: Slot) -> int:

@@ -1,16 +1,18 @@
 -- Keep workers and their claims alive.
 -- KEYS: none.
--- ARGV: prefix, '' (no single worker), lease (s), then two values a worker: name, ttl (s).
+-- ARGV: prefix, '' (no single worker), lease (s), busy_ttl (s), idle_ttl (s), then the workers' names.
+-- How long a worker lives without a further heartbeat depends on whether it holds claims, as this server knows it: what
+-- the caller saw may have changed on the way, and a dead worker that seems alive keeps its claims from being rescued.
 -- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once, because
 -- its absence means death to rescuers. Returns the names of those: they must write the rest of their record again.
 local lost = {}
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
-for at = 4, #ARGV, 2 do
+for at = 6, #ARGV do
   local name = ARGV[at]
   local key = P .. ':worker:' .. name
   call('HSET', key, 'last_heartbeat', date)
-  call('EXPIRE', key, tonumber(ARGV[at + 1]))
+  call('EXPIRE', key, call('EXISTS', key .. ':executions') == 1 and ARGV[4] or ARGV[5])
   if call('HEXISTS', key, 'birth') == 0 then
     call('SADD', P .. ':workers', key)
     lost[#lost + 1] = name
