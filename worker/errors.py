@@ -168,6 +168,18 @@ TROUBLES: Final = _table(
         Policy.RETRY_SLOWLY,
     ),
     Trouble(
+        "needless_password",
+        "REDIS_URL has a password and this Redis has none set.",
+        "Take the password out of the URL, or set one on the server.",
+        Policy.RETRY_SLOWLY,
+    ),
+    Trouble(
+        "busy_script",
+        "Redis is busy running somebody's script.",
+        "Nothing else is answered until that script ends: see who sends long scripts to this server.",
+        Policy.WAIT,
+    ),
+    Trouble(
         "loading", "Redis is still loading its data.", "It has just restarted; this passes by itself.", Policy.WAIT
     ),
     Trouble(
@@ -224,22 +236,37 @@ TROUBLES: Final = _table(
     Trouble("unknown", "Talking to Redis failed.", "See the detail."),
 )
 
-#: What servers answer → code. The first match wins; texts are those of Redis, Valkey and Upstash.
+#: redis-py's classes for what servers answer; it takes the leading word off the text, so the class is the better sign.
+_CLASSES: Final = {
+    "AuthenticationWrongNumberOfArgsError": "wrong_password",
+    "BusyLoadingError": "loading",
+    "ClusterDownError": "cluster_down",
+    "InvalidResponse": "not_redis",
+    "MasterDownError": "cluster_down",
+    "NoPermissionError": "no_permission",
+    "OutOfMemoryError": "out_of_memory",
+    "ReadOnlyError": "read_only",
+    "TryAgainError": "cluster_down",
+}
+#: Texts of what servers answer → code. The first match wins; they are those of Redis, Valkey and Upstash.
 _ANSWERS: Final = (
-    (r"^NOAUTH|Authentication required|called without any password", "no_auth"),
+    (r"without any password configured", "needless_password"),
+    (r"^NOAUTH|Authentication required", "no_auth"),
     (r"WRONGPASS|invalid password|invalid username-password|invalid or missing auth", "wrong_password"),
-    (r"NOPERM|has no permissions", "no_permission"),
-    (r"^LOADING|loading the dataset|LOADING", "loading"),
-    (r"READONLY|read only replica", "read_only"),
-    (r"MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS", "cluster_down"),
+    (r"^NOPERM|has no permissions|No permissions to access", "no_permission"),
+    (r"^LOADING|loading the dataset", "loading"),
+    (r"^READONLY|read only replica|^UNBLOCKED", "read_only"),
+    (r"^MASTERDOWN|^CLUSTERDOWN|^TRYAGAIN|^NOREPLICAS|Link with MASTER is down", "cluster_down"),
     (r"^OOM|OOM command not allowed|DB capacity quota|used memory > 'maxmemory'", "out_of_memory"),
-    (r"MISCONF", "cannot_save"),
+    (r"^MISCONF", "cannot_save"),
+    (r"^BUSY |is busy running a script", "busy_script"),
     (r"max number of clients|max concurrent connections", "max_clients"),
-    (r"max requests limit|max daily request|rate limit|quota", "over_quota"),
+    (r"max requests limit|max daily request", "over_quota"),
     (r"DB index is out of range|invalid DB index|SELECT is not allowed|Only 0th database", "bad_database"),
-    (r"UNBLOCKED", "read_only"),
     (r"(?i)protocol error|invalid response|HTTP/1\.", "not_redis"),
 )
+#: What Redis says when a script of ours is at fault.
+_SCRIPT_FAULT: Final = re.compile(r"user_script|Error (running|compiling) script|script: [0-9a-f]{40}")
 _ERRNOS: Final = {
     errno.ECONNREFUSED: "refused",
     errno.ECONNRESET: "reset",
@@ -270,33 +297,44 @@ def translate(error: BaseException) -> RedisTrouble | None:
     if isinstance(error, RedisTrouble):
         return error
     # Not at the top: the supervisor and the probes use this module and have no redis.
-    from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, ResponseError  # noqa: PLC0415
+    from redis.exceptions import AuthenticationError, RedisError, ResponseError  # noqa: PLC0415
     from redis.exceptions import TimeoutError as RedisTimeoutError  # noqa: PLC0415
 
     if not isinstance(error, RedisError | OSError):
         return None
-    chain = list(_chain(error))
     text = str(error)
-    for pattern, code in _ANSWERS:
-        if re.search(pattern, text):
-            return trouble(code, _said(text) if code == "no_permission" else "")
-    for link in chain:
-        found = _of_socket(link)
+    if isinstance(error, ResponseError):
+        return None if _SCRIPT_FAULT.search(text) else _answered(error, text)
+    for link in _chain(error):
+        found = _of_socket(link) if link is not error or isinstance(error, ConnectionError | TimeoutError) else None
         if found == "read_timeout" and "onnecting" in text:
             found = "connect_timeout"
         if found is not None:
             return trouble(found)
-    if isinstance(error, AuthenticationError):
-        return trouble("wrong_password")
-    if isinstance(error, InvalidResponse):
-        return trouble("not_redis")
+    if not isinstance(error, RedisError):
+        code = _of_socket(error)
+        if code in ("dns", "unreachable", "no_descriptors") or (code and isinstance(error, ssl.SSLError)):
+            return trouble(code)
+        return None  # an error of something else, such as a file of a job
     if isinstance(error, RedisTimeoutError):
         return trouble("connect_timeout" if "onnecting" in text else "read_timeout")
-    if isinstance(error, ResponseError):
-        return None
-    if "Connection closed" in text or "closed by server" in text or "not been fully" in text:
+    answered = _answered(error, text)
+    if answered is not None:
+        return answered
+    if isinstance(error, AuthenticationError):
+        return trouble("wrong_password")
+    if re.search(r"Connection closed|closed by server|not been fully", text):
         return trouble("reset")
-    return trouble("unknown", type(error).__name__) if isinstance(error, RedisError) else None
+    return trouble("unknown", type(error).__name__)
+
+
+def _answered(error: BaseException, text: str) -> RedisTrouble | None:
+    """Name what a server answered, by class and by text."""
+    code = next((_CLASSES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _CLASSES), None)
+    code = code or next((code for pattern, code in _ANSWERS if re.search(pattern, text)), None)
+    if code is None:
+        return None
+    return trouble(code, _said(text) if code == "no_permission" else "")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

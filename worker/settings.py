@@ -12,6 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:{}-]+")
 _QUEUE: Final = re.compile(r"[^\s,]+")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_OURS: Final = ("WORKER_", "HEALTH_", "DEAD_LETTER_", "LOG_")
+_OURS: Final = ("WORKER_", "HEALTH_", "DEAD_LETTER_", "LOG_", "SENTRY_", "NOTIFY_")
 _SCHEMES: Final = ("redis", "rediss", "unix")
 
 
@@ -37,7 +38,9 @@ def _wants(text: str, example: str, *, secret: bool = False, variable: str = "")
 class Settings(BaseModel):
     """What the service runs with. Attributes are the variables' names in lower case; times are seconds."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     redis_url: SecretStr | None = Field(
         None,
@@ -234,6 +237,18 @@ class Settings(BaseModel):
         _require(name in FORMATS)
         return name
 
+    @field_validator("instance")
+    @classmethod
+    def _instance_name(cls, name: str) -> str:
+        _require(bool(re.fullmatch(r"[A-Za-z0-9._-]*", name)))
+        return name
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        _require(dsn is None or bool(re.match(r"https?://[^@/\s]+@[^/\s]+/", dsn.get_secret_value())))
+        return dsn
+
     @field_validator("rq_key_prefix")
     @classmethod
     def _prefix(cls, prefix: str) -> str:
@@ -253,9 +268,15 @@ def load(environ: Mapping[str, str], *, need_redis_url: bool = True) -> Settings
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems += [_problem(str(details["loc"][0]), values) for details in error.errors()]
-    if settings is not None and settings.dead_letter_queue in settings.worker_queues:
-        problems.append(_problem("dead_letter_queue", {"dead_letter_queue": settings.dead_letter_queue}))
+        for details in error.errors():
+            problem = _problem(str(details["loc"][0]), values)
+            if problem.variable == "HEALTH_PORT" and "HEALTH_PORT" not in environ:
+                problem = replace(problem, variable="PORT")
+            problems.append(problem)
+    letters = values.get("dead_letter_queue", Settings.model_fields["dead_letter_queue"].default)
+    queues = values.get("worker_queues", "default")
+    if letters in [name.strip() for name in queues.split(",")]:
+        problems.append(_problem("dead_letter_queue", {"dead_letter_queue": letters}))
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
@@ -355,10 +376,12 @@ def _url_problems(url: str | None, *, needed: bool) -> list[Problem]:
     if any(character.isspace() for character in url):
         return wrong("a URL with spaces or line breaks in it", "one URL without them")
     scheme, separator, rest = url.partition("://")
-    if not separator or scheme.lower() not in _SCHEMES:
-        got = f"a URL that begins with {scheme[:12]}://" if separator else "a text without ://"
+    if not separator or scheme not in _SCHEMES:
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z+.-]{1,11}", scheme)  # anything else may be part of a secret
+        got = f"a URL that begins with {scheme}://" if plain and separator else "a text that is no Redis URL"
+        got = got if separator else "a text without ://"
         return wrong(got, f"a URL that begins with {', '.join(f'{name}://' for name in _SCHEMES)}")
-    if scheme.lower() == "unix":
+    if scheme == "unix":
         return (
             []
             if rest.startswith("/") or "@/" in rest
@@ -383,7 +406,7 @@ def _url_problems(url: str | None, *, needed: bool) -> list[Problem]:
     if database and not database.isdigit():
         return wrong("a database that is not a number", "a database number after the last /", "redis://host:6379/0")
     if _is_upstash(parts.hostname):
-        if scheme.lower() == "redis":
+        if scheme == "redis":
             return wrong("redis:// on an Upstash host", "rediss://, because Upstash only speaks TLS")
         if database not in ("", "0"):
             return wrong("a database number on an Upstash host", "/0 or none: Upstash has only database 0")

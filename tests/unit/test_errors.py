@@ -8,8 +8,9 @@ import ssl
 
 import pytest
 from redis import exceptions as redis_errors
+from redis._parsers import _RESP2Parser
 
-from worker.errors import TROUBLES, RedisTrouble, translate
+from worker.errors import TROUBLES, RedisTrouble, translate, trouble
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -102,3 +103,92 @@ def test_every_trouble_is_said_in_whole_sentences(trouble: object) -> None:
     assert said.trouble.sentence.endswith(".")
     assert said.trouble.fix.endswith(".")
     assert "Traceback" not in str(said)
+
+
+def answered(line: str) -> Exception:
+    """The error that redis-py makes of a server's line: it takes the code (LOADING, READONLY …) off most of them."""
+    error = _RESP2Parser(65536).parse_error(line)
+    assert isinstance(error, Exception)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("NOAUTH Authentication required.", "no_auth"),
+        ("WRONGPASS invalid username-password pair or user is disabled.", "wrong_password"),
+        ("ERR invalid password", "wrong_password"),
+        ("ERR Client sent AUTH, but no password is set", "wrong_password"),
+        ("NOPERM User bob has no permissions to run the 'evalsha' command", "no_permission"),
+        ("NOPERM this user has no permissions to access one of the keys used as arguments", "no_permission"),
+        ("LOADING Redis is loading the dataset in memory", "loading"),
+        ("READONLY You can't write against a read only replica.", "read_only"),
+        ("UNBLOCKED force unblock from blocking operation, instance state changed", "read_only"),
+        ("NOREPLICAS Not enough good replicas to write.", "cluster_down"),
+        ("OOM command not allowed when used memory > 'maxmemory'.", "out_of_memory"),
+        ("EXECABORT Transaction discarded because of: OOM command not allowed", "out_of_memory"),
+        ("ERR DB capacity quota exceeded", "out_of_memory"),
+        ("MISCONF Errors writing to the AOF file: No space left on device", "cannot_save"),
+        ("ERR max number of clients reached", "max_clients"),
+        ("ERR max requests limit exceeded. Limit: 500000, Usage: 500000.", "over_quota"),
+        ("ERR SELECT is not allowed in cluster mode", "bad_database"),
+        ("ERR user_script:12: attempt to index a nil value script: abc, on @user_script:12.", None),
+        ("NOSCRIPT No matching script.", None),
+        ("CLUSTERDOWN The cluster is down", "cluster_down"),
+        ("CLUSTERDOWN Hash slot not served", "cluster_down"),
+        ("MASTERDOWN Link with MASTER is down and x is set to 'no'.", "cluster_down"),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", "cluster_down"),
+        ("NOPERM No permissions to access a key", "no_permission"),
+        ("ERR user_script:3: quota is nil script: abc, on @user_script:3.", None),
+        ("ERR AUTH <password> called without any password configured for the default user.", "needless_password"),
+    ],
+)
+def test_each_answer_of_a_server_has_its_name_as_redis_py_hands_it_on(line: str, code: str | None) -> None:
+    found = translate(answered(line))
+    assert (found and found.code) == code
+
+
+def test_a_busy_server_is_trouble() -> None:
+    assert translate(answered("BUSY Redis is busy running a script. You can only call SCRIPT KILL.")) is not None
+
+
+def test_the_name_of_a_host_does_not_decide() -> None:
+    error = redis_errors.ConnectionError("Error -2 connecting to quota-db.example:6379. Name or service not known.")
+    found = translate(caused(error, socket.gaierror(-2, "Name or service not known")))
+    assert found is not None
+    assert found.code == "dns"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        caused(
+            redis_errors.ConnectionError("Error -2 connecting to db.internal.example:6379. Name or service not known."),
+            socket.gaierror(-2, "Name or service not known"),
+        ),
+        caused(
+            redis_errors.ConnectionError("Error 111 connecting to db.internal.example:6379. Connection refused."),
+            ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+        ),
+        caused(
+            redis_errors.ConnectionError("Error 1 connecting to db.internal.example:6379. Hostname mismatch"),
+            mismatch(62),
+        ),
+        redis_errors.ConnectionError("something new at db.internal.example with hunter2"),
+        redis_errors.AuthenticationError("WRONGPASS hunter2 at db.internal.example"),
+        redis_errors.NoPermissionError("User hunter2 has no permissions to access 'db.internal.example'"),
+        redis_errors.InvalidResponse("Protocol Error: b'db.internal.example hunter2'"),
+    ],
+    ids=lambda error: str(error)[:24],
+)
+def test_no_sentence_holds_a_host_or_a_secret(error: Exception) -> None:
+    found = translate(error)
+    assert found is not None
+    for text in (str(found), found.detail):
+        assert "db.internal.example" not in text
+        assert "hunter2" not in text
+
+
+def test_trouble_that_has_its_name_already_keeps_it() -> None:
+    named = trouble("bad_url")
+    assert translate(named) is named

@@ -177,3 +177,50 @@ def test_a_dotenv_file_fills_gaps_in_development_only(tmp_path: Path, monkeypatc
     monkeypatch.delenv("RENDER")
     load_dotenv()
     assert (os.environ["WORKER_TEST_A"], os.environ.pop("WORKER_TEST_B")) == ("real", "file")
+
+
+def test_the_example_describes_each_setting_and_shows_its_default() -> None:
+    text = (ROOT / ".env.example").read_text()
+    for name, field in Settings.model_fields.items():
+        assert f"# {field.description}\n# {variable_of(name)}=" in text
+    shown = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", text, flags=re.M))
+    derived = {"redis_url", "instance"}
+    assert load(shown).model_dump(exclude=derived) == Settings().model_dump(exclude=derived)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:hunter2@host", "redis://user:hunter2@host:99999", '"redis://user:hunter2@host"']
+)
+def test_no_secret_is_in_an_error_or_in_what_it_was_raised_from(url: str) -> None:
+    error = refused(REDIS_URL=url, NOTIFY_SECRET="hunter2", SENTRY_DSN="hunter2", WORKER_THREADS="x")
+    for link in (error, error.__cause__, error.__context__):
+        assert "hunter2" not in f"{link} {link!r}"
+
+
+def test_a_missing_url_is_a_problem_unless_none_is_needed() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({})
+    assert [problem.variable for problem in caught.value.problems] == ["REDIS_URL"]
+    assert load({}, need_redis_url=False).redis_url is None
+
+
+def test_an_interval_that_is_set_wins_on_upstash_too() -> None:
+    url = "rediss://default:x@eu1-x.upstash.io:6379"
+    assert load({"REDIS_URL": url, "WORKER_SCHEDULER_INTERVAL": "2"}).worker_scheduler_interval == 2
+
+
+def test_a_dead_letter_queue_that_is_worked_on_is_listed_beside_other_problems() -> None:
+    error = refused(DEAD_LETTER_QUEUE="default", WORKER_THREADS="x")
+    assert {problem.variable for problem in error.problems} == {"DEAD_LETTER_QUEUE", "WORKER_THREADS"}
+
+
+def test_an_endless_interval_is_refused() -> None:
+    refused(WORKER_SCHEDULER_INTERVAL="inf")
+
+
+def test_what_stands_in_front_of_the_scheme_is_not_shown_when_it_may_be_a_secret() -> None:
+    assert "hunter2" not in str(refused(REDIS_URL="hunter2@host://"))
+
+
+def test_a_scheme_that_redis_py_does_not_take_is_refused() -> None:
+    refused(REDIS_URL="REDIS://localhost")
