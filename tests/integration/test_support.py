@@ -128,7 +128,7 @@ def test_a_server_refuses_writes_when_full_and_clients_without_its_password() ->
         with pytest.raises(redis_py.exceptions.OutOfMemoryError):
             [client.set(f"key-{index}", "x" * 100_000) for index in range(64)]
         with pytest.raises(redis_py.AuthenticationError):
-            redis_py.Redis(port=server.port).ping()
+            redis_py.Redis(port=server.port, retry=Retry(NoBackoff(), 0)).ping()
 
 
 def test_a_server_that_cannot_start_says_why() -> None:
