@@ -34,6 +34,9 @@ IDLE_TTL_SECONDS: Final = 480
 #: First letter of our executions' names; RQ's own are hex UUIDs and never begin with it.
 EXECUTION_MARK: Final = "w"
 
+#: Fields of a job's hash that tell of failed attempts (``PAST`` in ``scripts/_common.lua``).
+_PAST: Final = frozenset({b"attempts", b"crashes", b"handbacks", b"last_error", b"suspect"})
+
 Value: TypeAlias = bytes | str | int | float
 
 
@@ -85,7 +88,7 @@ class Buried:
     letters_queue: str
     exc_string: bytes = field(repr=False)
     fields: dict[str, Value] = field(repr=False)
-    result_type: int = 2  #: rq.results.Result.Type.FAILED
+    forced: bool = False  #: RQ's own code could not finish it: bury it all the same, its dependents stay deferred
     notes: Any = field(repr=False, default=None)
 
 
@@ -235,7 +238,7 @@ class Claims:
                 _ago(now, done.started),
                 _ago(now, done.ended),
             )
-            args += (done.result_ttl, done.value, "1" if done.in_group else "")
+            args += (done.result_ttl, done.value, _flags(done))
         return self._command(
             scripts.SETTLE,
             self._queue_keys(),
@@ -275,7 +278,7 @@ class Claims:
             _ago(now, outcome.ended),
             outcome.failure_ttl,
             outcome.letters_queue,
-            outcome.result_type,
+            int(outcome.forced),
             outcome.exc_string,
             *_flat(outcome.fields),
         )
@@ -336,6 +339,17 @@ def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     """Turn a flat HGETALL reply into a dict."""
     fields = iter(flat)
     return dict(zip(fields, fields, strict=True))
+
+
+def _flags(done: Finished) -> str:
+    """What the script must look after besides the rule; known here for nothing, a look in Redis for each job is not."""
+    fields = done.claim.fields
+    flags = "g" if done.in_group else ""
+    if b"dependency_ids" in fields:
+        flags += "d"
+    if not _PAST.isdisjoint(fields):
+        flags += "p"
+    return flags
 
 
 def _ago(now: float, moment: float) -> int:

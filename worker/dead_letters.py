@@ -58,8 +58,8 @@ def record(
     return {
         "reason": reason,
         "exception": _name(error) if error is not None else "",
-        "message": (sentence or str(error or ""))[:MESSAGE_CHARACTERS],
-        "traceback": "".join(tail),
+        "message": (sentence or (words(error) if error is not None else ""))[:MESSAGE_CHARACTERS],
+        "traceback": printable("".join(tail)),
         "fingerprint": fingerprint(function, error, reason),
         "function": function,
         "queue": claim.origin,
@@ -83,6 +83,19 @@ def fingerprint(function: str, error: BaseException | None, reason: str) -> str:
                 frame = f"{PurePath(step.filename).name}:{step.name}"
     kind = _name(error) if error is not None else reason
     return hashlib.sha256(f"{kind}|{function}|{frame}".encode()).hexdigest()[:12]
+
+
+def words(error: BaseException) -> str:
+    """Return an exception's text, whatever its author made of it."""
+    try:
+        return printable(str(error))
+    except Exception:  # noqa: BLE001 — job code's own __str__ may raise anything
+        return "(its text cannot be shown)"
+
+
+def printable(text: str) -> str:
+    """Return `text` with what UTF-8 cannot hold (a file name's odd bytes) written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def fields(job: Job | None, letter: dict[str, Any]) -> dict[str, Value]:

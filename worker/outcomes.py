@@ -61,7 +61,7 @@ class Deciding:
             return self.bury(reason, claim, started, ended, job=job, error=error, attempts=attempt)
         written: dict[str, Value] = {
             "attempts": attempt,
-            "last_error": f"{type(error).__name__}: {error}"[:LAST_ERROR_CHARACTERS],
+            "last_error": f"{type(error).__name__}: {dead_letters.words(error)}"[:LAST_ERROR_CHARACTERS],
         }
         if job.retries_left:
             written["retries_left"] = job.retries_left - 1
@@ -117,7 +117,7 @@ class Deciding:
             ended,
             DEFAULT_FAILURE_TTL if ttl is None else ttl,
             self.letters_queue,
-            b64encode(zlib.compress(text.encode())),
+            b64encode(zlib.compress(dead_letters.printable(text).encode())),
             {**dead_letters.fields(job, letter), "attempts": attempts},
         )
 

@@ -99,10 +99,12 @@ class RqFinish:
                 slot.begin_job(pending.claim.job_id, pending.claim.execution_id, CALLBACKS_SECONDS)
                 try:
                     self._finish(pending)
-                except RedisError:
+                except RedisError as error:
                     if pending.tries < MOST_TRIES:
                         raise
-                    self._give_up(pending)
+                    self._give_up(pending, error)
+                except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
+                    self._give_up(pending, error)
                 finally:
                     slot.end_job()
             else:
@@ -187,20 +189,12 @@ class RqFinish:
         if self._worker.claims.collect(outcome.letters_queue, pending.job.id, fields) and error is None:
             self._worker.runner.report(outcome, pending.job, error)
 
-    def _give_up(self, pending: _Pending) -> None:
-        pending.job.ended_at = now()
-        error = sys.exc_info()[1]
-        log.error("job.finish_failed", job_id=pending.job.id, error=str(error))
-        self._worker.runner.note(
-            self._worker.deciding.bury(
-                "failed",
-                pending.claim,
-                pending.started,
-                pending.started,
-                attempts=1,
-                job=pending.job,
-                error=error,
-            ),
-            pending.job,
-            error,
+    def _give_up(self, pending: _Pending, error: Exception) -> None:
+        """Bury a job that RQ's code cannot finish; its own error, if it had one, is the one that is told."""
+        log.error("job.finish_failed", job_id=pending.job.id, error=dead_letters.words(error))
+        told = pending.error or error
+        outcome = self._worker.deciding.bury(
+            "failed", pending.claim, pending.started, pending.started, attempts=1, job=pending.job, error=told
         )
+        outcome.forced = True
+        self._worker.runner.note(outcome, pending.job, told)

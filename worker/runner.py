@@ -138,7 +138,7 @@ class Runner:
             self.slot.failed += 1
         error.__traceback__ = _of_the_job(error.__traceback__)
         if job is None:  # restoring it raised what no check of ours expects: kept as a dead letter, not lost
-            refused = Refused("unreadable_hash", f"{type(error).__name__}: {error}")
+            refused = Refused("unreadable_hash", f"{type(error).__name__}: {dead_letters.words(error)}")
             self.note(self.deciding.refusal(claim, refused, started), None, error)
             return
         if isinstance(error, JobTimeoutException) and not error.args:  # raised in a crew thread, as a bare class

@@ -6,11 +6,14 @@ import os
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
 from rq import Retry, get_current_job
+from rq.job import Job
 
 from worker import context
 from worker.retry import PermanentError, RetryLater, RetryPolicy, with_policy
@@ -147,3 +150,71 @@ def on_success(job: Any, connection: Any, result: Any) -> None:
 
 def on_failure(job: Any, connection: Any, kind: Any, value: Any, trace: Any) -> None:
     connection.set(f"callback:{job.id}", kind.__name__)
+
+
+#: Called by the jobs that let a test look at Redis while they run.
+observer: Callable[[Redis], None] | None = None
+
+
+def look(value: Any = None, error: str = "") -> Any:
+    """Let the test look, then raise or return."""
+    job = get_current_job()
+    assert job is not None
+    if observer is not None:
+        observer(job.connection)
+    if error:
+        raise ValueError(error)
+    return value
+
+
+def cancel_itself(error: str = "") -> str:
+    job = get_current_job()
+    assert job is not None
+    Job.fetch(job.id, connection=job.connection).cancel()
+    return look("canceled", error)
+
+
+def delete_itself() -> str:
+    job = get_current_job()
+    assert job is not None
+    Job.fetch(job.id, connection=job.connection).delete()
+    return "deleted"
+
+
+def retry_then(value: Any, times: int, interval: int = 0) -> Any:
+    """Return `Retry` for the first `times` runs, then `value`."""
+    job = get_current_job()
+    assert job is not None
+    return value if (job.number_of_retries or 0) >= times else Retry(max=times, interval=interval)
+
+
+class Greeter:
+    def __init__(self, greeting: str) -> None:
+        self.greeting = greeting
+
+    def greet(self, name: str) -> str:
+        return f"{self.greeting}, {name}"
+
+
+class Unprintable(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def speechless() -> None:
+    raise Unprintable
+
+
+def odd_characters() -> None:
+    """Raise what a file name that is not UTF-8 looks like in an error message."""
+    raise ValueError(os.fsdecode(b"no such file: caf\xe9"))
+
+
+def raising_callback(job: Any, connection: Any, *rest: Any) -> None:
+    raise LookupError("the callback failed")
+
+
+def on_stopped(job: Any, connection: Any) -> None:
+    connection.set(f"callback:{job.id}", "stopped")

@@ -1,20 +1,20 @@
 -- Fail a job for good and dead-letter it, in one step: there is no moment between "failed" and "dead-lettered".
 -- KEYS: none.
 -- ARGV: prefix, worker, id, execution, origin, started ago (µs), ended ago (µs), failure_ttl (s; -1 = for ever),
---   dead-letter queue ('' = none), result type (RQ's number), traceback as RQ stores it (base64 of zlib),
+--   dead-letter queue ('' = none), forced (1 = dependents stay deferred), traceback as RQ stores it (base64 of zlib),
 --   then field, value, … to write on the job hash.
 -- Returns 1, 0 when the claim was lost, or 2 when the job has dependents, which RQ's own code must see; its claim is
 -- still ours then.
 local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
 local started, ended, ttl, letters = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local job = P .. ':job:' .. id
-if call('EXISTS', job .. ':dependents') == 1 then return 2 end
+if ARGV[10] ~= '1' and call('EXISTS', job .. ':dependents') == 1 then return 2 end
 if not take(origin, id, execution) then return 0 end
 forget(id, execution)
 count_failure(started - ended)
 local results = P .. ':results:' .. id
 if ttl == 0 then
-  call('DEL', job, results)
+  call('DEL', job, results, P .. ':job::' .. id .. ':dependencies')
   return 1
 end
 if call('EXISTS', job) == 0 then return 1 end
@@ -23,10 +23,10 @@ local ended_at, ended_stamp = utc(ended)
 call('HSET', job, 'status', 'failed', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
   unpack(ARGV, 12))
 call('HDEL', job, 'suspect')
-call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', ARGV[10], 'worker_name', W, 'exc_string', ARGV[11],
+call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '2', 'worker_name', W, 'exc_string', ARGV[11],
   'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
 if ttl > 0 then
-  call('EXPIRE', job, ttl)
+  expire(id, ttl)
   call('EXPIRE', results, ttl)
   call('ZADD', P .. ':failed:' .. origin, NOW + ttl, id)
 else
