@@ -92,7 +92,8 @@ def test_async_functions_current_job_and_none_results(redis: redis_py.Redis) -> 
 def test_result_ttl(redis: redis_py.Redis, result_ttl: int, left: int) -> None:
     job = Queue("default", connection=redis).enqueue(tasks.add, 1, 1, result_ttl=result_ttl)
     consumer(redis).work(burst=True)
-    assert redis.ttl(job.key) == left
+    told = redis.ttl(job.key)
+    assert told == left or left - 5 <= told < left != -1
     assert redis.exists(f"rq:results:{job.id}") == (result_ttl != 0)
 
 
