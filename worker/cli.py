@@ -32,6 +32,7 @@ class _Later(click.Group):
         "dead": "worker.dead_command",
         "develop": "worker.develop_command",
         "enqueue": "worker.enqueue_command",
+        "status": "worker.status_command",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

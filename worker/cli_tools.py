@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from worker.errors import RedisTrouble, SettingsError
+from worker.errors import RedisTrouble, SettingsError, translate
 from worker.exits import Exit
 from worker.settings import Settings, load
 
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
 
 #: How long a command tries to reach Redis.
 PATIENCE_SECONDS: Final = 10.0
+
+
+class RedisCommand(click.Command):
+    """A command that talks to Redis: trouble that comes while it runs ends it in words, too."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        from redis.exceptions import RedisError  # noqa: PLC0415 — --help and the service's boot do not pay for redis
+
+        try:
+            return super().invoke(ctx)
+        except RedisError as error:
+            trouble = translate(error)
+            if trouble is None:
+                raise
+            fail(trouble)
+
+
+class RedisGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = RedisCommand
 
 
 def settings_or_exit(*, need_redis_url: bool = True) -> Settings:
@@ -31,7 +53,7 @@ def settings_or_exit(*, need_redis_url: bool = True) -> Settings:
 
 def connect(settings: Settings, *, patience: float = PATIENCE_SECONDS) -> Redis:
     """Connect to Redis; trouble that lasts ends the process with its cause and a likely fix."""
-    from worker import queue  # noqa: PLC0415 — --help and the service's boot do not pay for redis here
+    from worker import queue  # noqa: PLC0415 — --help and the service's boot do not pay for redis
 
     def tell(trouble: RedisTrouble, delay: float) -> None:
         if delay > 1:

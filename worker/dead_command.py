@@ -7,17 +7,16 @@ import sys
 from itertools import islice
 
 import click
-from rich.console import Console
-from rich.table import Table
 from rq.defaults import RQ_KEY_PREFIX
 
-from worker.cli_tools import connect, settings_or_exit
+from worker.cli_tools import RedisGroup, connect, settings_or_exit
 from worker.dead_letters import REASONS
 from worker.exits import Exit
 from worker.letter_box import Letter, LetterBox
+from worker.terminal import one_line, print_table, printable
 
 
-@click.group()
+@click.group(cls=RedisGroup)
 def dead() -> None:
     """Look at dead letters and replay them.
 
@@ -40,20 +39,7 @@ def list_letters(limit: int, as_json: bool) -> None:
     if not total:
         click.echo("No dead letters.")
         return
-    table = Table("id", "queue", "function", "reason", "error", "attempts", "at", box=None, header_style="bold")
-    for letter in letters:
-        record = letter.record
-        error = " ".join(filter(None, (record.get("exception", ""), record.get("message", ""))))
-        table.add_row(
-            letter.job_id,
-            letter.origin,
-            record.get("function", ""),
-            record.get("reason", "unknown"),
-            error[:80],
-            str(record.get("attempts", "")),
-            letter.ended_at[:19],
-        )
-    _console().print(table)
+    print_table(("id", "queue", "function", "reason", "error", "attempts", "at"), map(_row, letters))
     click.echo(f"{len(letters)} of {total} shown. Next: python -m worker dead show ID")
 
 
@@ -94,8 +80,21 @@ def _box() -> LetterBox:
     return LetterBox(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200)
+def _row(letter: Letter) -> tuple[object, ...]:
+    record = letter.record
+    return (
+        letter.job_id,
+        letter.origin,
+        record.get("function", ""),
+        record.get("reason", "unknown"),
+        one_line(_error(letter))[:80],
+        record.get("attempts", ""),
+        letter.ended_at[:19],
+    )
+
+
+def _error(letter: Letter) -> str:
+    return f"{letter.record.get('exception', '')} {letter.record.get('message', '')}".strip()
 
 
 def _print(letter: Letter) -> None:
@@ -106,7 +105,7 @@ def _print(letter: Letter) -> None:
         ("queue", letter.origin),
         ("function", record.get("function", "")),
         ("reason", f"{reason}: {REASONS.get(reason, 'it was failed by somebody else')}"),
-        ("error", f"{record.get('exception', '')} {record.get('message', '')}".strip()),
+        ("error", _error(letter)),
         ("attempts", record.get("attempts", "")),
         ("at", letter.ended_at),
         ("worker", record.get("worker", "")),
@@ -114,7 +113,7 @@ def _print(letter: Letter) -> None:
         ("fingerprint", record.get("fingerprint", "")),
     ):
         if value not in ("", None):
-            click.echo(f"{name:12} {value}")
+            click.echo(f"{name:12} {printable(value)}")
     if record.get("traceback"):
-        click.echo(f"\n{record['traceback']}")
-    click.echo(f"Next: python -m worker dead replay {letter.job_id}")
+        click.echo(f"\n{printable(record['traceback'])}")
+    click.echo(f"Next: python -m worker dead replay {printable(letter.job_id)}")

@@ -25,19 +25,22 @@ from worker.settings import Settings
 
 DEFAULT_HEALTH_PORT: Final = 8080
 READY_SECONDS: Final = 20.0
+#: Ctrl-C, a platform, a terminal that was closed.
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAMPLE: Final = "jobs.products.analyze_product"
 
 
-class _Stop(Exception):
-    pass
+class _Stop(BaseException):
+    """A signal asked us to stop. Not an `Exception`, so that nothing on the way swallows it."""
 
 
 @click.command()
 def develop() -> None:
     """Run the service with an embedded Redis and sample pages, and show one analysis on the first start."""
     os.chdir(ROOT)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for number in _STOPPING:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _stop)
     code = 0
     try:
         with ExitStack() as stack:
@@ -51,8 +54,10 @@ def _develop(stack: ExitStack) -> int:
     embedded = not os.environ.get("REDIS_URL")
     if embedded:
         os.environ["REDIS_URL"] = stack.enter_context(development.embedded_redis())
+    local = development.is_local(os.environ["REDIS_URL"])
     os.environ.setdefault("WORKER_PROCESSES", "2")
-    os.environ.setdefault("WORKER_ALLOW_PRIVATE_ADDRESSES", "true")  # the sample shop is on this machine
+    if local:
+        os.environ.setdefault("WORKER_ALLOW_PRIVATE_ADDRESSES", "true")  # the sample shop is on this machine
     os.environ.setdefault("HEALTH_HOST", "127.0.0.1")
     _choose_health_port()
     settings = settings_or_exit()
@@ -61,8 +66,11 @@ def _develop(stack: ExitStack) -> int:
     if settings.health_port and not _ready(settings.health_port, service):
         click.echo("The service is not ready yet; its log says why.", err=True)
     if service.poll() is None:
-        _demonstrate(settings, shop)
-        _say_what_next(settings, shop, embedded=embedded)
+        if local:
+            _demonstrate(settings, shop)
+        else:
+            click.echo("REDIS_URL is on another machine, so no sample job is put there.")
+        _say_what_next(settings, shop if local else "https://shop.example", embedded=embedded)
     return service.wait()
 
 
@@ -112,12 +120,13 @@ def _say_what_next(settings: Settings, shop: str, *, embedded: bool) -> None:
         click.echo(f"  curl http://127.0.0.1:{settings.health_port}/healthz")
     click.echo(f"  {python} -m worker enqueue {SAMPLE} {shop}/consider.html --wait")
     click.echo(f"  {python} -m worker enqueue {SAMPLE} {shop}/broken.html --wait    # ends as a dead letter")
+    click.echo(f"  {python} -m worker status")
     click.echo(f"  {python} -m worker dead list")
     click.echo(f"  {bin_folder}/rq info -u {url}")
     click.echo(f"  {bin_folder}/rq requeue -u {url} --queue {settings.worker_queues[0]} --all\n")
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise _Stop

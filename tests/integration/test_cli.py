@@ -14,7 +14,7 @@ from rq import Queue
 
 from tests.support import tasks
 from tests.support.server import RedisServer, free_port
-from tests.support.service import ROOT, Service
+from tests.support.service import ROOT, Service, until
 from tests.support.worker import consumer
 
 RQ = str(Path(sys.executable).parent / "rq")
@@ -36,7 +36,7 @@ def url(server: RedisServer) -> str:
 def test_help_names_every_command() -> None:
     told = run("--help", url=None)
     assert told.returncode == 0
-    for command in ("run", "check", "dead", "develop", "enqueue"):
+    for command in ("run", "check", "dead", "develop", "enqueue", "status"):
         assert f"\n  {command} " in told.stdout
 
 
@@ -133,3 +133,26 @@ def test_show_says_when_there_is_no_such_job(url: str) -> None:
     told = run("dead", "show", "nobody", url=url)
     assert told.returncode == 1
     assert "no job nobody" in told.stderr
+
+
+def rq(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WORKER_JOB_MODULES": "tests.support.tasks"}
+    command = [RQ, arguments[0], "-u", url, *arguments[1:]]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_rq_suspends_and_resumes_the_service(url: str, redis: redis_py.Redis) -> None:
+    with Service(url) as service:
+        service.wait_for("child.spawned", role="consumer")
+        rq("suspend", url=url)
+        job = Queue("default", connection=redis).enqueue(tasks.add, 1, 2)
+        until(
+            lambda: (
+                [state for key in redis.smembers("rq:workers") if (state := redis.hget(key, "state"))]
+                == [b"suspended"] * 2
+            ),
+            service=service,
+        )
+        assert job.get_status() == "queued"
+        rq("resume", url=url)
+        until(lambda: job.return_value() == 3, service=service)

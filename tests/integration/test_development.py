@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import processes
-from tests.support.server import free_port
+from tests.support.server import RedisServer, free_port
 from tests.support.service import MARK, ROOT, Service
 from tests.support.waiting import eventually
+from worker.development import is_local
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def develop(checkout: Path, mark: str, port: int) -> subprocess.Popen[str]:
+def develop(checkout: Path, mark: str, port: int, **more: str) -> subprocess.Popen[str]:
     environ = {
         "PATH": os.environ["PATH"],
         "HEALTH_PORT": str(port),
@@ -36,6 +37,7 @@ def develop(checkout: Path, mark: str, port: int) -> subprocess.Popen[str]:
         "LOG_LEVEL": "WARNING",
         "PYTHONUNBUFFERED": "1",
         MARK: mark,
+        **more,
     }
     return subprocess.Popen(
         [sys.executable, "-m", "worker", "develop"],
@@ -118,3 +120,63 @@ def test_a_killed_make_run_leaves_no_process(checkout: Path) -> None:
         eventually(lambda: processes.with_environment(MARK, mark) == [], 5, what="no process is left")
     finally:
         processes.kill_all(processes.with_environment(MARK, mark))
+
+
+def test_two_never_share_one_data_folder(checkout: Path) -> None:
+    """Two servers that append to one file destroy it. The first one also forgives a spoilt .data."""
+    mark = Service("").mark
+    (checkout / ".data").mkdir()
+    (checkout / ".data" / "redis-port").write_text("gibberish")
+    first = develop(checkout, mark, free_port())
+    try:
+        told = read_until(first, "rq requeue")
+        url = re.search(r"export REDIS_URL=(\S+)", told)
+        assert url is not None
+        second = develop(checkout, mark, free_port())
+        refused, _ = second.communicate(timeout=30)
+        assert second.returncode == 1
+        assert f"Another `make run` has this checkout; its Redis is {url[1]}." in refused
+        assert "Traceback" not in refused
+
+        first.send_signal(signal.SIGHUP)  # its terminal was closed
+        assert first.wait(30) == 0
+        eventually(lambda: processes.with_environment(MARK, mark) == [], 5, what="no process is left")
+    finally:
+        processes.kill_all(processes.with_environment(MARK, mark))
+
+
+def test_a_redis_elsewhere_gets_no_sample_job(checkout: Path, server: RedisServer) -> None:
+    mark = Service("").mark
+    elsewhere = server.url.replace("127.0.0.1", "127.1")  # the same address under a name that is none of this machine
+    process = develop(checkout, mark, free_port(), REDIS_URL=elsewhere)
+    try:
+        told = read_until(process, "rq requeue")
+        assert "no sample job is put there" in told
+        with server.client() as redis:
+            assert [key for key in redis.scan_iter() if b"rq:job:" in key] == []
+        [service] = [
+            pid
+            for pid in processes.children(process.pid)
+            if b"run" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        ]
+        assert b"ALLOW_PRIVATE" not in Path(f"/proc/{service}/environ").read_bytes(), "its jobs are strangers' jobs"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        processes.kill_all(processes.with_environment(MARK, mark))
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("redis://localhost:6379/0", True),
+        ("redis://:pw@127.0.0.1:6379", True),
+        ("rediss://[::1]:6380", True),
+        ("unix:///run/redis.sock", True),
+        ("rediss://default:pw@eu1-x.upstash.io:6379", False),
+        ("redis://localhost@evil.example:6379", False),
+        ("redis://[::1", False),
+    ],
+)
+def test_what_is_local(url: str, local: bool) -> None:
+    assert is_local(url) is local

@@ -111,6 +111,18 @@ def test_a_closed_pipe_does_not_end_the_process() -> None:
     process.stderr.close()
 
 
+def test_the_console_shows_no_local_variables() -> None:
+    stream = io.StringIO()
+    logs.configure("INFO", "console", stream=stream)
+    card = "4111" * 4
+    try:
+        raise ValueError(len(card))  # noqa: TRY301 — the traceback is what is tested
+    except ValueError as error:
+        logs.get_logger().error("job.buried", exc_info=error)
+    assert "ValueError: 16" in stream.getvalue()
+    assert card not in stream.getvalue()
+
+
 def test_the_console_is_for_people() -> None:
     stream = io.StringIO()
     logs.configure("INFO", "console", stream=stream)

@@ -281,7 +281,7 @@ def test_a_refused_answer_leaves_no_connection_open(shop: Shop, private_allowed:
     before = open_sockets()
     with pytest.raises(PermanentError) as raised:
         fetch(shop.url(), Limits(body_bytes=10))
-    eventually(lambda: open_sockets() == before)
+    eventually(lambda: open_sockets() <= before)  # less: a socket of an earlier test may close meanwhile
     assert raised.value.__traceback__  # held until here: a garbage collector did not do the closing
 
 

@@ -1,0 +1,230 @@
+"""What Redis tells about the whole fleet: queues, consumers of every instance, dead letters. Reading changes nothing.
+
+RQ's own registries clean up while they count (`registry.count` fails other people's jobs, `Worker.all` forgets
+workers), so these are plain reads of the keys that RQ and we write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from redis import Redis
+
+_WORKER_FIELDS: Final = (
+    "state",
+    "queues",
+    "hostname",
+    "pid",
+    "last_heartbeat",
+    "successful_job_count",
+    "failed_job_count",
+)
+#: Registries of a queue, by what their jobs are: all sorted sets.
+_REGISTRIES: Final = {"running": "wip", "scheduled": "scheduled", "deferred": "deferred", "failed": "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One queue. `next_waits` is how many seconds the job at its head has waited, None when it is empty or unknown."""
+
+    name: str
+    waiting: int
+    running: int
+    scheduled: int
+    deferred: int
+    failed: int
+    next_waits: float | None
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """One registered worker, ours or RQ's own. `jobs` are the ids that it has claimed, `heard` seconds ago."""
+
+    name: str
+    state: str
+    queues: tuple[str, ...]
+    host: str
+    pid: int | None
+    heard: float | None
+    jobs: tuple[str, ...]
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The fleet at one moment. `stranded` counts claims per worker whose record is gone: they await their rescue."""
+
+    suspended: bool
+    queues: tuple[QueueState, ...]
+    consumers: tuple[ConsumerState, ...]
+    stranded: dict[str, int]
+    letters_queue: str
+    dead_letters: int
+
+    def attention(self) -> list[str]:
+        """Say in sentences what a person should look at."""
+        told = []
+        if self.suspended:
+            told.append("All queues are suspended: nothing is claimed until `rq resume`.")
+        told += [
+            f"{_jobs(queue.waiting)} on {queue.name!r} and no consumer reads it."
+            for queue in self.queues
+            if queue.waiting and not queue.consumers
+        ]
+        told += [
+            f"The worker {consumer.name} reads {self.letters_queue!r}, which holds dead letters: it runs them again."
+            for consumer in self.consumers
+            if self.letters_queue in consumer.queues
+        ]
+        told += [
+            f"The worker {name} is gone and holds {count} claimed job{'s' if count > 1 else ''}: a living instance "
+            f"takes over within a minute."
+            for name, count in self.stranded.items()
+        ]
+        return told
+
+
+def read(redis: Redis, prefix: str, queues: Iterable[str], letters_queue: str) -> Fleet:
+    """Read the fleet in four round trips; `queues` are shown even when nothing was ever put on them."""
+    keys = _Keys(prefix)
+    known, workers, letters, suspended, (seconds, micros) = _ask(
+        redis,
+        lambda pipe: (
+            pipe.smembers(keys.queues),
+            pipe.smembers(keys.workers),
+            pipe.llen(keys.queue(letters_queue)),
+            pipe.exists(keys.suspended),
+            pipe.time(),
+        ),
+    )
+    now = int(seconds) + int(micros) / 1e6
+    consumers, stranded = _consumers(redis, keys, sorted(map(_text, workers)), now)
+    names = dict.fromkeys([*queues, *sorted(_text(key).removeprefix(keys.queue("")) for key in known)])
+    names.pop(letters_queue, None)
+    return Fleet(
+        bool(suspended), _queues(redis, keys, list(names), consumers, now), consumers, stranded, letters_queue, letters
+    )
+
+
+def readers(redis: Redis, prefix: str, queue: str) -> int:
+    """Count the living workers that read a queue."""
+    workers: set[bytes] = redis.smembers(f"{prefix}:workers:{queue}")  # type: ignore[assignment]
+    return int(redis.exists(*workers)) if workers else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    prefix: str
+
+    @property
+    def queues(self) -> str:
+        return f"{self.prefix}:queues"
+
+    @property
+    def workers(self) -> str:
+        return f"{self.prefix}:workers"
+
+    @property
+    def suspended(self) -> str:
+        return f"{self.prefix}:suspended"
+
+    def queue(self, name: str) -> str:
+        return f"{self.prefix}:queue:{name}"
+
+    def registry(self, kind: str, queue: str) -> str:
+        return f"{self.prefix}:{kind}:{queue}"
+
+    def job(self, job_id: str) -> str:
+        return f"{self.prefix}:job:{job_id}"
+
+
+def _consumers(
+    redis: Redis, keys: _Keys, workers: list[str], now: float
+) -> tuple[tuple[ConsumerState, ...], dict[str, int]]:
+    replies = _ask(
+        redis,
+        lambda pipe: [
+            (pipe.hmget(worker, *_WORKER_FIELDS), pipe.smembers(f"{worker}:executions")) for worker in workers
+        ],
+    )
+    living, stranded = [], {}
+    for worker, fields, claims in zip(workers, replies[::2], replies[1::2], strict=True):
+        name = worker.removeprefix(f"{keys.prefix}:worker:")
+        state, queues, host, pid, heard, succeeded, failed = map(_text, fields)
+        if not queues:
+            if claims:
+                stranded[name] = len(claims)
+            continue
+        living.append(
+            ConsumerState(
+                name,
+                state,
+                tuple(queues.split(",")),
+                host,
+                int(pid) if pid.isdigit() else None,
+                _since(heard, now),
+                tuple(sorted(_text(claim).rpartition(":")[0] for claim in claims)),
+                int(succeeded or 0),
+                int(failed or 0),
+            )
+        )
+    return tuple(living), stranded
+
+
+def _queues(
+    redis: Redis, keys: _Keys, names: list[str], consumers: tuple[ConsumerState, ...], now: float
+) -> tuple[QueueState, ...]:
+    replies = _ask(
+        redis,
+        lambda pipe: [
+            (
+                pipe.llen(keys.queue(name)),
+                pipe.lindex(keys.queue(name), 0),
+                *(pipe.zcard(keys.registry(kind, name)) for kind in _REGISTRIES.values()),
+            )
+            for name in names
+        ],
+    )
+    width = 2 + len(_REGISTRIES)
+    rows = [replies[at : at + width] for at in range(0, len(replies), width)]
+    heads = [_text(row[1]) for row in rows]
+    enqueued = _ask(redis, lambda pipe: [pipe.hget(keys.job(head), "enqueued_at") for head in heads])
+    return tuple(
+        QueueState(
+            name,
+            row[0],
+            **dict(zip(_REGISTRIES, row[2:], strict=True)),
+            next_waits=_since(_text(moment), now),
+            consumers=sum(name in consumer.queues for consumer in consumers),
+        )
+        for name, row, moment in zip(names, rows, enqueued, strict=True)
+    )
+
+
+def _ask(redis: Redis, commands: Callable[[Any], object]) -> list[Any]:
+    """Send what `commands` puts on a pipeline in one round trip."""
+    with redis.pipeline(transaction=False) as pipe:
+        commands(pipe)
+        replies: list[Any] = pipe.execute()
+        return replies
+
+
+def _since(moment: str, now: float) -> float | None:
+    """Seconds from one of RQ's dates to `now` by the server's clock; the date may come from another clock."""
+    try:
+        return max(0.0, now - datetime.fromisoformat(moment).timestamp()) if moment else None
+    except ValueError:
+        return None
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} jobs wait" if count != 1 else "1 job waits"

@@ -1,0 +1,42 @@
+"""What commands print: tables for people and pipes, and texts of strangers made safe for a terminal."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+#: Wide enough that nothing wraps when a program reads the output.
+_PIPE_WIDTH: Final = 10_000
+
+
+def printable(text: object) -> str:
+    """Return a text in which control characters are spelled out.
+
+    Error messages, product pages and job ids come from strangers; an escape sequence in one could rewrite the screen.
+    """
+    return "".join(
+        character
+        if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode()
+        for character in str(text)
+    )
+
+
+def one_line(text: object) -> str:
+    """Return `printable(text)` on one line."""
+    return " ".join(printable(text).split())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under a header: fitted to a terminal, one line a row when piped."""
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table.columns[0].no_wrap = True  # the name or id, which is copied into the next command
+    for row in rows:
+        table.add_row(*map(one_line, row))
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
