@@ -55,6 +55,13 @@ local function forget(id, execution)
   call('SREM', EXECUTIONS_KEY, member)
 end
 
+-- Give a job's hash, and the sets that go with it, `ttl` seconds to live, as RQ's Job.cleanup does.
+local function expire(id, ttl)
+  call('EXPIRE', P .. ':job:' .. id, ttl)
+  call('EXPIRE', P .. ':job:' .. id .. ':dependents', ttl)
+  call('EXPIRE', P .. ':job::' .. id .. ':dependencies', ttl)
+end
+
 -- Put one job, whose claim was just taken, back at the head of its queue as if it had never been popped.
 local function put_back(origin, queue, id, ...)
   local job = P .. ':job:' .. id
