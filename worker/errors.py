@@ -265,8 +265,6 @@ _ANSWERS: Final = (
     (r"DB index is out of range|invalid DB index|SELECT is not allowed|Only 0th database", "bad_database"),
     (r"(?i)protocol error|invalid response|HTTP/1\.", "not_redis"),
 )
-#: What Redis says when a script of ours is at fault.
-_SCRIPT_FAULT: Final = re.compile(r"user_script|Error (running|compiling) script|script: [0-9a-f]{40}")
 _ERRNOS: Final = {
     errno.ECONNREFUSED: "refused",
     errno.ECONNRESET: "reset",
@@ -304,7 +302,7 @@ def translate(error: BaseException) -> RedisTrouble | None:
         return None
     text = str(error)
     if isinstance(error, ResponseError):
-        return None if _SCRIPT_FAULT.search(text) else _answered(error, text)
+        return _answered(error, text)  # refusals inside a script carry "user_script" too: only what matches is trouble
     for link in _chain(error):
         found = _of_socket(link) if link is not error or isinstance(error, ConnectionError | TimeoutError) else None
         if found == "read_timeout" and "onnecting" in text:

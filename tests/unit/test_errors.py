@@ -192,3 +192,17 @@ def test_no_sentence_holds_a_host_or_a_secret(error: Exception) -> None:
 def test_trouble_that_has_its_name_already_keeps_it() -> None:
     named = trouble("bad_url")
     assert translate(named) is named
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("READONLY You can't write against a read only replica. script: ab12, on @user_script:40.", "read_only"),
+        ("OOM command not allowed when used memory > 'maxmemory'. script: ab12, on @user_script:40.", "out_of_memory"),
+        ("NOREPLICAS Not enough good replicas to write. script: ab12, on @user_script:40.", "cluster_down"),
+    ],
+)
+def test_a_refusal_inside_a_script_is_trouble_and_not_a_bug_of_ours(line: str, code: str) -> None:
+    found = translate(answered(line))
+    assert found is not None
+    assert found.code == code
