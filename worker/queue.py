@@ -56,7 +56,7 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
         "socket_timeout": TIMEOUT_SECONDS,
         "health_check_interval": 0 if blocking else HEALTH_CHECK_SECONDS,
         "retry": Retry(NoBackoff(), 0),
-        "protocol": 3,  # measured with hiredis: 15 % less client time a job than RESP2
+        "protocol": 3,  # no slower than RESP2 with hiredis: 77 against 78 µs a job, 24 interleaved rounds
     }
     if urlsplit(url).scheme != "unix":
         options["socket_keepalive"] = True

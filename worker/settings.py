@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -29,6 +29,8 @@ _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _OURS: Final = ("WORKER_", "HEALTH_", "DEAD_LETTER_", "LOG_", "SENTRY_", "NOTIFY_")
 _SCHEMES: Final = ("redis", "rediss", "unix")
+#: A wrong value is shown up to here.
+_SHOWN_CHARACTERS: Final = 80
 
 
 def _wants(text: str, example: str, *, secret: bool = False, variable: str = "") -> dict[str, Any]:
@@ -120,14 +122,16 @@ class Settings(BaseModel):
     dead_letter_max_age: int = Field(
         30 * 86400,
         ge=60,
-        description="How long dead letters are kept: seconds, or with a unit (90m, 12h, 30d)",
-        json_schema_extra=_wants("at least a minute, like 30d, 12h or 86400", "30d"),
+        le=3650 * 86400,
+        description="How long dead letters are kept: seconds, or with a unit (90m, 12h, 30d); not enforced yet",
+        json_schema_extra=_wants("a minute to ten years, like 30d, 12h or 86400", "30d"),
     )
     dead_letter_max_jobs: int = Field(
         10_000,
         ge=1,
-        description="How many dead letters are kept, newest first",
-        json_schema_extra=_wants("a whole number, 1 or more", "10000"),
+        le=10_000_000,
+        description="How many dead letters are kept, newest first; not enforced yet",
+        json_schema_extra=_wants("a whole number from 1 to 10000000", "10000"),
     )
     health_host: str = Field(
         "0.0.0.0",  # noqa: S104 — a probe comes from outside the container
@@ -161,7 +165,7 @@ class Settings(BaseModel):
         0.0,
         ge=0,
         le=1,
-        description="Share of jobs whose performance is traced",
+        description="Share of jobs whose performance is traced; no traces are sent yet",
         json_schema_extra=_wants("a number from 0 to 1", "0.1"),
     )
     notify_secret: SecretStr | None = Field(
@@ -270,13 +274,14 @@ def load(environ: Mapping[str, str], *, need_redis_url: bool = True) -> Settings
     except ValidationError as error:
         for details in error.errors():
             problem = _problem(str(details["loc"][0]), values)
-            if problem.variable == "HEALTH_PORT" and "HEALTH_PORT" not in environ:
+            if problem.variable == "HEALTH_PORT" and not environ.get("HEALTH_PORT"):
                 problem = replace(problem, variable="PORT")
             problems.append(problem)
     letters = values.get("dead_letter_queue", Settings.model_fields["dead_letter_queue"].default)
     queues = values.get("worker_queues", "default")
     if letters in [name.strip() for name in queues.split(",")]:
-        problems.append(_problem("dead_letter_queue", {"dead_letter_queue": letters}))
+        clash = _problem("dead_letter_queue", {"dead_letter_queue": letters})
+        problems += [clash] if clash not in problems else []
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
@@ -336,8 +341,15 @@ _DERIVED: Final[dict[str, Callable[[Mapping[str, str]], str | None]]] = {
 def _problem(name: str, values: Mapping[str, Any]) -> Problem:
     extra = Settings.model_fields[name].json_schema_extra
     facts: dict[str, Any] = dict(extra) if isinstance(extra, dict) else {}
-    got = "a secret that does not fit" if facts.get("secret") else repr(values.get(name, ""))
+    got = "a secret that does not fit" if facts.get("secret") else _shown(str(values.get(name, "")))
     return Problem(variable_of(name), got, str(facts["wants"]), str(facts["example"]))
+
+
+def _shown(text: str) -> str:
+    """Quote a value that does not fit, but not a URL or DSN with a password that was put into the wrong variable."""
+    if "@" in text:
+        return "a text with @ in it (not shown: it may hold a password)"
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[Problem]:
@@ -359,7 +371,7 @@ def _host(url: str) -> str:
 
 
 def _is_upstash(host: str) -> bool:
-    return host.endswith(".upstash.io")
+    return host.rstrip(".").endswith(".upstash.io")
 
 
 def _url_problems(url: str | None, *, needed: bool) -> list[Problem]:
@@ -373,8 +385,8 @@ def _url_problems(url: str | None, *, needed: bool) -> list[Problem]:
 
     if url != url.strip() or url[0] in "\"'" or url[-1] in "\"'":
         return wrong("a URL with quotes or spaces around it", "the bare URL")
-    if any(character.isspace() for character in url):
-        return wrong("a URL with spaces or line breaks in it", "one URL without them")
+    if not url.isprintable() or " " in url:  # unprintable: line breaks, tabs, zero-width spaces of a web page
+        return wrong("a URL with spaces or line breaks in it, perhaps invisible ones", "one URL without them")
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _SCHEMES:
         plain = re.fullmatch(r"[A-Za-z][A-Za-z+.-]{1,11}", scheme)  # anything else may be part of a secret
@@ -388,10 +400,11 @@ def _url_problems(url: str | None, *, needed: bool) -> list[Problem]:
             else wrong("no path", "the socket's path", "unix:///run/redis.sock")
         )
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if ("@" not in authority and "@" in rest) or authority.count("@") > 1:
+    user_and_password = authority.rpartition("@")[0]
+    if ("@" not in authority and "@" in rest) or any(character in user_and_password for character in "@[]"):
         return wrong(
             "a user name or password with unescaped characters",
-            "the characters @ : / ? # % in them percent-encoded (@ is %40, / is %2F, # is %23, ? is %3F)",
+            "the characters @ : / ? # % [ ] in them percent-encoded (@ is %40, / is %2F, # is %23, ? is %3F)",
         )
     try:
         parts = urlsplit(url)
@@ -402,12 +415,12 @@ def _url_problems(url: str | None, *, needed: bool) -> list[Problem]:
         return wrong("a URL without a host", "a host name after ://")
     if port == 0:
         return wrong("port 0", "the server's port")
-    database = parts.path.strip("/")
-    if database and not database.isdigit():
+    database = parse_qs(parts.query).get("db", [parts.path.strip("/")])[0]  # redis-py: ?db= wins over the path
+    if database and not re.fullmatch(r"[0-9]+", database):
         return wrong("a database that is not a number", "a database number after the last /", "redis://host:6379/0")
     if _is_upstash(parts.hostname):
         if scheme == "redis":
             return wrong("redis:// on an Upstash host", "rediss://, because Upstash only speaks TLS")
-        if database not in ("", "0"):
+        if database.strip("0"):
             return wrong("a database number on an Upstash host", "/0 or none: Upstash has only database 0")
     return []

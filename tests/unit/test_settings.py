@@ -75,9 +75,15 @@ def test_all_problems_are_listed_at_once_with_what_was_got_what_is_wanted_and_an
         ("redis://u:hunter2@x@localhost", "unescaped"),
         ("redis://u:hunter2#x@localhost", "unescaped"),
         ("redis://u:hunter2/x@localhost", "unescaped"),
+        ("redis://u:hunter2[x@localhost", "unescaped"),
+        ("redis://u:hunter2@local\u200bhost", "invisible"),
         ("redis://localhost/zero", "database"),
+        ("redis://localhost/²", "database"),
+        ("redis://localhost?db=zero", "database"),
         ("redis://default:hunter2@eu1-x.upstash.io:6379", "Upstash"),
         ("rediss://default:hunter2@eu1-x.upstash.io:6379/1", "Upstash"),
+        ("rediss://default:hunter2@eu1-x.upstash.io./1", "Upstash"),
+        ("rediss://default:hunter2@eu1-x.upstash.io?db=1", "Upstash"),
         ("unix://relative", "path"),
     ],
 )
@@ -122,6 +128,8 @@ def test_a_misspelt_name_is_pointed_out_and_names_of_others_are_left_alone() -> 
         ("DEAD_LETTER_QUEUE", "default"),
         ("DEAD_LETTER_QUEUE", "two words"),
         ("DEAD_LETTER_MAX_AGE", "30 fortnights"),
+        ("DEAD_LETTER_MAX_AGE", "4000d"),
+        ("DEAD_LETTER_MAX_JOBS", "10000001"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("SENTRY_TRACES_SAMPLE_RATE", "2"),
@@ -224,3 +232,23 @@ def test_what_stands_in_front_of_the_scheme_is_not_shown_when_it_may_be_a_secret
 
 def test_a_scheme_that_redis_py_does_not_take_is_refused() -> None:
     refused(REDIS_URL="REDIS://localhost")
+
+
+@pytest.mark.parametrize("variable", ["WORKER_THREADS", "WORKER_QUEUES", "PORT", "LOG_LEVEL", "RENDER_INSTANCE_ID"])
+def test_a_url_with_a_password_in_the_wrong_variable_is_not_shown(variable: str) -> None:
+    error = refused(**{variable: "rediss://default:hunter2@host and more"})
+    assert [problem.variable for problem in error.problems] == [variable]
+    assert "hunter2" not in str(error)
+
+
+def test_an_endless_value_is_shown_in_part() -> None:
+    assert len(str(refused(WORKER_MAX_JOBS="9" * 5000))) < 300
+
+
+def test_a_wrong_port_is_blamed_on_the_variable_it_came_from() -> None:
+    assert [problem.variable for problem in refused(PORT="x", HEALTH_PORT="").problems] == ["PORT"]
+
+
+def test_a_clash_with_the_dead_letter_queue_is_said_once() -> None:
+    error = refused(WORKER_QUEUES="two words", DEAD_LETTER_QUEUE="two words")
+    assert [problem.variable for problem in error.problems] == ["WORKER_QUEUES", "DEAD_LETTER_QUEUE"]
