@@ -24,8 +24,9 @@ class Batch:
         return len(self._waiting)
 
     def load(self, claims: Iterable[Claim]) -> None:
-        """Take in what was claimed."""
-        self._waiting.extend(claims)
+        """Take in what was claimed; waits like `take`, or `take_all` could drop what comes while it empties."""
+        with self.lock:
+            self._waiting.extend(claims)
 
     def take(self) -> Claim | None:
         """Begin the next claim; waits while the minder is giving the rest away."""

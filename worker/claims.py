@@ -34,8 +34,8 @@ IDLE_TTL_SECONDS: Final = 480
 #: First letter of our executions' names; RQ's own are hex UUIDs and never begin with it.
 EXECUTION_MARK: Final = "w"
 
-#: Fields of a job's hash that tell of failed attempts (``PAST`` in ``scripts/_common.lua``).
-_PAST: Final = frozenset({b"attempts", b"crashes", b"handbacks", b"last_error", b"suspect"})
+#: Fields of a job's hash that tell of failed attempts (``TRACES`` in ``scripts/_common.lua``).
+TRACES: Final = frozenset({b"attempts", b"crashes", b"handbacks", b"last_error", b"suspect"})
 
 Value: TypeAlias = bytes | str | int | float
 
@@ -88,7 +88,7 @@ class Buried:
     letters_queue: str
     exc_string: bytes = field(repr=False)
     fields: dict[str, Value] = field(repr=False)
-    forced: bool = False  #: RQ's own code could not finish it: bury it all the same, its dependents stay deferred
+    forced: bool = False  #: bury it although others (dependents, webhooks, a rate limit) must hear of it
     notes: Any = field(repr=False, default=None)
 
 
@@ -347,7 +347,7 @@ def _flags(done: Finished) -> str:
     flags = "g" if done.in_group else ""
     if b"dependency_ids" in fields:
         flags += "d"
-    if not _PAST.isdisjoint(fields):
+    if not TRACES.isdisjoint(fields):
         flags += "p"
     return flags
 

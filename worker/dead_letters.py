@@ -16,10 +16,15 @@ from typing import Any, Final
 
 from rq.job import Job
 
+from worker import logs
 from worker.claims import Claim, Value
 
-#: Lines of a traceback that the record keeps: its end, where the error is. The result holds all of it.
-TRACEBACK_LINES: Final = 12
+log = logs.get_logger()
+
+#: Steps of a traceback that the record keeps: its end, where the error is. The result holds all of it.
+TRACEBACK_STEPS: Final = 12
+#: Characters of each step; the last one holds the exception's whole message.
+STEP_CHARACTERS: Final = 2000
 #: Characters of an exception's message that the record keeps.
 MESSAGE_CHARACTERS: Final = 500
 
@@ -54,7 +59,8 @@ def record(
     sentence: str = "",
 ) -> dict[str, Any]:
     """Describe one burial: JSON-able, and without a single argument value."""
-    tail = traceback.format_exception(error)[-TRACEBACK_LINES:] if error is not None else []
+    tail = traceback.format_exception(error)[-TRACEBACK_STEPS:] if error is not None else []
+    tail = [step if len(step) <= STEP_CHARACTERS else step[:STEP_CHARACTERS] + "…\n" for step in tail]
     return {
         "reason": reason,
         "exception": _name(error) if error is not None else "",
@@ -103,7 +109,10 @@ def fields(job: Job | None, letter: dict[str, Any]) -> dict[str, Value]:
     written: dict[str, Value] = {"dead_letter": json.dumps(letter)}
     if job is not None and job._unreadable_meta is None:
         job.meta["dead_letter"] = letter
-        written["meta"] = job._serialize_meta()
+        try:
+            written["meta"] = job._serialize_meta()
+        except Exception as error:  # noqa: BLE001 — job code may have put anything there, and not saved it
+            log.warning("job.meta_not_written", job_id=job.id, error=words(error))
     return written
 
 

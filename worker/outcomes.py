@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 import zlib
 from base64 import b64encode
@@ -128,6 +129,7 @@ class Deciding:
         if isinstance(error, PermanentError):
             return "permanent", 0.0
         asked = (error.after or 0.0) if isinstance(error, RetryLater) else 0.0
+        asked = asked if 0 < asked < math.inf else 0.0  # for ever would mean lost
         if job.retries_left is not None:  # the producer asked for retries: its count and intervals hold
             if isinstance(policy, RetryPolicy) and isinstance(error, policy.give_up_on):
                 return "not_retryable", 0.0
@@ -148,8 +150,9 @@ def attempt_of(claim: Claim) -> int:
 
 
 def number(claim: Claim, field: bytes) -> int:
-    """Read one of our counters on the job's hash; 0 when it is unset, unreadable or replayed."""
-    value = b"0" if b"dead_letter" in claim.fields else claim.fields.get(field, b"0")
+    """Read one of our counters on the job's hash; 0 when it is unset, unreadable or of a run that is over."""
+    anew = b"dead_letter" in claim.fields or b"past" in claim.fields
+    value = b"0" if anew else claim.fields.get(field, b"0")
     return int(value) if value.isdigit() else 0
 
 

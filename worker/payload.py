@@ -18,6 +18,7 @@ from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
 
 from redis import Redis
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
@@ -33,7 +34,7 @@ SAFE_GLOBALS: Final = frozenset(
         *(("builtins", name) for name in ("bytearray", "complex", "frozenset", "range", "set", "slice")),
         *(("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
         *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
-        *(("zoneinfo", name) for name in ("ZoneInfo", "ZoneInfo._unpickle")),
+        ("zoneinfo", "ZoneInfo"),
         ("decimal", "Decimal"),
         ("fractions", "Fraction"),
         ("ipaddress", "IPv4Address"),
@@ -110,14 +111,25 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         if (module, name) in SAFE_GLOBALS:
             return super().find_class(module, name)
+        if (module, name) == ("builtins", "getattr"):
+            return self._attribute
         if _belongs(module, self._packages):
             found = super().find_class(module, name)
             # A name like "jobs.products.os.system" reaches through the module: what it ends at must live there too.
             if _belongs(getattr(found, "__module__", ""), self._packages):
                 return found
-        raise Refused(
+        raise self._refused(f"{module}.{name}")
+
+    def _attribute(self, owner: Any, name: str) -> Any:
+        """Stand in for `getattr`, through which pickle finds the one thing that time zones need."""
+        if owner is ZoneInfo and name == "_unpickle":
+            return getattr(owner, name)
+        raise self._refused("builtins.getattr")
+
+    def _refused(self, name: str) -> Refused:
+        return Refused(
             "refused_class",
-            f"The pickled payload names {module}.{name}, which is neither plain data nor part of the packages in "
+            f"The pickled payload names {name}, which is neither plain data nor part of the packages in "
             f"WORKER_JOB_MODULES ({', '.join(sorted(self._packages))}). Send plain values (or use RQ's json "
             f"serializer), or add its package to WORKER_JOB_MODULES if you trust it.",
         )
@@ -176,13 +188,28 @@ class Payloads:
         return job
 
     def function(self, job: Job) -> Callable[..., Any]:
-        """Return what `job` calls; raises `Refused` for anything outside the job packages."""
+        """Return what `job` calls; raises `Refused` for anything outside the job packages, its callbacks included."""
+        if job._success_callback_name or job._failure_callback_name or job._stopped_callback_name:
+            self._resolve_callbacks(job)
         name = job._func_name
         instance = job._instance
         if not isinstance(name, str):
             raise Refused("unreadable_payload", "The payload's function name is not a text.")
         if instance is not None:
             return self._method(instance, name)
+        return self._named(name)
+
+    def _resolve_callbacks(self, job: Job) -> None:
+        """Put the callbacks where RQ keeps those that it has imported; it would import whatever the hash names."""
+        job._success_callback = job._failure_callback = job._stopped_callback = None
+        if job._success_callback_name:
+            job._success_callback = self._named(job._success_callback_name)
+        if job._failure_callback_name:
+            job._failure_callback = self._named(job._failure_callback_name)
+        if job._stopped_callback_name:
+            job._stopped_callback = self._named(job._stopped_callback_name)
+
+    def _named(self, name: str) -> Callable[..., Any]:
         function = self._functions.get(name)
         if function is None:
             function = self._functions[name] = self._import(name)

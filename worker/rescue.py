@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from worker import logs, sentry
+from worker import logs, rq_finish, sentry
 from worker.claims import Buried, Claims
 from worker.dead_letters import read
 from worker.outcomes import Deciding, function_name
@@ -47,7 +47,8 @@ class Rescuer:
             except Refused:
                 job = None
             outcome = self._deciding.crash(claim, "lost together with its instance", monotonic(), job)
-            dead.exchange([outcome], 0)
+            if dead.exchange([outcome], 0).unsettled and isinstance(outcome, Buried):
+                rq_finish.bury(dead, outcome, job)
             fields: dict[str, Any] = {"job_id": claim.job_id, "queue": claim.origin, "function": function_name(job)}
             log.error("job.rescued", **fields, worker=worker_name, how="its instance is gone")
             if isinstance(outcome, Buried):

@@ -7,19 +7,28 @@ on the list; a callback may then run again, as with any at-least-once system.
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+import math
+import zlib
+from base64 import b64decode
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq.callbacks import execute_stopped_callback
 from rq.executions import Execution
 from rq.job import Job, JobStatus, Retry
 from rq.queue import Queue
+from rq.rate_limit import release_slot
 from rq.utils import now
 
 from worker import dead_letters, logs
-from worker.claims import Buried, Claim, Retried
+from worker.claims import TRACES, Buried, Claim, Claims, Retried
+from worker.outcomes import attempt_of
+from worker.payload import Json
 
 if TYPE_CHECKING:
     from worker.consumer import Consumer
@@ -34,7 +43,7 @@ CALLBACKS_SECONDS: Final = 300.0
 
 @dataclass(slots=True)
 class _Pending:
-    job: Job
+    job: Job | None  #: None: its hash cannot be read, so it was buried without having run
     claim: Claim
     started: float
     value: Any = None
@@ -77,7 +86,7 @@ class RqFinish:
 
     def add(
         self,
-        job: Job,
+        job: Job | None,
         claim: Claim,
         started: float,
         *,
@@ -112,7 +121,10 @@ class RqFinish:
             self._pending.pop(0)
 
     def _finish(self, pending: _Pending) -> None:
-        worker, job = self._worker, pending.job
+        worker, job, outcome = self._worker, pending.job, pending.outcome
+        if job is None or (pending.error is None and isinstance(outcome, Buried)):
+            bury(worker.claims, cast(Buried, outcome), job)
+            return
         queue = Queue(
             pending.claim.origin,
             connection=worker.connection,
@@ -126,28 +138,54 @@ class RqFinish:
             execution.created_at = job.started_at
         job._status = JobStatus.STARTED
         if pending.stopped:
-            self._stop(pending, queue, execution)
-            return
-        if pending.error is None:
-            try:
-                worker._finalize_success(job, queue, execution, pending.value)
-            except RedisError:
-                raise
-            except Exception:  # noqa: BLE001 — a callback that raises fails the job, as in RQ
-                worker._finalize_failure(job, queue, execution, sys.exc_info())
-                self._dead_letter(pending, sys.exc_info()[1])
-            else:
-                if isinstance(pending.value, Retry):
-                    self._dead_letter(pending, None)
-            return
-        self._apply_policy(pending)
-        error = pending.error
-        worker._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
-        self._dead_letter(pending, error)
+            self._stop(job, queue, execution)
+        elif pending.error is not None and outcome is not None:
+            self._fail(pending, outcome, pending.error, job, queue, execution)
+        elif outcome is not None:  # its process was killed: there is no exception and, as in RQ, no callback
+            self._apply_policy(job, outcome)
+            job.ended_at = now()
+            worker.handle_job_failure(job, queue=queue, execution=execution)
+        else:
+            self._succeed(pending, job, queue, execution)
 
-    def _stop(self, pending: _Pending, queue: Queue, execution: Execution) -> None:
+    def _succeed(self, pending: _Pending, job: Job, queue: Queue, execution: Execution) -> None:
+        if not TRACES.isdisjoint(pending.claim.fields) and not isinstance(pending.value, Retry):
+            job.connection.hset(job.key, "past", 1)  # before the end: a job that repeats may be claimed at once
+        try:
+            self._worker._finalize_success(job, queue, execution, pending.value)
+        except RedisError:
+            raise
+        except Exception as error:  # noqa: BLE001 — a callback that raises fails the job, as in RQ
+            job.connection.hdel(job.key, "past")
+            deciding = self._worker.deciding
+            pending.outcome = deciding.failure(job, pending.claim, error, None, pending.started, monotonic())
+            self._worker.runner.report(pending.outcome, job, error)
+            self._fail(pending, pending.outcome, error, job, queue, execution)
+        else:
+            if isinstance(pending.value, Retry):
+                self._dead_letter(pending, job, None)
+
+    def _fail(
+        self,
+        pending: _Pending,
+        outcome: Retried | Buried,
+        error: BaseException,
+        job: Job,
+        queue: Queue,
+        execution: Execution,
+    ) -> None:
+        self._apply_policy(job, outcome)
+        trace = error.__traceback__
+        try:
+            raise error  # noqa: TRY301 — if the failure callback raises, its traceback tells what it followed
+        except BaseException:  # noqa: BLE001
+            error.__traceback__ = trace
+            self._worker._finalize_failure(job, queue, execution, (type(error), error, trace))
+        self._dead_letter(pending, job, error)
+
+    def _stop(self, job: Job, queue: Queue, execution: Execution) -> None:
         """Record a job that was stopped by order as RQ does: "stopped", in the FailedJobRegistry, no dead letter."""
-        worker, job = self._worker, pending.job
+        worker = self._worker
         worker._stopped_job_id = job.id
         job.ended_at = now()
         try:
@@ -159,16 +197,14 @@ class RqFinish:
         text = "Job stopped by user, work-horse terminated."
         worker.handle_job_failure(job, queue=queue, exc_string=text, execution=execution)
 
-    def _apply_policy(self, pending: _Pending) -> None:
+    def _apply_policy(self, job: Job, outcome: Retried | Buried) -> None:
         """Make RQ's failure code do what was decided: retry after our delay, or give up."""
-        job, outcome = pending.job, pending.outcome
         if isinstance(outcome, Retried):
-            left = int(outcome.fields.get("retries_left", 0))
-            job.retries_left, job.retry_intervals = left + 1, [round(outcome.delay)] * (left + 1)
+            job.retries_left, job.retry = 1, partial(_retry, job, outcome)  # RQ looks at the one and calls the other
         else:
             job.retries_left = 0 if job.retries_left is not None else None
 
-    def _dead_letter(self, pending: _Pending, error: BaseException | None) -> None:
+    def _dead_letter(self, pending: _Pending, job: Job, error: BaseException | None) -> None:
         """Dead-letter the job if RQ has failed it; its meta may have changed since the outcome was decided."""
         if self._worker.disable_default_exception_handler:
             return
@@ -180,21 +216,56 @@ class RqFinish:
                 pending.claim,
                 pending.started,
                 pending.started,
-                attempts=1,
-                job=pending.job,
+                attempts=attempt_of(pending.claim),
+                job=job,
                 error=error,
             )
         letter = dead_letters.read(outcome.fields["dead_letter"])
-        fields = {**outcome.fields, **dead_letters.fields(pending.job, letter)}
-        if self._worker.claims.collect(outcome.letters_queue, pending.job.id, fields) and error is None:
-            self._worker.runner.report(outcome, pending.job, error)
+        fields = {**outcome.fields, **dead_letters.fields(job, letter)}
+        if self._worker.claims.collect(outcome.letters_queue, job.id, fields) and error is None:
+            self._worker.runner.report(outcome, job, error)
 
     def _give_up(self, pending: _Pending, error: Exception) -> None:
         """Bury a job that RQ's code cannot finish; its own error, if it had one, is the one that is told."""
-        log.error("job.finish_failed", job_id=pending.job.id, error=dead_letters.words(error))
+        claim, started = pending.claim, pending.started
+        log.error("job.finish_failed", job_id=claim.job_id, error=dead_letters.words(error))
         told = pending.error or error
         outcome = self._worker.deciding.bury(
-            "failed", pending.claim, pending.started, pending.started, attempts=1, job=pending.job, error=told
+            "failed", claim, started, started, attempts=attempt_of(claim), job=pending.job, error=told
         )
         outcome.forced = True
         self._worker.runner.note(outcome, pending.job, told)
+
+
+def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
+    """Bury a job of which others must hear, and do for them what RQ does once a failure is written.
+
+    `job` is None when its hash cannot be read; what waits for it must not suffer from that.
+    """
+    claim = outcome.claim
+    if claims.exchange([replace(outcome, forced=True)], 0).fenced:
+        log.warning("job.outcome_dropped", job_id=claim.job_id, outcome="buried")
+        return
+    if job is None:
+        job = Job(connection=claims.redis, serializer=Json())
+        job._id, job.origin = claim.job_id, claim.origin  # not checked: odd ids are one reason to be here
+        job.rate_limit_key = claim.fields.get(b"rate_limit_key", b"").decode() or None
+        job.rate_limit_concurrency = 1 if job.rate_limit_key else None  # any: the registry knows the number
+    job._status, job.ended_at = JobStatus.FAILED, now()
+    text = zlib.decompress(b64decode(outcome.exc_string)).decode()
+    job.send_webhooks(JobStatus.FAILED, exc_string=text)
+    Queue(claim.origin, connection=claims.redis, serializer=job.serializer).enqueue_dependents(job)
+    release_slot(job)
+
+
+def _retry(job: Job, outcome: Retried, queue: Queue, pipeline: Pipeline) -> None:
+    """Stand in for RQ's `Job.retry`: what was decided, and our counters, in the transaction that ends the attempt."""
+    left = outcome.fields.get("retries_left")
+    job.retries_left = None if left is None else int(left)
+    written: dict[Any, Any] = dict(outcome.fields)  # redis-py's mapping is invariant in its keys
+    pipeline.hset(job.key, mapping=written)
+    if outcome.delay > 0:
+        moment = datetime.fromtimestamp(math.ceil(now().timestamp() + outcome.delay), UTC)
+        queue.schedule_job(job, moment, pipeline=pipeline)
+    else:
+        queue._enqueue_job(job, pipeline=pipeline, at_front=outcome.at_front)

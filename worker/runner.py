@@ -144,7 +144,6 @@ class Runner:
         if isinstance(error, JobTimeoutException) and not error.args:  # raised in a crew thread, as a bare class
             error.args = (f"The job exceeded its timeout of {job.timeout} seconds",)
         outcome = self.deciding.failure(job, claim, error, policy, started, monotonic())
-        outcome.notes = (job, error)
         if self.by_rq.wants_failure(job):
             self.report(outcome, job, error)
             self.by_rq.add(job, claim, started, error=error, outcome=outcome)
@@ -163,6 +162,7 @@ class Runner:
 
     def note(self, outcome: Outcome, job: Job | None, error: BaseException | None) -> None:
         """Keep an outcome for the next exchange, and tell people."""
+        outcome.notes = (job, error)
         self.done.append(outcome)
         self.report(outcome, job, error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -218,3 +219,19 @@ def raising_callback(job: Any, connection: Any, *rest: Any) -> None:
 
 def on_stopped(job: Any, connection: Any) -> None:
     connection.set(f"callback:{job.id}", "stopped")
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def parse(text: str) -> Any:
+    return json.loads(text)
+
+
+def spoil_meta() -> None:
+    """Put something into the job's meta that no serializer takes, and fail."""
+    job = get_current_job()
+    assert job is not None
+    job.meta["lock"] = lambda: None
+    raise ValueError("boom")

@@ -6,7 +6,7 @@
 -- Ids whose hash is gone (deleted, expired) are skipped, as RQ does. A job marked `suspect` (it was in the batch of an
 -- instance that died) is claimed alone, and not at all by a worker that runs other jobs (`company` = '1'), so that a
 -- second death names the culprit. A dead letter that somebody replayed (with any tool) leaves the queue `letters` here,
--- and its counters begin anew.
+-- and its counters begin anew, as do those of a job that had succeeded (it repeats, or its id is used again).
 local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
   local reply = {0, REGISTERED, 0}
   want, counter = tonumber(want), tonumber(counter)
@@ -20,6 +20,10 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   local members, wip, taken, alone = {EXECUTIONS_KEY}, {}, 0, false
 
   local function take_in(id, queue, hash, origin, replayed)
+    if not origin then -- REST producers may leave it out; all that finds a job by its hash needs it
+      origin = queue
+      call('HSET', job_prefix .. id, 'origin', origin)
+    end
     local job = job_prefix .. id
     local execution = token .. string.format('%08x', counter)
     local member = id .. ':' .. execution
@@ -33,7 +37,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     call('EXPIRE', executions, long_lease)
     if replayed then
       call('LREM', P .. ':queue:' .. letters, 0, id)
-      call('HDEL', job, 'dead_letter', 'attempts', 'crashes', 'handbacks', 'last_error')
+      call('HDEL', job, 'dead_letter', 'past', unpack(TRACES))
     end
     members[#members + 1] = member
     local entries = wip[origin]
@@ -53,17 +57,18 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
       for i = 1, #ids do
         local id, hash = ids[i], call('HGETALL', job_prefix .. ids[i])
         if #hash > 0 then
-          local origin, suspect, replayed = queue, false, false
+          local origin, suspect, replayed = nil, false, false
           for at = 1, #hash, 2 do
             local field = hash[at]
             if field == 'origin' then
               if hash[at + 1] ~= '' then origin = hash[at + 1] end
             elseif field == 'suspect' then
               suspect = true
-            elseif field == 'dead_letter' then
+            elseif field == 'dead_letter' or field == 'past' then
               replayed = true
             end
           end
+          suspect = suspect and not replayed
           local first_back = i
           if not suspect or (taken == 0 and company ~= '1') then
             take_in(id, queue, hash, origin, replayed)

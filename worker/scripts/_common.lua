@@ -11,6 +11,9 @@ local NOW, NOW_US = tonumber(clock[1]), tonumber(clock[2])
 local WORKER_KEY = P .. ':worker:' .. W
 local EXECUTIONS_KEY = WORKER_KEY .. ':executions'
 local REGISTERED = call('HEXISTS', WORKER_KEY, 'birth')
+-- What we write on a job's hash about its failed attempts. It stays for people to see; once the job has succeeded (the
+-- field `past`) or is a dead letter (`dead_letter`), the next claim of the job begins anew.
+local TRACES = {'attempts', 'crashes', 'handbacks', 'last_error', 'suspect'}
 
 -- utc(ago) → a moment as RQ's date (2026-11-25T04:37:30.000000Z) and as a decimal Unix time. Days become a civil date
 -- after Howard Hinnant's chrono algorithms; the text of a second is made once a call.
@@ -39,20 +42,23 @@ local function utc(ago)
   return texts[1] .. fraction .. 'Z', texts[2] .. fraction
 end
 
--- Give up the claim of one execution. False: it was not ours any more (rescued, deleted, or settled before).
--- RQ lets a job that is canceled while it runs finish as usual: cancel() removed its entry but not its execution.
-local function take(origin, id, execution)
-  local member = id .. ':' .. execution
-  if call('ZREM', P .. ':wip:' .. origin, member) == 1 then return true end
-  return call('HGET', P .. ':job:' .. id, 'status') == 'canceled'
-    and call('EXISTS', P .. ':execution:' .. member) == 1
-end
-
 local function forget(id, execution)
   local member = id .. ':' .. execution
   call('DEL', P .. ':execution:' .. member)
   call('ZREM', P .. ':executions:' .. id, execution)
   call('SREM', EXECUTIONS_KEY, member)
+end
+
+-- Give up the claim of one execution. False: it was not ours any more (rescued, deleted, or settled before), and what we
+-- had written down about it goes too: a worker that seems to hold something for ever never counts as idle.
+-- RQ lets a job that is canceled while it runs finish as usual: cancel() removed its entry but not its execution.
+local function take(origin, id, execution)
+  local member = id .. ':' .. execution
+  if call('ZREM', P .. ':wip:' .. origin, member) == 1 then return true end
+  if call('HGET', P .. ':job:' .. id, 'status') == 'canceled'
+    and call('EXISTS', P .. ':execution:' .. member) == 1 then return true end
+  forget(id, execution)
+  return false
 end
 
 -- Give a job's hash, and the sets that go with it, `ttl` seconds to live, as RQ's Job.cleanup does.
@@ -65,7 +71,7 @@ end
 -- Put one job, whose claim was just taken, back at the head of its queue as if it had never been popped.
 local function put_back(origin, queue, id, ...)
   local job = P .. ':job:' .. id
-  call('HSET', job, 'status', 'queued', 'started_at', '', 'worker_name', '', ...)
+  call('HSET', job, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '', ...)
   local ttl = tonumber(call('HGET', job, 'ttl') or '')
   if ttl then call('EXPIRE', job, ttl) end
   call('LPUSH', P .. ':queue:' .. queue, id)

@@ -1,14 +1,15 @@
 -- Fail a job for good and dead-letter it, in one step: there is no moment between "failed" and "dead-lettered".
 -- KEYS: none.
 -- ARGV: prefix, worker, id, execution, origin, started ago (µs), ended ago (µs), failure_ttl (s; -1 = for ever),
---   dead-letter queue ('' = none), forced (1 = dependents stay deferred), traceback as RQ stores it (base64 of zlib),
+--   dead-letter queue ('' = none), forced (1 = whoever must hear of it is not our business), traceback as RQ stores it (base64 of zlib),
 --   then field, value, … to write on the job hash.
--- Returns 1, 0 when the claim was lost, or 2 when the job has dependents, which RQ's own code must see; its claim is
--- still ours then.
+-- Returns 1, 0 when the claim was lost, or 2 when others must hear of it, which is done by RQ's own code: the job has
+-- dependents, webhooks or a rate limit. Its claim is still ours then.
 local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
 local started, ended, ttl, letters = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local job = P .. ':job:' .. id
-if ARGV[10] ~= '1' and call('EXISTS', job .. ':dependents') == 1 then return 2 end
+if ARGV[10] ~= '1' and (call('EXISTS', job .. ':dependents') == 1 or call('HEXISTS', job, 'webhooks') == 1
+  or call('HEXISTS', job, 'rate_limit_key') == 1) then return 2 end
 if not take(origin, id, execution) then return 0 end
 forget(id, execution)
 count_failure(started - ended)

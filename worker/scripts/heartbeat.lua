@@ -21,7 +21,7 @@ for at = 6, #ARGV do
     local id, execution = string.match(member, '^(.*):([^:]*)$')
     local job = P .. ':job:' .. id
     local origin = call('HGET', job, 'origin')
-    if origin and call('ZSCORE', P .. ':wip:' .. origin, member) then
+    if origin and (call('ZSCORE', P .. ':wip:' .. origin, member) or call('HGET', job, 'status') == 'canceled') then
       call('ZADD', P .. ':wip:' .. origin, 'XX', NOW + lease, member)
       call('ZADD', P .. ':executions:' .. id, NOW + lease + 60, execution)
       call('EXPIRE', P .. ':executions:' .. id, lease + 60)

@@ -2,7 +2,8 @@
 -- KEYS: the queues to claim from, as in claim.lua.
 -- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, company, number of queues, queue names,
 --   then eight values a job: id, execution, origin, started ago (µs), ended ago (µs), result_ttl (s; 0 = keep nothing,
---   -1 = for ever), return value as RQ stores it in the results stream ('' = None), 1 if the job is in a group.
+--   -1 = for ever), return value as RQ stores it in the results stream ('' = None), flags: g = the job is in a group,
+--   d = it depended on others, p = its hash tells of failed attempts, which are past now.
 -- Returns {claim reply, {fenced execution…}, {unsettled execution…}}. Fenced: the claim was lost, the outcome is dropped. Unsettled:
 -- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours.
 local queue_count = tonumber(ARGV[11])
@@ -27,7 +28,7 @@ for at = first, last, 8 do
   if not plain then
     exists, waited_for = call('EXISTS', job), call('EXISTS', job .. ':dependents')
   end
-  if (exists == 1 and waited_for == 1) or (ttl == '0' and ARGV[at + 7] == '1') then
+  if (exists == 1 and waited_for == 1) or (ttl == '0' and string.find(ARGV[at + 7], 'g', 1, true)) then
     unsettled[#unsettled + 1] = execution
   elseif not take(origin, id, execution) then
     fenced[#fenced + 1] = execution
@@ -50,6 +51,8 @@ for at = first, last, 8 do
           'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
       end
       call('HSET', job, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
+      local flags = ARGV[at + 7]
+      if flags ~= '' and string.find(flags, 'p', 1, true) then call('HSET', job, 'past', 1) end
       local entries, score = finished[origin], '+inf'
       if not entries then
         entries = {P .. ':finished:' .. origin}
@@ -61,6 +64,9 @@ for at = first, last, 8 do
         score = tostring(NOW + tonumber(ttl))
         call('EXPIRE', results, ttl)
         call('EXPIRE', job, ttl)
+        if flags ~= '' and string.find(flags, 'd', 1, true) then
+          call('EXPIRE', P .. ':job::' .. id .. ':dependencies', ttl)
+        end
       end
       entries[#entries + 1], entries[#entries + 2] = score, id
     end

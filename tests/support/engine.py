@@ -1,0 +1,58 @@
+"""The claims of one worker without a consumer around them, and outcomes to send with them."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64encode
+from time import monotonic
+
+import redis as redis_py
+from rq.defaults import RQ_KEY_PREFIX
+
+from worker.claims import Buried, Claim, Claims, Finished, Retried, Value
+
+QUEUES = ("high", "default")
+LETTERS = "dead-letter"
+
+
+def desk(redis: redis_py.Redis, name: str = "ann", *queues: str) -> Claims:
+    """Return the claims of worker `name`; by default it serves `high` and `default`."""
+    return Claims(redis, RQ_KEY_PREFIX, name, queues or QUEUES, LETTERS)
+
+
+def register(redis: redis_py.Redis, name: str) -> None:
+    """Write as much of a worker's record as the scripts look at."""
+    redis.sadd(f"{RQ_KEY_PREFIX}:workers", f"{RQ_KEY_PREFIX}:worker:{name}")
+    redis.hset(f"{RQ_KEY_PREFIX}:worker:{name}", mapping={"birth": "2026-11-25T04:37:30.000000Z"})
+
+
+def finished(claim: Claim, *, result_ttl: int = 500, value: bytes = b"", in_group: bool = False) -> Finished:
+    """The job ran for a tenth of a second and returned."""
+    now = monotonic()
+    return Finished(claim, now - 0.1, now, result_ttl, value, in_group)
+
+
+def retried(claim: Claim, *, delay: float = 0.0, at_front: bool = False, **fields: Value) -> Retried:
+    """The job ran for a tenth of a second, raised, and gets another attempt."""
+    now = monotonic()
+    return Retried(claim, now - 0.1, now, delay, at_front, fields or {"attempts": 1})
+
+
+def buried(claim: Claim, *, failure_ttl: int = 1000, letters: str = LETTERS, **fields: Value) -> Buried:
+    """The job ran for a tenth of a second, raised, and that was that."""
+    now = monotonic()
+    text = b64encode(zlib.compress(b"Traceback: boom"))
+    return Buried(claim, now - 0.1, now, failure_ttl, letters, text, fields or {"attempts": 1, "dead_letter": "{}"})
+
+
+def everything(redis: redis_py.Redis) -> dict[str, object]:
+    """Return all data of the database, key by key, without times to live."""
+    read = {
+        "hash": redis.hgetall,
+        "list": lambda key: redis.lrange(key, 0, -1),
+        "set": redis.smembers,
+        "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+        "stream": redis.xrange,
+        "string": redis.get,
+    }
+    return {key.decode(): read[redis.type(key).decode()](key) for key in redis.scan_iter()}
