@@ -129,9 +129,10 @@ class Claims:
         self.queues = tuple(queues)  #: highest priority first; may be reordered between exchanges
         self.busy_ttl = BUSY_TTL_SECONDS
         self.idle_ttl = IDLE_TTL_SECONDS
-        # 24 characters that no other process has, and a counter: names sort in the order of the claims.
-        self._token = EXECUTION_MARK + secrets.token_hex(12)[:23]
+        self._generation = 0
         self._counter = 0
+        self.fence = ""
+        self._raise_fence()
 
     def exchange(self, outcomes: Sequence[Outcome], want: int, *, company: bool = False) -> Exchange:
         """Settle `outcomes` and claim up to `want` jobs, in one round trip.
@@ -182,18 +183,23 @@ class Claims:
         """Put a dead letter back to work; False when it is none any more."""
         return bool(self._call(scripts.REPLAY, "", job_id, self.letters_queue))
 
-    def rescue(self, worker_name: str, running: str, keep: Iterable[str] = ()) -> Rescue:
+    def rescue(self, worker_name: str, running: str) -> Rescue:
         """Release what worker `worker_name` left behind; its running job is returned, still claimed in its name.
 
         `running` is the execution id whose code ran when the worker died, "" for none, "?" when nobody saw it die.
-        Executions in `keep` are left alone.
         """
-        released, *running_claims = self._call(scripts.RESCUE, worker_name, running, *keep)
-        claims = [
-            Claim(job_id.decode(), execution.decode(), origin.decode(), origin.decode(), pairs(flat))
-            for job_id, execution, origin, flat in running_claims
-        ]
-        return Rescue(released, claims)
+        return self._read_rescue(self._call(scripts.RESCUE, worker_name, running, "", 0))
+
+    def recover(self, running: str, keep: Iterable[str] = ()) -> Rescue:
+        """Rescue what we have claimed without knowing it, except the executions in `keep`.
+
+        A claim of ours may still be under way to the server, on a connection that we have given up: from here on the
+        server refuses it, or nobody would ever run what it takes.
+        """
+        self._raise_fence()
+        return self._read_rescue(
+            self._call(scripts.RESCUE, self.worker_name, running, self.fence, self.busy_ttl, *keep)
+        )
 
     def heartbeat(self, worker_names: Iterable[str]) -> list[str]:
         """Keep workers and their claims alive; returns the names of those that must register again."""
@@ -218,7 +224,7 @@ class Claims:
         self._counter += want
         claim_args = (
             want,
-            self._token,
+            self.fence,
             counter,
             LEASE_SECONDS,
             self.busy_ttl,
@@ -298,6 +304,23 @@ class Claims:
             [execution.decode() for execution in fenced],
             [execution.decode() for execution in unsettled],
         )
+
+    def _read_rescue(self, reply: Any) -> Rescue:
+        released, *running = reply
+        claims = [
+            Claim(job_id.decode(), execution.decode(), origin.decode(), origin.decode(), pairs(flat))
+            for job_id, execution, origin, flat in running
+        ]
+        return Rescue(released, claims)
+
+    def _raise_fence(self) -> None:
+        """Take a new fencing token: 24 characters that no other process has. It begins the names of our executions.
+
+        With the counter behind it they are as long as RQ's, and sort in the order of the claims.
+        """
+        start = self.fence[:16] or EXECUTION_MARK + secrets.token_hex(8)[:15]
+        self._generation += 1
+        self.fence = f"{start}{self._generation:08x}"
 
     def _queue_keys(self) -> list[str]:
         return [f"{self.prefix}:queue:{queue}" for queue in self.queues]

@@ -113,8 +113,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 idle_since = monotonic()
             elif self.crew is not None and self.crew.busy:
                 self.wait_with_crew(self.crew)
-            elif self.runner.done or self.by_rq.pending:
-                continue  # a crew thread has ended its job since the exchange, or RQ's code must finish one
+            elif self.runner.done or self.by_rq.pending or not exchange.registered:
+                continue  # a thread has ended its job meanwhile, RQ must finish one, or the server did not know us
             elif self._burst or self._idle_for_too_long(idle_since):
                 break
             else:
@@ -250,7 +250,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if self.crew is not None:
             holding |= self.crew.executions()
         try:
-            left = self.claims.rescue(self.name, self._predecessors_job, holding)
+            left = self.claims.recover(self._predecessors_job, holding)
             self.register()
         except (RedisError, OSError):
             self._uncertain = True
@@ -389,7 +389,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         claims.sort(key=lambda claim: claim.execution_id)
         lost = self.claims.release(claims, interrupted=interrupted)
         if self._uncertain:
-            self.claims.rescue(self.name, "")
+            self.claims.recover("")
         if claims:
             log.info("claims.released", jobs=len(claims) - len(lost), interrupted=len(interrupted))
 
@@ -400,7 +400,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.birth_date = self.last_heartbeat = now()
         with self.connection.pipeline() as pipeline:
             pipeline.hdel(self.key, "death", "shutdown_requested_date")
-            pipeline.hset(self.key, mapping={**self.serialize(), "state": "started"})
+            pipeline.hset(self.key, mapping={**self.serialize(), "state": "started", "fence": self.claims.fence})
             worker_registration.register(self, pipeline)
             pipeline.expire(self.key, self.claims.busy_ttl)
             pipeline.execute()

@@ -105,6 +105,7 @@ class Storm:
             self.lose_after,
             self.lose_after,
             self.restart_server,
+            self.freeze_server,
         ]
 
     # -- blows ---------------------------------------------------------------------------------------------------------
@@ -149,6 +150,12 @@ class Storm:
         self.server.kill()
         time.sleep(self.random.uniform(0, 1))
         self.server.restart(keep_data=True)
+
+    def freeze_server(self) -> None:
+        """Stop the server for longer than anybody waits for an answer: it will read what was sent and given up."""
+        self.server.freeze()
+        time.sleep(self.random.uniform(5.5, 7.5))
+        self.server.thaw()
 
     def _lose(self, when: str) -> None:
         script = self.random.choice([scripts.CLAIM, scripts.SETTLE, scripts.SETTLE, scripts.RETRY, scripts.BURY])

@@ -452,7 +452,7 @@ def test_a_server_that_lost_the_scripts_is_given_them_again(redis: redis_py.Redi
         redis.script_flush()
         assert call()
     redis.script_flush()
-    assert ann.rescue("ann", "").released == 0
+    assert ann.recover("").released == 0
     redis.script_flush()
     assert (ann.orphans(["default"]), ann.move_due(["default"])[0]) == ([], 0)
     redis.script_flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import pytest
@@ -104,11 +105,32 @@ def test_claims_whose_reply_was_lost_are_released_and_the_others_kept(redis: red
     ann = desk(redis)
     held = ann.exchange([], 1).claims[0]
     ann.exchange([], 2)  # the reply never came
-    left = ann.rescue("ann", "", [held.execution_id])
+    left = ann.recover("", [held.execution_id])
     assert (left.released, left.running) == (2, [])
     assert waiting(redis) == ["b", "c", "d"]
     assert ann.hold(held)
     assert fields(redis, "b", "crashes", "suspect", "attempts") == [None, None, None], "nobody is blamed"
+
+
+@pytest.mark.parametrize("sent", ["claim", "settle"])
+def test_a_claim_that_reaches_the_server_after_its_worker_has_recovered_gets_nothing(
+    redis: redis_py.Redis, sent: str
+) -> None:
+    """The reply timed out, the connection was given up; the server, frozen meanwhile, still finds the request in it."""
+    enqueue(redis, "default", "a", "b", "c")
+    ann = desk(redis)
+    held = ann.exchange([], 1).claims[0]
+    late = copy(ann)  # what was sent on the connection that was given up
+    ann.recover("", [held.execution_id])
+    exchange = late.exchange([] if sent == "claim" else [finished(held)], 2)
+    assert (exchange.claims, exchange.registered, exchange.fenced) == ([], False, [])
+    assert waiting(redis) == ["b", "c"], "nobody would have run them: their worker lives and knows nothing of them"
+    assert [claim.job_id for claim in ann.exchange([], 1).claims] == ["b"]
+
+
+def test_the_record_of_a_worker_that_recovers_without_having_one_does_not_stay(redis: redis_py.Redis) -> None:
+    desk(redis).recover("")
+    assert 0 < redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS
 
 
 def test_the_running_job_of_a_dead_worker_stays_its_claim_until_it_is_handed_on(redis: redis_py.Redis) -> None:

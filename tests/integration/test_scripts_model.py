@@ -7,6 +7,8 @@ execution key is left over or missing.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +30,7 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from tests.support import tasks
 from tests.support.engine import LETTERS, QUEUES, buried, desk, finished, register, retried
 from tests.support.server import RedisServer
-from worker.claims import LEASE_SECONDS, Buried, Claim, Claims, Finished, Outcome
+from worker.claims import LEASE_SECONDS, Buried, Claim, Claims, Finished, Outcome, Rescue
 
 WORKERS = ("ann", "bob", "carl")
 #: The same examples each time. Shrinking one that fails takes minutes: add `Phase.shrink` to see the shortest.
@@ -211,7 +213,7 @@ class ScriptsMachine(RuleBasedStateMachine):
         if lost:  # all is sent again, and what was claimed is recovered
             again = worker.claims.exchange(outcomes, 0)
             assert sorted(again.fenced) == sorted(outcome.claim.execution_id for outcome in outcomes)
-            self._rescue(name, "", [claim.execution_id for claim in worker.hands])
+            self._recover(name, "", [claim.execution_id for claim in worker.hands])
         else:
             worker.hands += exchange.claims
 
@@ -258,7 +260,8 @@ class ScriptsMachine(RuleBasedStateMachine):
         running = "?" if seen == "nobody" else ""
         if seen == "one" and self.workers[name].hands:
             running = data.draw(st.sampled_from(self.workers[name].hands)).execution_id
-        self._hand_on(data, name, self._rescue(name, running, []))
+        left = self._rescue(name, running, [], lambda: self.workers["bob"].claims.rescue(name, running))
+        self._hand_on(data, name, left)
 
     a_worker_is_taken_for_dead_again = a_worker_is_taken_for_dead
 
@@ -269,8 +272,10 @@ class ScriptsMachine(RuleBasedStateMachine):
         worker = self.workers[name]
         running = data.draw(st.sampled_from([*worker.hands, None]))
         worker.generation += 1
+        predecessor = worker.claims
         worker.claims, worker.hands = self._claims(name, worker.generation), []
-        self._hand_on(data, name, self._rescue(name, running.execution_id if running else "", []))
+        self._hand_on(data, name, self._recover(name, running.execution_id if running else "", []))
+        self._arrives_late(predecessor)
 
     @precondition(lambda self: self._in("scheduled"))
     @rule()
@@ -350,7 +355,7 @@ class ScriptsMachine(RuleBasedStateMachine):
 
     def _claims(self, name: str, generation: int) -> Claims:
         claims = desk(self.redis, name)
-        claims._token = f"w{WORKERS.index(name)}{generation:022x}"
+        claims.fence = f"w{WORKERS.index(name)}{generation:014x}{0:08x}"
         return claims
 
     def _in(self, *places: str) -> list[str]:
@@ -433,13 +438,25 @@ class ScriptsMachine(RuleBasedStateMachine):
                     return taken
         return taken
 
-    def _rescue(self, name: str, running: str, keep: list[str]) -> list[Claim]:
+    def _recover(self, name: str, running: str, keep: list[str]) -> list[Claim]:
+        """A worker asks what it holds without knowing it; whatever it had sent before then comes too late."""
+        claims = self.workers[name].claims
+        late = copy(claims)
+        left = self._rescue(name, running, keep, lambda: claims.recover(running, keep))
+        self._arrives_late(late)
+        return left
+
+    def _arrives_late(self, claims: Claims) -> None:
+        exchange = claims.exchange([], 2)
+        assert (exchange.claims, exchange.registered) == ([], False)
+
+    def _rescue(self, name: str, running: str, keep: list[str], rescue: Callable[[], Rescue]) -> list[Claim]:
         """Rescue what `name` holds, on the server and in the model; returns the claims whose code ran."""
         holding = sorted(
             execution for execution, (worker, _) in self.owned.items() if worker == name and execution not in keep
         )
         live = [execution for execution in holding if self.jobs[self.owned[execution][1]].place == "wip"]
-        left = self.workers["bob"].claims.rescue(name, running, keep)
+        left = rescue()
         ran = [execution for execution in live if execution == running or (running == "?" and len(live) == 1)]
         assert [claim.execution_id for claim in left.running] == ran
         assert left.released == len(live) - len(ran)

@@ -2,7 +2,9 @@
 -- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
 -- Returns {suspended, registered, left, claim...}, where `left` is how many ids remain on the last queue that was popped
 -- (counted only when the batch is full) and a claim is {id, execution, origin, queue, hash}.
--- An execution is named token .. counter (hex), so that names sort in the order of the claims.
+-- An execution is named token .. counter (hex), so that names sort in the order of the claims. The token is a fence too: a
+-- claim that was under way while its worker recovered (the connection was given up, the server had not read it yet)
+-- comes with an old one and gets nothing, because nobody waits for its reply.
 -- Ids whose hash is gone (deleted, expired) are skipped, as RQ does. A job marked `suspect` (it was in the batch of an
 -- instance that died) is claimed alone, and not at all by a worker that runs other jobs (`company` = '1'), so that a
 -- second death names the culprit. A dead letter that somebody replayed (with any tool) leaves the queue `letters` here,
@@ -12,6 +14,10 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   want, counter = tonumber(want), tonumber(counter)
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
     reply[1], want = 1, 0
+  end
+  local fence = call('HGET', WORKER_KEY, 'fence')
+  if fence and fence ~= token then
+    reply[2], want = 0, 0
   end
   local started, stamp = utc(0)
   local long_lease = tostring(tonumber(lease) + 60)

@@ -1,13 +1,18 @@
 -- Sort out what worker ARGV[2] left behind: release what it had not begun, report what it was running.
 -- KEYS: none.
--- ARGV: prefix, the dead worker, running execution ('' = none, '?' = unknown: nobody saw the worker die),
---   executions to leave alone…
+-- ARGV: prefix, the dead worker, running execution ('' = none, '?' = unknown: nobody saw the worker die), fence ('' = the
+--   worker is dead; otherwise it asks for itself, and claims with an older token are refused from now on), time to live
+--   of its record should it have none (s), executions to leave alone…
 -- Unknown: a single claim is taken for the running one; several are all released and marked `suspect`, so that each is
 -- claimed alone from then on and the next death is blamed on the right one.
 -- Returns {number released, {id, execution, origin, {field, value, …}}…}. The running job's claim stays with the dead
 -- worker's execution until the caller hands it on (retry) or buries it: a rescuer that dies here changes nothing.
 local running, keep, claims = ARGV[3], {}, {}
-for at = 4, #ARGV do keep[ARGV[at]] = true end
+for at = 6, #ARGV do keep[ARGV[at]] = true end
+if ARGV[4] ~= '' then
+  call('HSET', WORKER_KEY, 'fence', ARGV[4])
+  if call('TTL', WORKER_KEY) < 0 then call('EXPIRE', WORKER_KEY, ARGV[5]) end
+end
 for _, member in ipairs(call('SMEMBERS', EXECUTIONS_KEY)) do
   local id, execution = string.match(member, '^(.*):([^:]*)$')
   if not keep[execution] then
