@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import socket
+import threading
 from time import monotonic
 from typing import Any, Final
 
@@ -68,6 +69,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.prefetch = Prefetch()
         self.batch = Batch()
         self.by_rq = RqFinish(self)
+        self._settling = threading.Lock()
         self._performed = 0
         self._uncertain = True
         self._suspect_runs = False
@@ -158,12 +160,13 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def settle(self, want: int = 0) -> Exchange:
         """Send what is done and ask for `want` jobs; what was not taken is kept."""
-        sent = self.runner.done[:]
-        if not sent and not want:
-            return Exchange()
-        company = self.crew is not None and self.crew.busy
-        exchange = self.claims.exchange(sent, want, company=company)
-        del self.runner.done[: len(sent)]
+        with self._settling:  # the minder settles too, and an outcome must not be taken off for another one
+            sent = self.runner.done[:]
+            if not sent and not want:
+                return Exchange()
+            company = self.crew is not None and self.crew.busy
+            exchange = self.claims.exchange(sent, want, company=company)
+            del self.runner.done[: len(sent)]
         if not exchange.registered:
             self.register()
         if exchange.left and not exchange.suspended:
@@ -280,6 +283,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
         self.runner.note(outcome, job, None)
 
+    @property
+    def burdened(self) -> bool:
+        """Whether the running job keeps others waiting: its neighbours, or whoever wants the results before it."""
+        return bool(len(self.batch) or self.runner.done or self.by_rq.pending_beside_job)
+
     def unburden(self) -> None:
         """Release what has not begun and settle what is done, while the running job goes on (minder thread)."""
         with self.batch.lock:
@@ -287,6 +295,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             if claims:
                 self.claims.release(claims)
             self.settle()
+            self.by_rq.settle_beside_job()
 
     def beat(self) -> None:
         """Keep our own record and claims alive (minder thread of a lone consumer)."""

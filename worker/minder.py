@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: How often it looks whether a job keeps its neighbours waiting.
 LOOK_SECONDS: Final = PATIENCE_SECONDS / 2
+#: After trouble with Redis it does not try again for so long: the main thread does, when its job has ended.
+REST_SECONDS: Final = 1.0
 #: A consumer without an instance tells Redis this often that it lives.
 HEARTBEAT_SECONDS: Final = 10.0
 
@@ -32,6 +35,7 @@ class Minder:
         self._beats = beats
         self._beat_seconds = min(HEARTBEAT_SECONDS, consumer.job_monitoring_interval)
         self._beat_due = monotonic() + self._beat_seconds
+        self._rest_until = 0.0
         self._wanted = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._mind, name="minder", daemon=True)
@@ -66,16 +70,17 @@ class Minder:
 
     def _needed(self) -> bool:
         crew = self._consumer.crew
-        return bool(len(self._consumer.batch)) or (crew is not None and crew.busy) or self._closed
+        return self._consumer.burdened or (crew is not None and crew.busy) or self._closed
 
     def _burdened(self) -> bool:
-        slot = self._consumer.slot
-        long = slot.job_id and monotonic() - slot.job_started_at > PATIENCE_SECONDS
-        return bool(long and len(self._consumer.batch))
+        slot, now = self._consumer.slot, monotonic()
+        long = slot.job_id and now - slot.job_started_at > PATIENCE_SECONDS
+        return bool(long and self._consumer.burdened and now >= self._rest_until)
 
-    def _trying(self, act: object) -> None:
+    def _trying(self, act: Callable[[], None]) -> None:
         """Do it; trouble with Redis is met, and named, by the main thread after its job."""
         try:
-            act()  # type: ignore[operator]
+            act()
         except (RedisError, OSError):
+            self._rest_until = monotonic() + REST_SECONDS
             self._consumer.doubt()

@@ -8,6 +8,7 @@ on the list; a callback may then run again, as with any at-least-once system.
 from __future__ import annotations
 
 import math
+import threading
 import zlib
 from base64 import b64decode
 from dataclasses import dataclass, replace
@@ -41,7 +42,7 @@ MOST_TRIES: Final = 5
 CALLBACKS_SECONDS: Final = 300.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Pending:
     job: Job | None  #: None: its hash cannot be read, so it was buried without having run
     claim: Claim
@@ -59,6 +60,7 @@ class RqFinish:
     def __init__(self, worker: Consumer) -> None:
         self._worker = worker
         self._pending: list[_Pending] = []
+        self._lock = threading.Lock()
 
     def wants_success(self, job: Job, value: Any) -> bool:
         """Whether a job that returned `value` must be finished by RQ."""
@@ -80,6 +82,11 @@ class RqFinish:
         """Whether any job waits."""
         return bool(self._pending)
 
+    @property
+    def pending_beside_job(self) -> list[_Pending]:
+        """Those that run no code of jobs, so that they may be finished while a job runs."""
+        return [pending for pending in self._pending if not self._runs_code(pending)]
+
     def executions(self) -> set[str]:
         """Return the executions that are still in our hands."""
         return {pending.claim.execution_id for pending in self._pending}
@@ -100,25 +107,46 @@ class RqFinish:
 
     def settle(self) -> None:
         """Finish everything on the list; raises redis-py's errors and keeps what is not finished."""
-        while self._pending:
-            pending = self._pending[0]
-            pending.tries += 1
-            if self._worker.claims.hold(pending.claim):
-                slot = self._worker.slot  # callbacks are job code: they have the job's name on the scoreboard
+        slot = self._worker.slot
+        with self._lock:
+            while self._pending:
+                pending = self._pending[0]
+                # Callbacks are job code: they have the job's name, and a deadline, on the scoreboard.
                 slot.begin_job(pending.claim.job_id, pending.claim.execution_id, CALLBACKS_SECONDS)
                 try:
-                    self._finish(pending)
-                except RedisError as error:
-                    if pending.tries < MOST_TRIES:
-                        raise
-                    self._give_up(pending, error)
-                except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
-                    self._give_up(pending, error)
+                    self._settle(pending)
                 finally:
                     slot.end_job()
-            else:
-                log.warning("job.outcome_dropped", job_id=pending.claim.job_id, outcome="rq")
-            self._pending.pop(0)
+
+    def settle_beside_job(self) -> None:
+        """Finish what may be finished while a job runs (minder thread): dependents need not wait for it."""
+        if not self._lock.acquire(blocking=False):
+            return  # the main thread is at it
+        try:
+            for pending in self.pending_beside_job:
+                self._settle(pending)
+        finally:
+            self._lock.release()
+
+    def _settle(self, pending: _Pending) -> None:
+        pending.tries += 1
+        if self._worker.claims.hold(pending.claim):
+            try:
+                self._finish(pending)
+            except RedisError as error:
+                if pending.tries < MOST_TRIES:
+                    raise
+                self._give_up(pending, error)
+            except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
+                self._give_up(pending, error)
+        else:
+            log.warning("job.outcome_dropped", job_id=pending.claim.job_id, outcome="rq")
+        self._pending.remove(pending)
+
+    def _runs_code(self, pending: _Pending) -> bool:
+        job = pending.job
+        callbacks = job and (job._success_callback_name or job._failure_callback_name or job._stopped_callback_name)
+        return bool(callbacks or self._worker._exc_handlers)
 
     def _finish(self, pending: _Pending) -> None:
         worker, job, outcome = self._worker, pending.job, pending.outcome

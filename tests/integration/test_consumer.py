@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,9 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegi
 from rq.results import Result
 
 from tests.support import tasks
+from tests.support.engine import finished
 from tests.support.worker import consumer
+from worker.claims import Exchange, Outcome
 
 LETTERS = "rq:queue:dead-letter"
 
@@ -378,3 +382,34 @@ def _until(predicate: Callable[[], bool]) -> None:
     from tests.support.waiting import eventually
 
     eventually(predicate, 10)
+
+
+def test_no_outcome_gets_lost_when_both_threads_settle_at_once(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The minder settles behind a long job; the job may end just then, and the main thread settles too."""
+    jobs = [Queue("default", connection=redis).enqueue(tasks.add, 1, 1) for _ in range(2)]
+    worker = consumer(redis)
+    worker._enter()
+    try:
+        first, second = worker.claims.exchange([], 2).claims
+        worker.runner.done.append(finished(first))
+        late, exchange = [finished(second)], worker.claims.exchange
+
+        def slowly(outcomes: list[Outcome], want: int, *, company: bool) -> Exchange:
+            taken = exchange(outcomes, want, company=company)
+            worker.runner.done += late  # a job that ends while the answer is on its way
+            late.clear()
+            time.sleep(0.05)
+            return taken
+
+        monkeypatch.setattr(worker.claims, "exchange", slowly)
+        threads = [threading.Thread(target=worker.settle) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        worker.settle()
+    finally:
+        worker._leave()
+    assert [job.get_status(refresh=True) for job in jobs] == ["finished", "finished"]

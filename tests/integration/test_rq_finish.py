@@ -211,7 +211,6 @@ def test_callbacks_do_not_wait_for_the_rest_of_a_batch(redis: redis_py.Redis) ->
     assert seen == [b"2"]
 
 
-@pytest.mark.xfail(strict=True, reason="the minder settles a batch behind a long job, but leaves dependents for later")
 def test_dependents_do_not_wait_for_a_long_job_in_the_batch_of_their_parent(redis: redis_py.Redis) -> None:
     queue = Queue("default", connection=redis)
     for _ in range(40):  # short jobs earn a batch
