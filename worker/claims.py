@@ -156,6 +156,21 @@ class Claims:
                 exchange.unsettled.append(outcome.claim.execution_id)
         return exchange
 
+    def claim_when_ready(self, want: int, block: float) -> list[tuple[Any, ...]]:
+        """Return two commands: wait up to `block` seconds for the first queue to have something, then claim.
+
+        What the second one answers is for `read_claim`. See ``watch.py``.
+        """
+        key = self._queue_keys()[0]
+        return [
+            ("BLMOVE", key, key, "LEFT", "LEFT", block),
+            self._settle_and_claim((), want, monotonic(), company=False),
+        ]
+
+    def read_claim(self, reply: Any) -> Exchange:
+        """Read the reply of a claim."""
+        return self._read_exchange(reply, settled=False)
+
     def release(self, claims: Iterable[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
         """Put `claims` back at the head of their queues, in order; returns the ids that were not ours any more.
 

@@ -75,9 +75,12 @@ def serve(settings: Settings) -> Exit:
     instance = f"{settings.instance}.{secrets.token_hex(2)}"
     preload(settings)
     from worker import consumer, dispatcher
+    from worker.watch import WatchLock, consumers_watch
+
+    watch = WatchLock() if consumers_watch(len(settings.worker_queues), settings.worker_threads) else None
 
     def consume(slot: Slot) -> int:
-        return consumer.main(settings, scoreboard, bell, hail, f"{instance}.{slot.index}", slot)
+        return consumer.main(settings, scoreboard, bell, hail, watch, f"{instance}.{slot.index}", slot)
 
     roles: dict[Role, Callable[[Slot], int]] = {
         Role.CONSUMER: consume,

@@ -40,9 +40,10 @@ from worker.prefetch import Prefetch
 from worker.rq_finish import RqFinish
 from worker.runner import Runner
 from worker.scoreboard import Order, Scoreboard, Slot, State
-from worker.seat import SAFETY_POLL_SECONDS, Alone, Seat, Supervised
+from worker.seat import SAFETY_POLL_SECONDS, TICK_SECONDS, Alone, Seat, Supervised
 from worker.settings import Settings
 from worker.station import MainStation, Station
+from worker.watch import Watch, WatchLock, consumers_watch
 
 log = logs.get_logger()
 
@@ -103,7 +104,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         return self._performed > 0
 
     def _loop(self) -> None:
-        idle_since = monotonic()
+        self._idle_since = monotonic()
         while not self.finished():
             try:
                 exchange = self.exchange()
@@ -112,12 +113,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 continue
             if exchange.claims:
                 self.perform(exchange.claims)
-                idle_since = monotonic()
             elif self.crew is not None and self.crew.busy:
                 self.wait_with_crew(self.crew)
             elif self.runner.done or self.by_rq.pending or not exchange.registered:
                 continue  # a thread has ended its job meanwhile, RQ must finish one, or the server did not know us
-            elif self._burst or self._idle_for_too_long(idle_since):
+            elif self._burst or self._idle_for_too_long():
                 break
             else:
                 self.wait(paused=exchange.suspended)
@@ -167,15 +167,20 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             company = self.crew is not None and self.crew.busy
             exchange = self.claims.exchange(sent, want, company=company)
             del self.runner.done[: len(sent)]
-        if not exchange.registered:
-            self.register()
+        self.took(exchange)
         if exchange.left and not exchange.suspended:
             self.seat.nudge()
         if exchange.fenced or exchange.unsettled:
             self._not_taken(sent, exchange)
+        return exchange
+
+    def took(self, exchange: Exchange) -> None:
+        """Note what the server said about us with a claim."""
+        if not exchange.registered:
+            self.register()
         if exchange.claims:
             self._reorder(exchange.claims[-1].queue)
-        return exchange
+            self._idle_since = monotonic()
 
     def perform(self, claims: list[Claim]) -> None:
         """Run what was claimed, one after the other, until it is done, given away or a stop is asked."""
@@ -228,9 +233,31 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             return
         timeout = SAFETY_POLL_SECONDS if self._max_idle is None else min(SAFETY_POLL_SECONDS, self._max_idle)
         try:
-            self.seat.wait_for_work(timeout, self._tick_idle)
+            if self.watch is None or not self.seat.take_watch():
+                self.seat.wait_for_work(timeout, self._tick_idle)
+            if self.watch is not None and self.seat.take_watch():
+                self.keep_watch(self.watch, timeout)
         except (RedisError, OSError) as error:
             self.ride_out(error)
+
+    def keep_watch(self, watch: Watch, timeout: float) -> None:
+        """Wait for jobs with a claim that stands ready, and run what it brings."""
+        exchange = Exchange()
+        try:
+            watch.begin(self.want(), timeout)
+            while not self.child.stopping and not self.seat.quiet:
+                self._tick_idle()
+                if self.child.wait(TICK_SECONDS, [watch.fileno()]) and watch.answered():
+                    exchange = watch.finish()
+                    break
+                watch.overdue()
+        finally:
+            if watch.abandon():
+                self.doubt()
+        self.seat.pass_watch()
+        self.took(exchange)
+        if exchange.claims:
+            self.perform(exchange.claims)
 
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis and sleep before the next try. What is done is kept."""
@@ -339,6 +366,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         threads = self.settings.worker_threads
         self.crew = Crew(threads, self.runner.run, self.slot) if threads > 1 else None
         self.station: Station = self.crew or MainStation(self.slot, self.child)
+        self.watch = Watch(self.claims) if consumers_watch(len(self.claims.queues), threads) else None
         self.minder = Minder(self, beats=self._given_seat is None)
         if self._given_seat is None:
             self.subscribe()
@@ -447,8 +475,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def _tick_idle(self) -> None:
         self.slot.tick(State.WAITING)
 
-    def _idle_for_too_long(self, since: float) -> bool:
-        return self._max_idle is not None and monotonic() - since >= self._max_idle
+    def _idle_for_too_long(self) -> bool:
+        return self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle
 
 
 def resident_mb() -> float:
@@ -460,9 +488,11 @@ def resident_mb() -> float:
         return 0.0
 
 
-def main(settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, name: str, slot: Slot) -> int:
+def main(
+    settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, watch: WatchLock | None, name: str, slot: Slot
+) -> int:
     """Run the consumer of `slot` until it is told to stop."""
-    seat = Supervised(scoreboard, slot, bell, hail)
+    seat = Supervised(scoreboard, slot, bell, hail, watch)
     slot.worker_name = name.encode()
     hail.ring()  # the dispatcher listens for RQ's commands to this name from now on
     sentry.init(settings, "consumer")

@@ -26,6 +26,7 @@ from worker.rescue import Rescuer
 from worker.scoreboard import Scoreboard, Slot, State
 from worker.settings import Settings
 from worker.signals import Child
+from worker.watch import consumers_watch
 
 log = logs.get_logger()
 
@@ -147,6 +148,7 @@ class Dispatcher:
             lambda: queue.build_client(settings, client_name=f"{name}.orders", blocking=True), scoreboard.consumers
         )
         self.chores = self._chores()
+        self._rings = not consumers_watch(len(queues), settings.worker_threads)
         self._deaf_until = 0.0
 
     def run(self) -> None:
@@ -175,9 +177,9 @@ class Dispatcher:
         self.slot.tick(State.SERVING)
 
     def watch(self) -> None:
-        """Watch the queues if somebody waits for them; otherwise leave them alone."""
+        """Watch the queues if somebody waits for the bell; otherwise leave them alone."""
         self.orders.subscribe()
-        if monotonic() >= self._deaf_until and self.waiting():
+        if self._rings and monotonic() >= self._deaf_until and self.waiting():
             self.doorbell.arm()
             self.outage.over()
 

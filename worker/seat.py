@@ -14,6 +14,7 @@ from worker.bell import Bell
 from worker.doorbell import Doorbell
 from worker.scoreboard import Header, RedisState, Scoreboard, Slot
 from worker.signals import Child
+from worker.watch import WatchLock
 
 #: An idle consumer looks for itself this often, should a ring ever get lost.
 SAFETY_POLL_SECONDS: Final = 300.0
@@ -46,6 +47,14 @@ class Seat(Protocol):
         `timeout` seconds have passed."""
         ...
 
+    def take_watch(self) -> bool:
+        """Take the instance's watch (see ``watch.py``); False while a sibling keeps it."""
+        ...
+
+    def pass_watch(self) -> None:
+        """Pass the watch on, if it is ours."""
+        ...
+
     def claimed(self) -> None:
         """Say that the server was asked after a wake-up: the queues may be watched again."""
         ...
@@ -64,15 +73,19 @@ class Seat(Protocol):
 
 
 class Supervised:
-    """A seat in an instance: `bell` is rung by the dispatcher, `hail` asks it to watch the queues."""
+    """A seat in an instance: `bell` is rung by the dispatcher, `hail` asks it to watch the queues.
 
-    def __init__(self, scoreboard: Scoreboard, slot: Slot, bell: Bell, hail: Bell) -> None:
+    With `watch` the consumers take turns at it instead, and the bell calls the next one.
+    """
+
+    def __init__(self, scoreboard: Scoreboard, slot: Slot, bell: Bell, hail: Bell, watch: WatchLock | None) -> None:
         self.slot = slot
         self.child = Child()
         self._header: Header = scoreboard.header
         self._dispatcher = scoreboard.dispatcher
         self._bell = bell
         self._hail = hail
+        self._watch = watch
         self._rung = False
 
     @property
@@ -86,13 +99,16 @@ class Supervised:
         return self._header.deadline
 
     def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
-        """Hail the dispatcher, then sleep on the bell."""
+        """Hail the dispatcher, then sleep on the bell; or sleep until the watch is free."""
         tick()  # first, because the dispatcher watches the queues only while it sees somebody waiting
-        self._hail.ring()
+        if self._watch is None:
+            self._hail.ring()
         until = monotonic() + timeout
-        while not self.child.stopping:
+        while not self.child.stopping and not self.take_watch():
             now = monotonic()
-            stale = not self._dispatcher.pid or now - self._dispatcher.heartbeat > DISPATCHER_STALE_SECONDS
+            stale = self._watch is None and (
+                not self._dispatcher.pid or now - self._dispatcher.heartbeat > DISPATCHER_STALE_SECONDS
+            )
             left = (min(until, now + LONELY_POLL_SECONDS) if stale else until) - now
             if left <= 0:
                 return
@@ -102,11 +118,20 @@ class Supervised:
             if self._rung or stale or any(fd in ready for fd in also):
                 return
 
+    def take_watch(self) -> bool:
+        """Take it if nobody has it."""
+        return self._watch is not None and self._watch.take()
+
+    def pass_watch(self) -> None:
+        """Free it and wake a sleeper to take it."""
+        if self._watch is not None and self._watch.give_back():
+            self._bell.ring()
+
     def claimed(self) -> None:
         """Tell the dispatcher that its ring was answered."""
-        if self._rung:
-            self._rung = False
+        if self._rung and self._watch is None:
             self._hail.ring()
+        self._rung = False
 
     def nudge(self) -> None:
         """Ring for a sibling."""
@@ -119,7 +144,8 @@ class Supervised:
             self._header.ever_connected = 1
 
     def close(self) -> None:
-        """Nothing to give back: the process ends with its seat."""
+        """Pass the watch on; all else ends with the process."""
+        self.pass_watch()
 
 
 class Alone:
@@ -153,6 +179,13 @@ class Alone:
             ready = self.child.wait(min(left, TICK_SECONDS), [*self._doorbell.filenos(), *also])
             if ready and (self._doorbell.rung() or any(fd in ready for fd in also)):
                 return
+
+    def take_watch(self) -> bool:
+        """There is nobody else."""
+        return True
+
+    def pass_watch(self) -> None:
+        """There is nobody else."""
 
     def claimed(self) -> None:
         """Nobody to tell."""

@@ -97,6 +97,8 @@ class Supervisor:
         elif number in (signal.SIGTSTP, signal.SIGCONT):
             self.header.quiet = int(number == signal.SIGTSTP)
             log.info("service.quiet" if self.header.quiet else "service.resumed")
+            for slot in self._consumers():  # who waits for jobs looks at the flag when it wakes
+                self.signal(slot, signals.ORDER)
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self.scale(+1 if number == signal.SIGTTIN else -1)
         elif number == signal.SIGUSR1:

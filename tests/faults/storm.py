@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +32,7 @@ from tests.support.service import Service
 from tests.support.waiting import eventually
 from worker import scripts
 
-QUEUES = ("high", "default")
+QUEUES = ("default", "high")
 #: From the last blow until everything must have settled: the life of a dead worker, its rescue, and the work itself.
 CALM_SECONDS = 120.0
 
@@ -63,8 +63,11 @@ class Report:
 class Storm:
     """Two instances behind a proxy, a producer beside it, and a stream of blows."""
 
-    def __init__(self, server: RedisServer, proxy: Proxy, folder: Path, seed: int) -> None:
+    def __init__(
+        self, server: RedisServer, proxy: Proxy, folder: Path, seed: int, *, queues: Sequence[str], threads: int
+    ) -> None:
         self.server, self.proxy, self.seed = server, proxy, seed
+        self.queues, self.threads = queues, threads
         self.journal = str(folder / "journal")
         self.random = random.Random(seed)
         self.report = Report(seed)
@@ -172,7 +175,8 @@ class Storm:
     def _service(self) -> Service:
         return Service(
             self.proxy.url,
-            WORKER_QUEUES=",".join(QUEUES),
+            WORKER_QUEUES=",".join(self.queues),
+            WORKER_THREADS=str(self.threads),
             WORKER_MAX_CRASHES="1000",
             WORKER_SCHEDULER_INTERVAL="1",
             LOG_LEVEL="INFO",
@@ -182,7 +186,7 @@ class Storm:
         """Enqueue on the server itself; what was answered is accepted, what was not may or may not be there."""
         while not self._over.is_set():
             with contextlib.suppress(redis_py.RedisError, OSError), self.server.client(socket_timeout=5) as client:
-                queue = Queue(self.random.choice(QUEUES), connection=client)
+                queue = Queue(self.random.choice(self.queues), connection=client)
                 kind = self.random.random()
                 if kind < 0.85:
                     data = [
@@ -202,10 +206,10 @@ class Storm:
         calm_at = time.monotonic()
         with self.server.client() as client:
             try:
-                eventually(lambda: checker.places(client, self.accepted, QUEUES).settled, CALM_SECONDS)
+                eventually(lambda: checker.places(client, self.accepted, self.queues).settled, CALM_SECONDS)
             except AssertionError:
                 raise AssertionError(self._what_is_left(client)) from None
-            end = checker.places(client, self.accepted, QUEUES)
+            end = checker.places(client, self.accepted, self.queues)
         self.report.settled_after = time.monotonic() - calm_at
         self.report.accepted = len(self.accepted)
         self.report.finished, self.report.dead = len(end.finished), len(end.dead)
@@ -213,12 +217,12 @@ class Storm:
 
     def _what_is_left(self, client: redis_py.Redis) -> str:
         """Say which jobs have not come to an end, where they are, and what the services last said."""
-        left = checker.places(client, self.accepted, QUEUES)
+        left = checker.places(client, self.accepted, self.queues)
         jobs = [*left.missing, *left.wrong, *left.under_way][:5]
         lines = [f"seed {self.seed}: not every accepted job has come to an end after {CALM_SECONDS:g} s of calm: "]
         lines.append(f"{len(left.missing)} missing, {len(left.under_way)} under way, wrong: {left.wrong}")
         lines += [f"{job_id}: {client.hgetall(f'rq:job:{job_id}')}" for job_id in jobs]
-        lines += [f"wip {queue}: {client.zrange(f'rq:wip:{queue}', 0, 20, withscores=True)}" for queue in QUEUES]
+        lines += [f"wip {queue}: {client.zrange(f'rq:wip:{queue}', 0, 20, withscores=True)}" for queue in self.queues]
         lines += [service.tail(15) for service in self.services]
         return "\n".join(lines)
 
@@ -236,14 +240,17 @@ class Storm:
                     self.report.unexplained.append(f"{job_id} at {first} and {second}")
 
 
-def storm(seconds: float, seed: int) -> Report:
-    """Run one storm on a server of its own; raises `AssertionError` when a job is lost or in two places."""
+def storm(seconds: float, seed: int, *, queues: int = 2, threads: int = 1) -> Report:
+    """Run one storm on a server of its own; raises `AssertionError` when a job is lost or in two places.
+
+    `queues` (1 or 2) and `threads` (jobs at once in a consumer) decide how consumers wait and claim.
+    """
     with (
         tempfile.TemporaryDirectory() as folder,
         RedisServer(aof=True, arguments=("--appendfsync", "always")) as server,
         Proxy(server.port) as proxy,
     ):
-        return Storm(server, proxy, Path(folder), seed).run(seconds)
+        return Storm(server, proxy, Path(folder), seed, queues=QUEUES[:queues], threads=threads).run(seconds)
 
 
 def main() -> int:
@@ -251,9 +258,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--queues", type=int, default=2, choices=(1, 2))
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     print(f"A storm of {arguments.seconds:g} s with seed {arguments.seed} …", flush=True)
-    report = storm(arguments.seconds, arguments.seed)
+    report = storm(arguments.seconds, arguments.seed, queues=arguments.queues, threads=arguments.threads)
     print(report)
     return 1 if report.unexplained else 0
 

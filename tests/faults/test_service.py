@@ -25,9 +25,10 @@ from tests.support.server import RedisServer, free_port
 from tests.support.service import ROOT, Service, until
 
 
-@pytest.fixture
-def service(server: RedisServer) -> Any:
-    with Service(server.url) as running:
+@pytest.fixture(params=["high,default", "default"], ids=["two queues", "one queue"])
+def service(request: pytest.FixtureRequest, server: RedisServer) -> Any:
+    """With two queues the dispatcher rings the consumers; with one they keep the watch themselves."""
+    with Service(server.url, WORKER_QUEUES=request.param) as running:
         yield running
 
 
@@ -108,6 +109,40 @@ def test_a_job_that_kills_its_process_again_and_again_is_buried(
     assert words in letter["message"]
     until(lambda: all(job.get_status() == "finished" for job in good), service=service)
     assert all(redis.hget(job.key, "crashes") is None for job in good), "neighbours are not blamed"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_consumer_that_dies_while_it_keeps_the_watch_is_followed_by_another(
+    server: RedisServer, queue: Queue, redis: redis_py.Redis, how: signal.Signals
+) -> None:
+    with Service(server.url, WORKER_QUEUES="default") as service:
+        for _ in range(3):
+            until(lambda: redis.info("clients")["blocked_clients"] == 1, service=service)
+            for consumer in service.children():
+                os.kill(consumer, how)
+            job = queue.enqueue(tasks.add, 1, 1)
+            until(lambda job=job: job.get_status() == "finished", 5, service=service)
+        until(lambda: len(service.children()) == 2, service=service)
+    claimed_everything_back(redis)
+
+
+def test_jobs_that_arrive_while_an_instance_stops_are_run_or_left_in_the_queue(
+    server: RedisServer, queue: Queue, redis: redis_py.Redis
+) -> None:
+    """The claim that stands ready on the server may take a job in the very moment its consumer hangs up."""
+    for pause in (0.0, 0.001, 0.003, 0.01):
+        with Service(server.url, WORKER_QUEUES="default") as service:
+            until(lambda: redis.info("clients")["blocked_clients"] == 1, service=service)
+            jobs = [queue.enqueue(tasks.add, 1, 1) for _ in range(3)]
+            service.signal(signal.SIGTERM)
+            time.sleep(pause)
+            jobs += [queue.enqueue(tasks.add, 1, 1) for _ in range(20)]
+            assert service.wait() == 0
+        waiting = [job_id.decode() for job_id in redis.lrange("rq:queue:default", 0, -1)]
+        assert waiting == [job.id for job in jobs if job.get_status() == "queued"]
+        assert {job.get_status() for job in jobs} <= {"queued", "finished"}
+        claimed_everything_back(redis)
+        redis.flushdb()
 
 
 def test_no_child_survives_its_supervisor(service: Service, queue: Queue, redis: redis_py.Redis) -> None:

@@ -7,9 +7,9 @@ import pytest
 from tests.faults.storm import storm
 
 
-@pytest.mark.parametrize("seed", [1, 2026])
-def test_no_accepted_job_is_lost_in_a_storm(seed: int) -> None:
-    report = storm(12, seed)
+@pytest.mark.parametrize(("queues", "threads", "seed"), [(2, 1, 1), (1, 1, 2026), (2, 4, 7)])
+def test_no_accepted_job_is_lost_in_a_storm(queues: int, threads: int, seed: int) -> None:
+    report = storm(12, seed, queues=queues, threads=threads)
     print(report)
     assert report.accepted == report.finished + report.dead
     assert report.accepted > 500

@@ -21,22 +21,22 @@ def learn_short(prefetch: Prefetch, batches: int) -> list[int]:
 def test_it_begins_with_one_and_doubles_while_jobs_are_short() -> None:
     prefetch = Prefetch()
     assert prefetch.want == 1
-    assert learn_short(prefetch, 6) == [2, 4, 8, 16, 16, 16]
+    assert learn_short(prefetch, 8) == [2, 4, 8, 16, 32, 64, 64, 64]
 
 
 def test_a_job_longer_than_the_patience_ends_it_at_once() -> None:
     prefetch = Prefetch()
-    learn_short(prefetch, 6)
-    prefetch.learn(16, 15 * SHORT + 2.0, 2.0)
+    learn_short(prefetch, 8)
+    prefetch.learn(MOST, (MOST - 1) * SHORT + 2.0, 2.0)
     assert prefetch.want == 1
 
 
 def test_after_a_long_job_trust_comes_back_slowly() -> None:
     prefetch = Prefetch()
-    learn_short(prefetch, 6)
+    learn_short(prefetch, 8)
     prefetch.learn(1, 2.0, 2.0)
     assert learn_short(prefetch, 10) == [1] * 10
-    assert learn_short(prefetch, 30)[-1] == MOST
+    assert learn_short(prefetch, 40)[-1] == MOST
 
 
 def test_jobs_that_use_half_the_patience_come_in_pairs_at_most() -> None:

@@ -1,0 +1,162 @@
+"""The watch: a claim that stands ready on the server until there is a job."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+import pytest
+import redis as redis_py
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq import Queue
+
+from tests.support import tasks
+from tests.support.engine import desk, finished, register
+from tests.support.server import RedisServer
+from tests.support.waiting import eventually
+from worker import watch
+from worker.claims import Claims
+from worker.watch import Watch, WatchLock
+
+
+def answered(watcher: Watch) -> bool:
+    ready, _, _ = select.select([watcher.fileno()], [], [], 5)
+    return bool(ready) and watcher.answered()
+
+
+def ann_of(redis: redis_py.Redis) -> Claims:
+    """The claims of a worker that has asked before, so that the server has the scripts."""
+    claims = desk(redis, "ann", "default")
+    claims.exchange([], 0)
+    return claims
+
+
+def blocked(redis: redis_py.Redis) -> int:
+    return int(redis.info("clients")["blocked_clients"])
+
+
+def enqueue(redis: redis_py.Redis, *ids: str) -> None:
+    for job_id in ids:
+        Queue("default", connection=redis).enqueue(tasks.add, 1, 1, job_id=job_id)
+
+
+def test_a_job_comes_with_the_answer_and_is_claimed_already(redis: redis_py.Redis) -> None:
+    ann = ann_of(redis)
+    watcher = Watch(ann)
+    watcher.begin(1, 60)
+    eventually(lambda: blocked(redis) == 1, 5)
+    assert not select.select([watcher.fileno()], [], [], 0)[0]
+    enqueue(redis, "a", "b")
+    assert answered(watcher)
+    (claim,) = watcher.finish().claims
+    assert claim.job_id == "a"
+    assert ann.exchange([finished(claim)], 0).fenced == [], "it is an ordinary claim"
+    assert redis.lrange("rq:queue:default", 0, -1) == [b"b"]
+
+
+def test_what_waits_already_is_claimed_at_once_and_as_much_as_asked(redis: redis_py.Redis) -> None:
+    enqueue(redis, "a", "b", "c")
+    watcher = Watch(ann_of(redis))
+    watcher.begin(2, 60)
+    assert answered(watcher)
+    assert [claim.job_id for claim in watcher.finish().claims] == ["a", "b"]
+
+
+def test_without_a_job_it_ends_by_itself_and_the_connection_is_good_for_the_next(redis: redis_py.Redis) -> None:
+    ann = ann_of(redis)
+    watcher = Watch(ann)
+    connections = redis.info("clients")["connected_clients"]
+    for _ in range(3):
+        watcher.begin(1, 0.1)
+        assert answered(watcher)
+        assert watcher.finish().claims == []
+    assert redis.info("clients")["connected_clients"] <= connections + 1
+    assert not watcher.abandon(), "there is nothing to hang up"
+
+
+def test_a_server_without_the_scripts_answers_with_nothing_and_keeps_the_job(redis: redis_py.Redis) -> None:
+    enqueue(redis, "a")
+    ann = ann_of(redis)
+    redis.script_flush()
+    watcher = Watch(ann)
+    watcher.begin(1, 60)
+    assert answered(watcher)
+    assert watcher.finish().claims == []
+    assert [claim.job_id for claim in ann.exchange([], 1).claims] == ["a"], "what follows brings the scripts"
+
+
+def test_a_refusal_is_raised_after_both_answers_were_read(redis: redis_py.Redis) -> None:
+    redis.set("rq:queue:default", "no list")
+    ann = ann_of(redis)
+    watcher = Watch(ann)
+    watcher.begin(1, 60)
+    assert answered(watcher)
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        watcher.finish()
+    redis.delete("rq:queue:default")
+    enqueue(redis, "a")
+    assert [claim.job_id for claim in ann.exchange([], 1).claims] == ["a"], "no answer is left on the connection"
+
+
+def test_what_is_hung_up_takes_nothing(redis: redis_py.Redis) -> None:
+    watcher = Watch(ann_of(redis))
+    watcher.begin(1, 60)
+    eventually(lambda: blocked(redis) == 1, 5)
+    assert watcher.abandon()
+    eventually(lambda: blocked(redis) == 0, 5)
+    enqueue(redis, "a")
+    assert redis.lrange("rq:queue:default", 0, -1) == [b"a"]
+
+
+def test_a_claim_that_was_hung_up_while_the_server_stood_still_is_recovered(own_server: RedisServer) -> None:
+    """The server runs what it had read before it sees that the connection is gone."""
+    with own_server.client() as redis:
+        enqueue(redis, "a")
+        register(redis, "ann")
+        ann = ann_of(redis)
+        own_server.freeze()
+        watcher = Watch(ann)
+        watcher.begin(1, 60)
+        watcher.abandon()
+        own_server.thaw()
+        ann.recover("")
+        time.sleep(0.1)  # for a claim that would still come
+        assert redis.lrange("rq:queue:default", 0, -1) == [b"a"]
+        assert redis.keys("rq:execution:*") == []
+
+
+def test_an_answer_that_is_long_overdue_means_a_dead_connection(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LATE_SECONDS", -0.05)
+    watcher = Watch(ann_of(redis))
+    watcher.begin(1, 0.1)
+    watcher.overdue()
+    time.sleep(0.1)
+    with pytest.raises(RedisTimeoutError):
+        watcher.overdue()
+    watcher.abandon()
+
+
+def test_only_one_process_keeps_the_watch_and_death_frees_it() -> None:
+    lock = WatchLock()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, b"y" if lock.take() else b"n")
+        signal.pause()
+    try:
+        assert os.read(reader, 1) == b"y"
+        assert not lock.take()
+        os.kill(child, signal.SIGKILL)
+    finally:
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)
+    assert lock.take()
+    assert lock.take(), "it is ours already"
+    assert lock.give_back()
+    assert not lock.give_back()
