@@ -36,7 +36,7 @@ from worker.exits import Exit, explain
 from worker.guard import Guard
 from worker.minder import Minder
 from worker.outcomes import Deciding
-from worker.prefetch import Prefetch
+from worker.prefetch import MOST, Prefetch
 from worker.rq_finish import RqFinish
 from worker.runner import Runner
 from worker.scoreboard import Order, Scoreboard, Slot, State
@@ -67,6 +67,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.deciding = Deciding(
             self.name, letters, self.settings.worker_max_crashes, self.default_result_ttl, self.settings.release
         )
+        self._dequeue_strategy = DequeueStrategy.DEFAULT
         self.prefetch = Prefetch()
         self.batch = Batch()
         self.by_rq = RqFinish(self)
@@ -90,8 +91,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Work until a stop is asked (or the queues are empty, with `burst`); returns whether any job ran."""
         self._burst, self._max_jobs, self._max_idle = burst, max_jobs, max_idle_time
         self._dequeue_strategy = dequeue_strategy
-        if dequeue_strategy != DequeueStrategy.DEFAULT:
-            self.prefetch = Prefetch(most=1)  # the order of the queues changes after each job
         if not structlog.is_configured():
             logs.configure(logging_level or "INFO", "console")
         self._enter()
@@ -113,7 +112,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 continue
             if exchange.claims:
                 self.perform(exchange.claims)
-            elif self.crew is not None and self.crew.busy:
+            elif self.crew is not None and self.crew.held:
                 self.wait_with_crew(self.crew)
             elif self.runner.done or self.by_rq.pending or not exchange.registered:
                 continue  # a thread has ended its job meanwhile, RQ must finish one, or the server did not know us
@@ -137,6 +136,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if self._uncertain:
             self.recover()
         self.by_rq.settle()
+        if self.crew is not None and (ran := self.crew.tally()):
+            self.prefetch.learn(len(ran), sum(ran), max(ran))
         want = self.want()
         if not want and not self.runner.done:
             return Exchange()
@@ -155,8 +156,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             return 0
         most = self.prefetch.want
         if self.crew is not None:
-            most = 0 if self._suspect_runs and self.crew.busy else self.crew.free
-        return most if self._max_jobs is None else min(most, self._max_jobs - self._performed)
+            most = 0 if self._suspect_runs and self.crew.held else max(self.crew.size, most) - self.crew.held
+        return max(0, most if self._max_jobs is None else min(most, self._max_jobs - self._performed))
 
     def settle(self, want: int = 0) -> Exchange:
         """Send what is done and ask for `want` jobs; what was not taken is kept."""
@@ -164,7 +165,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             sent = self.runner.done[:]
             if not sent and not want:
                 return Exchange()
-            company = self.crew is not None and self.crew.busy
+            company = self.crew is not None and self.crew.held > 0
             exchange = self.claims.exchange(sent, want, company=company)
             del self.runner.done[: len(sent)]
         self.took(exchange)
@@ -209,11 +210,10 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.doubt()
 
     def perform_with_crew(self, crew: Crew, claims: list[Claim]) -> None:
-        """Give claims to free threads. A suspect runs alone, so that a death has one possible cause."""
+        """Give claims to the threads. A suspect runs alone, so that a death has one possible cause."""
         self._performed += len(claims)
         self._suspect_runs = any(b"suspect" in claim.fields for claim in claims)
-        for claim in claims:
-            crew.submit(claim)
+        crew.submit(claims)
         self.minder.wake()
 
     def wait_with_crew(self, crew: Crew) -> None:
@@ -313,6 +313,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     @property
     def burdened(self) -> bool:
         """Whether the running job keeps others waiting: its neighbours, or whoever wants the results before it."""
+        if self.crew is not None:
+            return bool(len(self.batch))  # the main thread settles
         return bool(len(self.batch) or self.runner.done or self.by_rq.pending_beside_job)
 
     def unburden(self) -> None:
@@ -321,6 +323,10 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             claims = self.batch.take_all()
             if claims:
                 self.claims.release(claims)
+            if self.crew is not None:
+                self.crew.forget(claims)
+                self.prefetch.distrust()
+                return
             self.settle()
             self.by_rq.settle_beside_job()
 
@@ -364,7 +370,12 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             station=lambda: self.station,
         )
         threads = self.settings.worker_threads
-        self.crew = Crew(threads, self.runner.run, self.slot) if threads > 1 else None
+        # With another strategy the order of the queues changes after each job.
+        most = MOST if self._dequeue_strategy == DequeueStrategy.DEFAULT else 1
+        self.prefetch = Prefetch(most, hands=threads)
+        self.crew: Crew | None = None
+        if threads > 1:
+            self.crew = Crew(threads, self.batch, self.runner.run, self.slot, lambda: self.child.stopping)
         self.station: Station = self.crew or MainStation(self.slot, self.child)
         self.watch = Watch(self.claims) if consumers_watch(len(self.claims.queues), threads) else None
         self.minder = Minder(self, beats=self._given_seat is None)
@@ -399,7 +410,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def drain(self, crew: Crew) -> None:
         """Let the crew finish; a hard stop interrupts it, and what runs even after that is handed back all the same."""
         until = float("inf")
-        while crew.busy and monotonic() < until:
+        while crew.running and monotonic() < until:
             if self.child.hard and until == float("inf"):
                 crew.interrupt()
                 until = monotonic() + INTERRUPT_SECONDS
@@ -413,7 +424,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             except (RedisError, OSError) as error:
                 self.doubt()
                 self.outage.note(error)
-        self.runner.interrupted += crew.running()
+        self.runner.interrupted += crew.begun()
         crew.close()
 
     def hand_back(self) -> None:

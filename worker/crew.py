@@ -1,8 +1,8 @@
 """Threads that run jobs side by side in one consumer: for jobs that wait for I/O, far cheaper than processes.
 
-The consumer's main thread claims and settles; it hands each claim to a free thread and is woken when one is done. A job
-is ended by an asynchronous exception, which Python delivers between two bytecodes: code that blocks in native code is
-only ended with its process, by the supervisor. The scoreboard has room for one job: it shows the one whose deadline
+The consumer's main thread claims and settles; the threads take what it has claimed and wake it when a job is done. A
+job is ended by an asynchronous exception, which Python delivers between two bytecodes: code that blocks in native code
+is only ended with its process, by the supervisor. The scoreboard has room for one job: it shows the one whose deadline
 comes first, which is the one to blame when the process is killed for a timeout.
 """
 
@@ -18,6 +18,7 @@ from time import monotonic
 
 from rq.timeouts import JobTimeoutException
 
+from worker.batch import Batch
 from worker.claims import Claim
 from worker.scoreboard import Slot
 from worker.signals import JobStopped, ShutdownRequested
@@ -42,16 +43,24 @@ class _Post:
 
 
 class Crew:
-    """`size` threads; `run` is called in one of them with each claim and must not raise."""
+    """`size` threads that take claims from `batch`; `run` is called in one of them with each and must not raise.
 
-    def __init__(self, size: int, run: Callable[[Claim], None], slot: Slot) -> None:
+    Once `halted()` they begin nothing more.
+    """
+
+    def __init__(
+        self, size: int, batch: Batch, run: Callable[[Claim], None], slot: Slot, halted: Callable[[], bool]
+    ) -> None:
         self.size = size
+        self._batch = batch
         self._run = run
         self._slot = slot
+        self._halted = halted
         self._lock = threading.RLock()
         self._posts: dict[int, _Post] = {}
-        self._held: set[str] = set()  #: executions given out and not done
-        self._inbox: SimpleQueue[Claim | None] = SimpleQueue()
+        self._held: set[str] = set()  #: executions given out and not done, those included that have not begun
+        self._done: list[float] = []  #: how long each job ran that has ended since the last `tally`
+        self._calls: SimpleQueue[bool] = SimpleQueue()  #: one True for each claim in the batch; False ends a thread
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -60,14 +69,14 @@ class Crew:
             thread.start()
 
     @property
-    def free(self) -> int:
-        """How many claims can start at once."""
-        return self.size - len(self._held)
+    def held(self) -> int:
+        """How many claims are given out and not done."""
+        return len(self._held)
 
     @property
-    def busy(self) -> bool:
-        """Whether any job runs."""
-        return bool(self._held)
+    def running(self) -> int:
+        """How many of them have begun."""
+        return len(self._held) - len(self._batch)
 
     def executions(self) -> set[str]:
         """Return the executions that are given out and not done."""
@@ -83,11 +92,24 @@ class Crew:
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 4096)
 
-    def submit(self, claim: Claim) -> None:
-        """Give a claim to a free thread."""
+    def submit(self, claims: list[Claim]) -> None:
+        """Give claims out, to be begun in their order."""
         with self._lock:
-            self._held.add(claim.execution_id)
-        self._inbox.put(claim)
+            self._held.update(claim.execution_id for claim in claims)
+        self._batch.load(claims)
+        for _ in claims:
+            self._calls.put(True)
+
+    def forget(self, claims: list[Claim]) -> None:
+        """Note that claims which had not begun were given away."""
+        with self._lock:
+            self._held.difference_update(claim.execution_id for claim in claims)
+
+    def tally(self) -> list[float]:
+        """Return how many seconds each job ran that has ended since the last call."""
+        with self._lock:
+            done, self._done = self._done, []
+        return done
 
     # -- in a crew thread: this is the job's Station -------------------------------------------------------------------
 
@@ -139,7 +161,7 @@ class Crew:
             for ident in self._posts:
                 _raise_in(ident, ctypes.py_object(ShutdownRequested))
 
-    def running(self) -> list[Claim]:
+    def begun(self) -> list[Claim]:
         """Return the claims whose code runs now."""
         with self._lock:
             return [post.claim for post in self._posts.values()]
@@ -147,12 +169,17 @@ class Crew:
     def close(self) -> None:
         """Let idle threads end; running ones end with the process."""
         for _ in self._threads:
-            self._inbox.put(None)
+            self._calls.put(False)
 
     def _work(self) -> None:
-        while (claim := self._inbox.get()) is not None:
+        while self._calls.get():
+            claim = None if self._halted() else self._batch.take()
+            if claim is None:
+                continue  # it was given away, or will be
+            started = monotonic()
             self._run(claim)
             with self._lock:
+                self._done.append(monotonic() - started)
                 self._held.discard(claim.execution_id)
             with contextlib.suppress(BlockingIOError):
                 os.write(self._writer, b"\0")

@@ -61,7 +61,7 @@ class Minder:
             if self._consumer.crew is not None:
                 self._consumer.crew.expire()
                 self._consumer.crew.obey()
-            elif self._burdened():
+            if self._burdened():
                 self._trying(self._consumer.unburden)
             if not self._needed():
                 self._wanted.clear()
@@ -70,11 +70,11 @@ class Minder:
 
     def _needed(self) -> bool:
         crew = self._consumer.crew
-        return self._consumer.burdened or (crew is not None and crew.busy) or self._closed
+        return self._consumer.burdened or (crew is not None and crew.held > 0) or self._closed
 
     def _burdened(self) -> bool:
-        slot, now = self._consumer.slot, monotonic()
-        long = slot.job_id and now - slot.job_started_at > PATIENCE_SECONDS
+        now = monotonic()
+        long = self._consumer.slot.job_id and now - self._consumer.batch.moved_at > PATIENCE_SECONDS
         return bool(long and self._consumer.burdened and now >= self._rest_until)
 
     def _trying(self, act: Callable[[], None]) -> None:

@@ -17,11 +17,12 @@ _WEIGHT: Final = 0.3
 
 
 class Prefetch:
-    """The batch size of one consumer; `most` = 1 turns prefetching off."""
+    """The batch size of one consumer that runs `hands` jobs at once; `most` = 1 turns prefetching off."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, hands: int = 1) -> None:
         self.want = 1
         self._most = most
+        self._patience = PATIENCE_SECONDS * hands
         self._mean = 0.0
 
     def learn(self, jobs: int, seconds: float, longest: float) -> None:
@@ -32,6 +33,10 @@ class Prefetch:
         self._mean = mean if self._mean == 0.0 else self._mean + _WEIGHT * (mean - self._mean)
         if longest > PATIENCE_SECONDS:
             self._mean = max(self._mean, longest)
-            self.want = 1
+            self.distrust()
         else:
-            self.want = max(1, min(self._most, self.want * 2, int(PATIENCE_SECONDS / max(self._mean, 1e-6))))
+            self.want = max(1, min(self._most, self.want * 2, int(self._patience / max(self._mean, 1e-6))))
+
+    def distrust(self) -> None:
+        """Begin again with one: a job takes long."""
+        self.want = 1

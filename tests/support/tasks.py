@@ -15,6 +15,7 @@ from typing import Any
 from redis import Redis
 from rq import Retry, get_current_job
 from rq.job import Job
+from structlog import get_logger
 
 from worker import context
 from worker.retry import PermanentError, RetryLater, RetryPolicy, with_policy
@@ -235,3 +236,16 @@ def spoil_meta() -> None:
     assert job is not None
     job.meta["lock"] = lambda: None
     raise ValueError("boom")
+
+
+def tell_who_i_am(seconds: float) -> str | None:
+    """Log a line of one's own in the midst of others', and return which job RQ says is running here."""
+    time.sleep(seconds)
+    get_logger().info("task.spoke")
+    time.sleep(seconds)
+    return current_job_id()
+
+
+def fail_after(seconds: float, message: str) -> None:
+    nap_in_steps(seconds)
+    raise ValueError(message)

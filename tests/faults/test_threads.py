@@ -1,0 +1,153 @@
+"""Jobs side by side in the threads of one consumer: each has its own timeout, context, order, end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+from rq import Queue
+from rq.job import Job
+
+from tests.support import tasks
+from tests.support.sentry_sink import SentrySink
+from tests.support.server import RedisServer
+from tests.support.service import Service, until
+
+
+def threads(server: RedisServer, **environ: str) -> Service:
+    return Service(server.url, WORKER_THREADS="4", WORKER_PROCESSES="1", WORKER_QUEUES="default", **environ)
+
+
+@pytest.fixture
+def service(server: RedisServer) -> Iterator[Service]:
+    with threads(server) as running:
+        yield running
+
+
+@pytest.fixture
+def queue(redis: redis_py.Redis) -> Queue:
+    return Queue("default", connection=redis)
+
+
+def letter(job: Job) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(job.connection.hget(job.key, "dead_letter"))
+    return read
+
+
+def all_are(status: str, *jobs: Job) -> bool:
+    return all(job.get_status() == status for job in jobs)
+
+
+def test_each_job_knows_who_it_is(service: Service, queue: Queue) -> None:
+    jobs = [queue.enqueue(tasks.tell_who_i_am, 0.2) for _ in range(4)]
+    until(lambda: all_are("finished", *jobs), service=service)
+    assert [job.return_value() for job in jobs] == [job.id for job in jobs]
+    spoken = service.of("task.spoke")
+    assert sorted(event["job_id"] for event in spoken) == sorted(job.id for job in jobs)
+    assert {event["function"] for event in spoken} == {"tests.support.tasks.tell_who_i_am"}
+    assert all("job_id" not in event for event in service.of("child.spawned"))
+
+
+def test_a_timeout_ends_one_job_and_leaves_the_others(service: Service, queue: Queue) -> None:
+    late = queue.enqueue(tasks.nap_in_steps, 30, job_timeout=1)
+    others = [queue.enqueue(tasks.nap_in_steps, 2) for _ in range(3)]
+    until(lambda: late.get_status() == "failed", service=service)
+    assert letter(late)["reason"] == "timeout"
+    assert "1 seconds" in letter(late)["message"]
+    until(lambda: all_are("finished", *others), service=service)
+    assert service.of("child.killed") == []
+
+
+def test_a_job_that_swallows_its_timeout_dies_with_the_process_and_its_neighbours_run_again_without_blame(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    stuck = queue.enqueue(tasks.swallow, job_timeout=1)
+    neighbours = [queue.enqueue(tasks.journal_and_sleep, str(path), 8) for _ in range(2)]
+    until(lambda: stuck.get_status() == "failed", 20, service=service)
+    assert letter(stuck)["reason"] == "timeout"
+    assert service.wait_for("child.killed", reason="timeout")
+    until(lambda: all_are("finished", *neighbours), 30, service=service)
+    begun = Counter(line.split()[0] for line in path.read_text().splitlines() if " begin " in line)
+    assert begun == {job.id: 2 for job in neighbours}
+    assert [redis.hmget(job.key, "crashes", "attempts") for job in neighbours] == [[None, None]] * 2
+
+
+def test_only_the_job_that_kills_its_process_is_buried(service: Service, queue: Queue, redis: redis_py.Redis) -> None:
+    """Nobody knows which of the four it was: each is run alone after the first death, so the second names it."""
+    innocent = [queue.enqueue(tasks.nap_in_steps, 1) for _ in range(3)]
+    poison = queue.enqueue(tasks.die)
+    until(lambda: poison.get_status() == "failed", 30, service=service)
+    assert letter(poison)["reason"] == "crashed"
+    until(lambda: all_are("finished", *innocent), 30, service=service)
+    assert [redis.hget(job.key, "crashes") for job in innocent] == [None] * 3
+
+
+def test_short_jobs_are_claimed_ahead_and_given_away_when_all_threads_are_busy_for_long(
+    service: Service, queue: Queue, server: RedisServer
+) -> None:
+    short = queue.enqueue_many([Queue.prepare_data(tasks.add, (1, 1)) for _ in range(600)])
+    until(lambda: all_are("finished", *short), 20, service=service)
+    long_jobs = [queue.enqueue(tasks.nap_in_steps, 3) for _ in range(4)]
+    behind = [queue.enqueue(tasks.add, 1, 1) for _ in range(20)]
+    until(lambda: all_are("started", *long_jobs), service=service)
+    with threads(server) as sibling:
+        until(lambda: all_are("finished", *behind), service=sibling)
+        assert all_are("started", *long_jobs), "they did not wait for their neighbours"
+        until(lambda: all_are("finished", *long_jobs), service=service)
+
+
+def test_a_soft_stop_lets_every_thread_finish_and_hands_back_what_had_not_begun(
+    service: Service, queue: Queue, redis: redis_py.Redis
+) -> None:
+    running = [queue.enqueue(tasks.nap_in_steps, 1.5) for _ in range(4)]
+    until(lambda: all_are("started", *running), service=service)
+    waiting = [queue.enqueue(tasks.add, 1, 1) for _ in range(5)]
+    assert service.terminate() == 0
+    assert all_are("finished", *running)
+    assert redis.lrange("rq:queue:default", 0, -1) == [job.id.encode() for job in waiting]
+    assert redis.keys("rq:execution:*") == []
+
+
+def test_when_the_grace_is_over_every_thread_is_interrupted_and_its_job_handed_back(
+    server: RedisServer, queue: Queue, redis: redis_py.Redis
+) -> None:
+    with threads(server, WORKER_SHUTDOWN_GRACE="1") as service:
+        jobs = [queue.enqueue(tasks.nap_in_steps, 60), queue.enqueue(tasks.swallow), queue.enqueue(tasks.sleep, 60)]
+        until(lambda: all_are("started", *jobs), service=service)
+        began = time.monotonic()
+        assert service.terminate() == 0
+        assert time.monotonic() - began < 8
+    assert sorted(redis.lrange("rq:queue:default", 0, -1)) == sorted(job.id.encode() for job in jobs)
+    assert [redis.hmget(job.key, "handbacks", "crashes", "attempts") for job in jobs] == [[b"1", None, None]] * 3
+    assert redis.keys("rq:execution:*") == []
+
+
+def test_sentry_hears_of_each_job_under_its_own_name(server: RedisServer, queue: Queue) -> None:
+    with SentrySink() as sink, threads(server, SENTRY_DSN=sink.dsn) as service:
+        jobs = [queue.enqueue(tasks.fail_after, 0.5, f"failure {number}") for number in range(4)]
+        until(lambda: all_are("failed", *jobs), service=service)
+        assert service.terminate() == 0
+        told = {
+            event["contexts"]["rq-job"]["job_id"]: event["exception"]["values"][-1]["value"] for event in sink.events
+        }
+    assert told == {job.id: f"failure {number}" for number, job in enumerate(jobs)}
+
+
+def test_a_frozen_process_is_found_by_the_first_deadline_of_its_jobs(
+    service: Service, queue: Queue, redis: redis_py.Redis
+) -> None:
+    jobs = [queue.enqueue(tasks.nap_in_steps, 1, job_timeout=seconds) for seconds in (3, 300)]
+    until(lambda: all_are("started", *jobs), service=service)
+    os.kill(service.children()[0], signal.SIGSTOP)
+    assert service.wait_for("child.killed", reason="timeout", timeout=15)
+    until(lambda: jobs[0].get_status() in ("failed", "finished") and all_are("finished", jobs[1]), 20, service=service)
+    assert redis.hget(jobs[1].key, "crashes") is None
