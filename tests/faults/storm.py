@@ -97,19 +97,18 @@ class Storm:
         return self.report
 
     def _blows(self) -> list[Callable[[], None]]:
-        return [
-            self.kill_consumer,
-            self.kill_consumer,
-            self.kill_consumer,
-            self.kill_tree,
-            self.freeze_consumer,
-            self.cut_everything,
-            self.lose_before,
-            self.lose_after,
-            self.lose_after,
-            self.restart_server,
-            self.freeze_server,
-        ]
+        """Each as often as its weight."""
+        weights = {
+            self.kill_consumer: 6,
+            self.kill_tree: 2,
+            self.freeze_consumer: 2,
+            self.cut_everything: 2,
+            self.lose_before: 2,
+            self.lose_after: 4,
+            self.restart_server: 2,
+            self.freeze_server: 1,
+        }
+        return [blow for blow, weight in weights.items() for _ in range(weight)]
 
     # -- blows ---------------------------------------------------------------------------------------------------------
 
