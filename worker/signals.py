@@ -108,7 +108,8 @@ class Child:
         if alone:
             signal.signal(signal.SIGINT, self._stop)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        faulthandler.register(DUMP_STACKS, all_threads=True)
+        if sys.__stderr__ is not None:  # sys.stderr may be something without a file
+            faulthandler.register(DUMP_STACKS, sys.__stderr__, all_threads=True)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
 
     def close(self) -> None:

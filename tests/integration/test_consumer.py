@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -413,3 +414,11 @@ def test_no_outcome_gets_lost_when_both_threads_settle_at_once(
     finally:
         worker._leave()
     assert [job.get_status(refresh=True) for job in jobs] == ["finished", "finished"]
+
+
+def test_it_runs_where_standard_error_is_no_file(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook, or under click's test runner, with which RQ tests its own command line."""
+    job = Queue("default", connection=redis).enqueue(tasks.add, 1, 1)
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    consumer(redis).work(burst=True)
+    assert job.get_status() == "finished"
