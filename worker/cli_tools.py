@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from worker.errors import RedisTrouble, SettingsError, translate
+from worker.errors import RedisTrouble, SettingsError
 from worker.exits import Exit
 from worker.settings import Settings, load
 
@@ -26,6 +26,8 @@ class RedisCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         from redis.exceptions import RedisError  # noqa: PLC0415 — --help and the service's boot do not pay for redis
+
+        from worker.translate import translate  # noqa: PLC0415 — as above
 
         try:
             return super().invoke(ctx)

@@ -35,6 +35,7 @@ from worker.doorbell import Doorbell
 from worker.exits import Exit, explain
 from worker.guard import Guard
 from worker.minder import Minder
+from worker.outage import Outage
 from worker.outcomes import Deciding
 from worker.prefetch import MOST, Prefetch
 from worker.rq_finish import RqFinish
@@ -360,7 +361,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         random.seed()
         self._performed = 0
         self._uncertain = True
-        self.outage = queue.Outage(self.seat.redis_edge)
+        self.outage = Outage(self.seat.redis_edge)
         self.runner = Runner(
             self.settings,
             self.connection,

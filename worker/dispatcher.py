@@ -20,6 +20,7 @@ from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, Claims
 from worker.doorbell import Doorbell
 from worker.exits import Exit
 from worker.orders import Orders
+from worker.outage import Outage
 from worker.outcomes import Deciding
 from worker.payload import Payloads
 from worker.rescue import Rescuer
@@ -124,7 +125,7 @@ class Dispatcher:
         self.hail = hail
         self.slot = slot
         self.child = Child()
-        self.outage = queue.Outage(slot.redis_changed)
+        self.outage = Outage(slot.redis_changed)
         client = queue.build_client(settings, client_name=name)
         queues = settings.worker_queues
         self.claims = Claims(client, RQ_KEY_PREFIX, name, queues, settings.dead_letter_queue)

@@ -19,9 +19,9 @@ from rq.job import Job, JobStatus
 from worker import fleet
 from worker.cli_tools import RedisCommand, connect, settings_or_exit
 from worker.dead_letters import read
-from worker.errors import translate
 from worker.exits import Exit
 from worker.terminal import one_line, printable
+from worker.translate import translate
 
 #: How often a waiting command looks.
 LOOK_SECONDS: Final = 0.1

@@ -1,8 +1,7 @@
-"""The edge to Redis: the only place that makes clients and decides what their errors mean.
+"""The edge to Redis: the only place that makes clients.
 
 Clients never retry by themselves: a Lua script that moves a job must not run twice because a reply was lost. The loops
-retry, knowing what they hold, and `Outage` keeps the score: one event when trouble begins, at most one a minute while
-it lasts, one when it ends.
+retry, knowing what they hold; ``translate.py`` names their errors and ``outage.py`` keeps the score.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,15 +18,15 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from rq.timeouts import JobTimeoutException
 
-from worker import backoff, errors, logs, sentry
-from worker.errors import Policy, RedisTrouble, translate
-from worker.scoreboard import RedisState
+from worker.errors import RedisTrouble
+from worker.outage import delay_after
 from worker.settings import Settings, load
-
-log = logs.get_logger()
+from worker.translate import translate
+from worker.troubles import trouble
 
 #: How long connecting, and reading one answer, may take.
 TIMEOUT_SECONDS: Final = 5.0
@@ -34,11 +34,11 @@ TIMEOUT_SECONDS: Final = 5.0
 HEALTH_CHECK_SECONDS: Final = 30
 #: With these a peer that is gone without a word is noticed within 5 + 3 × 3 = 14 s, idle or not.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 14_000}
-#: The longest wait between two tries.
-CAP_SECONDS: Final = 10.0
-BASE_SECONDS: Final = 0.1
-#: While trouble lasts it is logged again this often.
-REMIND_SECONDS: Final = 60.0
+#: How often `connect_with_retry` asks its `stop`.
+_STOP_LOOK_SECONDS: Final = 0.1
+#: Redis Cloud's notices of moves: asking for them is an error on all other servers, and a notice would look to a
+#: doorbell like a ring. A move cuts the connection, and that is ridden out.
+_NO_NOTICES: Final = MaintNotificationsConfig(enabled=False)
 
 
 def build_client(settings: Settings, *, client_name: str, blocking: bool = False, max_connections: int = 5) -> Redis:
@@ -47,7 +47,7 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
     `blocking`: its connections wait in blocking commands, so no PING may come between. Raises `RedisTrouble` (bad_url).
     """
     if settings.redis_url is None:
-        raise errors.trouble("bad_url")
+        raise trouble("bad_url")
     url = settings.redis_url.get_secret_value()
     options: dict[str, Any] = {
         "client_name": client_name,
@@ -57,22 +57,23 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
         "health_check_interval": 0 if blocking else HEALTH_CHECK_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 3,  # no slower than RESP2 with hiredis: 77 against 78 µs a job, 24 interleaved rounds
+        "maint_notifications_config": _NO_NOTICES,
     }
-    if urlsplit(url).scheme != "unix":
-        options["socket_keepalive"] = True
-        options["socket_keepalive_options"] = {
-            getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
-        }
-    try:
+    with suppress(ValueError):  # its words quote parts of the URL, so it must not even be the context of what is raised
+        if urlsplit(url).scheme != "unix":
+            options["socket_keepalive"] = True
+            options["socket_keepalive_options"] = {
+                getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
+            }
         return Redis.from_url(url, **options)
-    except ValueError as error:
-        raise errors.trouble("bad_url") from error
+    raise trouble("bad_url")
 
 
 def clone(client: Redis) -> Redis:
     """Make a client like `client` for blocking commands, with connections of its own."""
     pool = client.connection_pool
-    kwargs = {**pool.connection_kwargs, "health_check_interval": 0}
+    kwargs = {**pool.connection_kwargs, "health_check_interval": 0, "maint_notifications_config": _NO_NOTICES}
+    kwargs.pop("maint_notifications_pool_handler", None)  # it belongs to the other pool
     return Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **kwargs))
 
 
@@ -82,95 +83,38 @@ def connect_with_retry(
     client_name: str,
     deadline: float | None = None,
     on_trouble: Callable[[RedisTrouble, float], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] | None = None,
 ) -> Redis:
     """Connect and PING, trying until it works, `deadline` (monotonic) passes or `stop()` says so.
 
-    Each try resolves the host name anew. `on_trouble` gets the reason and the seconds until the next try. Raises
-    `RedisTrouble` with the last reason.
+    Each try resolves the host name anew. The last one begins no later than the deadline and may take its timeouts.
+    `on_trouble` gets the reason and the seconds until the next try. Raises `RedisTrouble` with the last reason.
     """
     attempt = 0
     while True:
         attempt += 1
+        client: Redis | None = None
         try:
             client = build_client(settings, client_name=client_name)
             _resolve(client)
             client.ping()
         except (RedisError, OSError, RedisTrouble) as error:
+            if client is not None:
+                client.close()
             reason = translate(error)
             if reason is None:
                 raise
         else:
             return client
-        delay = _delay(attempt, reason)
+        delay = delay_after(attempt, reason)
         left = float("inf") if deadline is None else deadline - monotonic()
-        if reason.code == "bad_url" or stop() or left <= 0:
+        if reason.code == "bad_url" or left <= 0:
             raise reason
         delay = min(delay, left)
         if on_trouble is not None:
             on_trouble(reason, delay)
-        sleep(delay)
-
-
-class Outage:
-    """Whether Redis is away, for one loop.
-
-    `on_edge` gets the new state and the reason's code whenever it changes, the first success included.
-    """
-
-    def __init__(self, on_edge: Callable[[RedisState, str], None]) -> None:
-        self._on_edge = on_edge
-        self._since: float | None = None
-        self._connected = False
-        self._attempts = 0
-        self._reminded_at = 0.0
-        self._reason: RedisTrouble | None = None
-        self._reported = False
-
-    @property
-    def active(self) -> bool:
-        """Whether the last word was trouble."""
-        return self._since is not None
-
-    def note(self, error: BaseException) -> None:
-        """Take in a failed call; an error that is not trouble with Redis is raised again."""
-        reason = translate(error)
-        if reason is None:
-            raise error
-        now = monotonic()
-        self._attempts += 1
-        changed = self._reason is None or self._reason.code != reason.code
-        self._reason = reason
-        fields = {"code": reason.code, "sentence": reason.trouble.sentence, "fix": reason.trouble.fix}
-        if self._since is None:
-            self._since = self._reminded_at = now
-            log.warning("redis.outage_started", **fields, detail=reason.detail or None)
-            self._on_edge(RedisState.OUTAGE, reason.code)
-            return
-        if changed:
-            self._on_edge(RedisState.OUTAGE, reason.code)
-        if now - self._reminded_at >= REMIND_SECONDS:
-            self._reminded_at = now
-            seconds = now - self._since
-            log.warning("redis.outage_continues", **fields, seconds=round(seconds), attempts=self._attempts)
-            if not self._reported:
-                self._reported = True
-                sentry.redis_outage(reason.code, reason.trouble.sentence, seconds)
-
-    def delay(self) -> float:
-        """Return how long to wait before the next try: the first at once, then full jitter up to the cap."""
-        return 0.0 if self._reason is None else _delay(self._attempts, self._reason)
-
-    def over(self) -> None:
-        """Take in a call that succeeded."""
-        if self._since is None and self._connected:
-            return
-        if self._since is not None:
-            seconds = round(monotonic() - self._since, 1)
-            log.info("redis.outage_ended", seconds=seconds, attempts=self._attempts)
-        self._since, self._reason, self._attempts, self._reported = None, None, 0, False
-        self._connected = True
-        self._on_edge(RedisState.CONNECTED, "")
+        if not _pause(delay, stop):
+            raise reason
 
 
 def settings_of_environment() -> Settings:
@@ -185,11 +129,15 @@ def timed_out(seconds: int | None) -> JobTimeoutException:
     )
 
 
-def _delay(attempt: int, reason: RedisTrouble) -> float:
-    if attempt <= 1 and reason.trouble.policy is not Policy.RETRY_SLOWLY:
-        return 0.0
-    base = CAP_SECONDS / 2 if reason.trouble.policy is Policy.RETRY_SLOWLY else BASE_SECONDS
-    return backoff.full_jitter(attempt, base=base, cap=CAP_SECONDS)
+def _pause(seconds: float, stop: Callable[[], bool] | None) -> bool:
+    """Sleep; returns False as soon as `stop()` is true."""
+    until = monotonic() + seconds
+    while stop is None or not stop():
+        left = until - monotonic()
+        if left <= 0:
+            return True
+        sleep(left if stop is None else min(left, _STOP_LOOK_SECONDS))
+    return False
 
 
 def _resolve(client: Redis) -> None:

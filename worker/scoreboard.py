@@ -161,9 +161,10 @@ class Slot(ctypes.Structure):
         return Order(self.order) if meant else Order.NONE
 
     def redis_changed(self, state: RedisState, reason: str = "") -> None:
-        """Record an edge of the connection's state; `reason` is the error's code."""
+        """Record an edge of the connection's state, or another reason of the same outage; `reason` is a code."""
         self.redis_reason = reason.encode()[:32]
-        self.redis_since = monotonic()
+        if state != self.redis_state or not self.redis_since:
+            self.redis_since = monotonic()
         self.redis_state = state
 
 

@@ -6,7 +6,7 @@
   with a wrong URL never goes live; afterwards an outage is a "yes, degraded": restarting would not help.
 
 Pure functions of a scoreboard and a moment of ``time.monotonic()``. A reason is one plain sentence, built only from
-numbers and the words of this file and of the table in ``errors.py``, never from what a server or a URL says: no
+numbers and the words of this file and of the table in ``troubles.py``, never from what a server or a URL says: no
 host or secret can be in it.
 """
 
@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from worker.errors import TROUBLES
 from worker.scoreboard import RedisState, Role, Scoreboard, Slot
+from worker.troubles import TROUBLES
 
 #: Seconds without a tick after which the supervisor counts as stuck; it ticks every half second.
 SUPERVISOR_STALE_SECONDS: Final = 15.0

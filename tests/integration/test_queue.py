@@ -6,21 +6,22 @@ import select
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
+from pydantic import SecretStr
 
 from tests.support.server import RedisServer, free_port
 from tests.support.waiting import eventually
 from worker import queue
-from worker.doorbell import Doorbell
-from worker.errors import RedisTrouble, translate
-from worker.scoreboard import RedisState
+from worker.errors import RedisTrouble
 from worker.settings import Settings, load
+from worker.translate import translate
 
 
 def settings(url: str) -> Settings:
@@ -78,8 +79,28 @@ def test_an_http_server_is_not_redis() -> None:
         assert trouble_with(f"redis://127.0.0.1:{port}").code == "not_redis"
 
 
-def test_tls_spoken_to_a_plain_server(server: RedisServer) -> None:
-    assert trouble_with(f"rediss://127.0.0.1:{server.port}").code in ("tls_to_plain", "reset", "tls")
+def test_tls_spoken_to_a_plain_server(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "TIMEOUT_SECONDS", 0.3)
+    assert trouble_with(f"rediss://127.0.0.1:{server.port}").code == "tls"
+
+
+def test_a_frozen_server_is_noticed_by_new_connections_and_by_old_ones(
+    own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "TIMEOUT_SECONDS", 0.3)
+    client = queue.build_client(settings(own_server.url), client_name="test")
+    assert client.ping()
+    own_server.freeze()
+    try:
+        for call in (client.ping, queue.build_client(settings(own_server.url), client_name="test").ping):
+            with pytest.raises(redis_py.RedisError) as caught:
+                call()
+            trouble = translate(caught.value)
+            assert trouble is not None
+            assert trouble.code == "read_timeout"
+    finally:
+        own_server.thaw()
+    assert client.ping()
 
 
 def test_passwords_missing_and_wrong() -> None:
@@ -108,6 +129,88 @@ def test_a_replica(own_server: RedisServer) -> None:
     with own_server.client() as admin:
         admin.replicaof("127.0.0.1", free_port())
     assert trouble_with(own_server.url, lambda client: client.set("a", "b")).code == "read_only"
+
+
+def test_a_replica_whose_primary_is_away(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.config_set("replica-serve-stale-data", "no")
+        admin.replicaof("127.0.0.1", free_port())
+    assert trouble_with(own_server.url, lambda client: client.get("a")).code == "cluster_down"
+
+
+def test_a_server_that_cannot_save(own_server: RedisServer) -> None:
+    (own_server.directory / "dump.rdb").mkdir()  # where the file should go
+    with own_server.client() as admin:
+        admin.set("a", "b")
+        admin.config_set("save", "3600 1")
+        admin.bgsave()
+        eventually(lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err")
+    assert trouble_with(own_server.url, lambda client: client.set("a", "b")).code == "cannot_save"
+    with own_server.client() as admin:
+        admin.config_set("save", "")  # or it would not go when it is told to
+
+
+@pytest.mark.parametrize(
+    ("refuses", "code"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), "out_of_memory"),
+        (("REPLICAOF", "127.0.0.1", "1"), "read_only"),
+        (("CONFIG", "SET", "min-replicas-to-write", "1"), "no_replicas"),
+    ],
+)
+def test_what_scripts_and_pipelines_are_refused_is_named_as_well(
+    own_server: RedisServer, refuses: tuple[str, ...], code: str
+) -> None:
+    """Most of what the worker sends is one or the other; servers and redis-py wrap what is answered to them."""
+    with own_server.client() as admin:
+        admin.execute_command(*refuses)
+    write = "return redis.call('SET', KEYS[1], ARGV[1])"
+    assert trouble_with(own_server.url, lambda client: client.eval(write, 1, "a", "b")).code == code
+    assert (
+        trouble_with(own_server.url, lambda client: client.pipeline(transaction=False).set("a", "b").execute()).code
+        == code
+    )
+
+
+def test_a_server_that_loads_its_data(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.mset({f"key-{number}": "x" * 100 for number in range(300)})
+        admin.config_set("loading-process-events-interval-bytes", 1024)
+        admin.config_set("key-load-delay", 5_000)  # microseconds
+
+        def reload() -> None:
+            with suppress(redis_py.RedisError):
+                admin.execute_command("DEBUG", "RELOAD")
+
+        thread = threading.Thread(target=reload)
+        thread.start()
+        eventually(lambda: _code(own_server.url) == "loading")
+        thread.join(10)
+
+
+def test_a_server_that_is_busy_with_a_script(own_server: RedisServer) -> None:
+    def spin() -> None:
+        with own_server.client() as client, suppress(redis_py.ResponseError):
+            client.eval("while true do end", 0)
+
+    with own_server.client() as admin:
+        admin.config_set("busy-reply-threshold", 50)
+        thread = threading.Thread(target=spin)
+        thread.start()
+        eventually(lambda: _code(own_server.url) == "busy_script")
+        admin.script_kill()
+        thread.join(10)
+
+
+def _code(url: str) -> str | None:
+    """Return the code of the trouble that a PING meets; None when it meets none."""
+    with queue.build_client(settings(url), client_name="test") as client:
+        try:
+            client.ping()
+        except redis_py.RedisError as error:
+            trouble = translate(error)
+            return trouble.code if trouble else repr(error)
+    return None
 
 
 def test_too_many_clients(own_server: RedisServer) -> None:
@@ -154,6 +257,93 @@ def test_a_command_whose_reply_is_lost_is_not_sent_again_by_the_client(server: R
     assert len(pushes) == 1
 
 
+def test_a_client_has_a_name_short_timeouts_and_a_keepalive_that_notices_a_dead_peer_in_time(
+    server: RedisServer, redis: redis_py.Redis
+) -> None:
+    client = queue.build_client(settings(server.url), client_name="worker.test")
+    connection = client.connection_pool.get_connection()
+    sock = connection._sock
+    assert (connection.socket_timeout, connection.socket_connect_timeout) == (5, 5)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle, interval, count = (
+        sock.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle + interval * count <= 15
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 15_000
+    assert "worker.test" in [client["name"] for client in redis.client_list()]
+    client.connection_pool.release(connection)
+    client.set("a", "b")
+    assert client.get("a") == b"b", "answers must stay bytes"
+    client.close()
+
+
+def test_connecting_makes_no_errors_on_the_server(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        for blocking in (False, True):
+            with queue.build_client(settings(own_server.url), client_name="test", blocking=blocking) as client:
+                admin.config_resetstat()
+                client.ping()
+                with queue.clone(client) as twin:
+                    twin.ping()
+            assert admin.info("errorstats") == {}
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with RedisServer(arguments=("--unixsocket", str(path))):
+        with queue.build_client(settings(f"unix://{path}"), client_name="test") as client:
+            assert client.ping()
+    assert trouble_with(f"unix://{path}").code == "refused"
+
+
+def test_an_idle_connection_that_was_closed_is_renewed_unnoticed(server: RedisServer, redis: redis_py.Redis) -> None:
+    with queue.build_client(settings(server.url), client_name="test") as client:
+        assert client.ping()
+        for entry in redis.client_list():
+            if entry["name"] == "test":
+                redis.client_kill_filter(_id=entry["id"])
+        assert client.ping()
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter2/more@host:6379", "redis://[hunter2", "http://hunter2@host"])
+def test_a_bad_url_is_not_quoted(server: RedisServer, url: str) -> None:
+    bad = settings(server.url).model_copy(update={"redis_url": SecretStr(url)})
+    for call in (queue.build_client, queue.connect_with_retry):
+        with pytest.raises(RedisTrouble) as caught:
+            call(bad, client_name="test")
+        assert caught.value.code == "bad_url"
+        said = "".join(traceback.format_exception(caught.value))
+        assert "hunter2" not in said
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+
+
+def test_connect_with_retry_ends_as_soon_as_it_is_told_to_stop() -> None:
+    until = time.monotonic() + 0.3
+    with pytest.raises(RedisTrouble) as caught:
+        queue.connect_with_retry(
+            settings(f"redis://127.0.0.1:{free_port()}"), client_name="test", stop=lambda: time.monotonic() > until
+        )
+    assert caught.value.code == "refused"
+    assert 0 < time.monotonic() - until < 1
+
+
+def test_connect_with_retry_leaves_no_connection_behind_when_it_fails(
+    server: RedisServer, redis: redis_py.Redis
+) -> None:
+    redis.execute_command("ACL", "SETUSER", "w", "on", ">hunter2", "~*", "&*", "+@all", "-ping")
+    try:
+        with pytest.raises(RedisTrouble) as caught:
+            queue.connect_with_retry(
+                settings(f"redis://w:hunter2@127.0.0.1:{server.port}"), client_name="left", deadline=time.monotonic()
+            )
+        assert caught.value.code == "no_permission"
+        eventually(lambda: "left" not in [client["name"] for client in redis.client_list()])
+    finally:
+        redis.execute_command("ACL", "DELUSER", "w")
+
+
 def test_connect_with_retry_waits_for_the_server(own_server: RedisServer) -> None:
     own_server.kill()
     reasons: list[str] = []
@@ -184,87 +374,3 @@ def test_connect_with_retry_gives_up_at_its_deadline_with_the_reason() -> None:
         queue.connect_with_retry(
             settings(f"redis://127.0.0.1:{free_port()}"), client_name="test", deadline=time.monotonic() + 0.5
         )
-
-
-def test_an_outage_is_logged_at_its_edges_and_seen_by_whoever_watches() -> None:
-    edges: list[tuple[RedisState, str]] = []
-    outage = queue.Outage(lambda state, reason: edges.append((state, reason)))
-    with capture_logs() as logged:
-        queue.log = queue.logs.get_logger()  # not the one that an earlier test has cached
-        outage.over()
-        outage.note(redis_py.ConnectionError("Connection closed by server."))
-        assert outage.delay() == 0.0, "the first retry is at once"
-        for _ in range(20):
-            outage.note(redis_py.ConnectionError("Connection closed by server."))
-            assert 0 <= outage.delay() <= queue.CAP_SECONDS
-        outage.over()
-        outage.over()
-    assert [line["event"] for line in logged] == ["redis.outage_started", "redis.outage_ended"]
-    assert logged[0]["code"] == "reset"
-    assert logged[1]["attempts"] == 21
-    assert edges == [(RedisState.CONNECTED, ""), (RedisState.OUTAGE, "reset"), (RedisState.CONNECTED, "")]
-
-
-def test_a_bug_is_no_outage(redis: redis_py.Redis) -> None:
-    with pytest.raises(redis_py.ResponseError) as caught:
-        redis.eval("return nothing.at_all", 0)
-    with pytest.raises(redis_py.ResponseError):
-        queue.Outage(lambda _state, _reason: None).note(caught.value)
-
-
-@pytest.fixture
-def doorbell(server: RedisServer) -> Iterator[Doorbell]:
-    bell = Doorbell(
-        lambda: queue.build_client(settings(server.url), client_name="bell", blocking=True), "rq", ["high", "default"]
-    )
-    yield bell
-    bell.close()
-
-
-def wait_for_ring(doorbell: Doorbell, seconds: float = 2.0) -> int:
-    ready, _, _ = select.select(doorbell.filenos(), [], [], seconds)
-    return doorbell.rung() if ready else 0
-
-
-def test_the_doorbell_rings_for_each_queue_and_takes_nothing(doorbell: Doorbell, redis: redis_py.Redis) -> None:
-    doorbell.arm()
-    assert wait_for_ring(doorbell, 0.1) == 0
-    redis.rpush("rq:queue:default", "a")
-    assert wait_for_ring(doorbell) == 1
-    assert redis.lrange("rq:queue:default", 0, -1) == [b"a"]
-    redis.rpush("rq:queue:high", "b", "c")
-    assert wait_for_ring(doorbell) == 1
-    assert redis.lrange("rq:queue:high", 0, -1) == [b"b", b"c"]
-
-
-def test_the_doorbell_survives_a_cut_connection(doorbell: Doorbell, redis: redis_py.Redis) -> None:
-    doorbell.arm()
-    for client in redis.client_list():
-        if client["name"] == "bell":
-            redis.client_kill_filter(_id=client["id"])
-    with pytest.raises((redis_py.RedisError, OSError)):  # noqa: PT012 — which of the two reads meets the cut is not ours to say
-        for _ in range(2):
-            wait_for_ring(doorbell)
-    redis.rpush("rq:queue:high", "a")
-    for _ in range(3):
-        try:
-            doorbell.arm()
-            if wait_for_ring(doorbell):
-                break
-        except (redis_py.RedisError, OSError):
-            continue
-    else:
-        pytest.fail("it never rang again")
-
-
-def test_the_doorbell_wakes_every_waiter(server: RedisServer, redis: redis_py.Redis) -> None:
-    def client() -> redis_py.Redis:
-        return queue.build_client(settings(server.url), client_name="bell", blocking=True)
-
-    bells = [Doorbell(client, "rq", ["default"]) for _ in range(5)]
-    for bell in bells:
-        bell.arm()
-    redis.rpush("rq:queue:default", "a")
-    assert [wait_for_ring(bell) for bell in bells] == [1] * 5
-    for bell in bells:
-        bell.close()

@@ -10,7 +10,9 @@ import pytest
 from redis import exceptions as redis_errors
 from redis._parsers import _RESP2Parser
 
-from worker.errors import TROUBLES, RedisTrouble, translate, trouble
+from worker.errors import RedisTrouble
+from worker.translate import translate
+from worker.troubles import TROUBLES, trouble
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -69,6 +71,9 @@ def mismatch(code: int) -> ssl.SSLCertVerificationError:
         (redis_errors.ResponseError("ERR max daily request limit exceeded"), "over_quota"),
         (redis_errors.ResponseError("DB index is out of range"), "bad_database"),
         (redis_errors.InvalidResponse("Protocol Error: b'HTTP/1.1 400 Bad Request'"), "not_redis"),
+        (redis_errors.InvalidResponse('Protocol error, got "\x15" as reply type byte'), "plain_to_tls"),
+        (redis_errors.InvalidResponse("Protocol Error: b'\\x15\\x03\\x01'"), "plain_to_tls"),
+        (redis_errors.MaxConnectionsError("Too many connections"), "pool_exhausted"),
         (redis_errors.ConnectionError("something new"), "unknown"),
     ],
 )
@@ -86,6 +91,20 @@ def test_a_bug_of_ours_is_not_an_outage() -> None:
     )
     assert translate(ValueError("x")) is None
     assert translate(FileExistsError(errno.EEXIST, "a file of a job")) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("NOREPLICAS Not enough good replicas to write.", "no_replicas"),
+        ("MISCONF Errors writing to the AOF file", "cannot_save"),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", None),
+    ],
+)
+def test_a_pipeline_quotes_its_command_and_that_does_not_decide(answer: str, code: str | None) -> None:
+    said = f"Command # 1 (SET a user_script (OOM) \n max number of clients) of pipeline caused error: {answer}"
+    found = translate(redis_errors.ResponseError(said))
+    assert (found.code if found else None) == code
 
 
 def test_a_denied_command_is_named_and_nothing_else_of_the_answer() -> None:
@@ -124,7 +143,7 @@ def answered(line: str) -> Exception:
         ("LOADING Redis is loading the dataset in memory", "loading"),
         ("READONLY You can't write against a read only replica.", "read_only"),
         ("UNBLOCKED force unblock from blocking operation, instance state changed", "read_only"),
-        ("NOREPLICAS Not enough good replicas to write.", "cluster_down"),
+        ("NOREPLICAS Not enough good replicas to write.", "no_replicas"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "out_of_memory"),
         ("EXECABORT Transaction discarded because of: OOM command not allowed", "out_of_memory"),
         ("ERR DB capacity quota exceeded", "out_of_memory"),
@@ -140,12 +159,72 @@ def answered(line: str) -> Exception:
         ("TRYAGAIN Multiple keys request during rehashing of slot", "cluster_down"),
         ("NOPERM No permissions to access a key", "no_permission"),
         ("ERR user_script:3: quota is nil script: abc, on @user_script:3.", None),
+        # What a command inside a script was refused with: Valkey, Redis 7, Redis 6.
+        ("READONLY You can't write against a read only replica. script: on @user_script:88.", "read_only"),
+        (
+            f"OOM command not allowed when used memory > 'maxmemory'. script: {'a' * 40}, on @user_script:1.",
+            "out_of_memory",
+        ),
+        (f"NOREPLICAS Not enough good replicas to write. script: {'a' * 40}, on @user_script:1.", "no_replicas"),
+        (f"MISCONF Redis is configured to save snapshots script: {'a' * 40}, on @user_script:1.", "cannot_save"),
+        (
+            "ERR ACL failure in script: User u has no permissions to run the 'set' command script: on @user_script:1.",
+            "no_permission",
+        ),
+        (
+            "ERR The user executing the script can't run this command or subcommand script: abc, on @user_script:1.",
+            "no_permission",
+        ),
+        (
+            "ERR Error running script (call to f_abc): @user_script:12: @user_script: 12: -READONLY You can't write.",
+            "read_only",
+        ),
+        (
+            "ERR Error running script (call to f_abc): @user_script:12: user_script:12: attempt to index a nil value",
+            None,
+        ),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value script: on @user_script:1.", None),
+        ("ERR user_script:1: the OOM word script: on @user_script:1.", None),
+        ("ERR unknown command 'EVALSHA', with args beginning with: 'a'", "unknown_command"),
+        ("ERR This Redis command is not allowed from script script: ab12, on @user_script:1.", "unknown_command"),
+        ("ERR Unknown Redis command called from script script: ab12, on @user_script:1.", "unknown_command"),
+        ("MOVED 3999 10.1.2.3:6381", "cluster_keys"),
+        ("ASK 3999 10.1.2.3:6381", "cluster_keys"),
+        ("CROSSSLOT Keys in request don't hash to the same slot", "cluster_keys"),
+        (
+            "ERR Script attempted to access a non local key in a cluster node script: ab12, on @user_script:1.",
+            "cluster_keys",
+        ),
+        ("ERR Wrong number of args calling Redis command from script script: ab12, on @user_script:1.", None),
         ("ERR AUTH <password> called without any password configured for the default user.", "needless_password"),
     ],
 )
 def test_each_answer_of_a_server_has_its_name_as_redis_py_hands_it_on(line: str, code: str | None) -> None:
     found = translate(answered(line))
     assert (found and found.code) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (redis_errors.BusyLoadingError("Redis is loading the dataset in memory"), "loading"),
+        (redis_errors.AuthenticationError("invalid username-password pair or user is disabled."), "wrong_password"),
+        (redis_errors.ConnectionError("Connection closed by server."), "reset"),
+        (redis_errors.MaxConnectionsError("Too many connections"), "pool_exhausted"),
+    ],
+)
+@pytest.mark.parametrize("of_the_job", [FileNotFoundError(errno.ENOENT, "x"), socket.gaierror(-2, "x")])
+def test_what_a_job_died_of_does_not_name_the_trouble_met_while_settling_it(
+    error: Exception, code: str, of_the_job: Exception
+) -> None:
+    with pytest.raises(redis_errors.RedisError) as caught:  # noqa: PT012 — the context is what it is about
+        try:
+            raise of_the_job
+        except OSError:
+            raise error  # noqa: B904 — as redis-py does: with the job's error as its context
+    found = translate(caught.value)
+    assert found is not None
+    assert found.code == code
 
 
 def test_a_busy_server_is_trouble() -> None:
@@ -199,7 +278,7 @@ def test_trouble_that_has_its_name_already_keeps_it() -> None:
     [
         ("READONLY You can't write against a read only replica. script: ab12, on @user_script:40.", "read_only"),
         ("OOM command not allowed when used memory > 'maxmemory'. script: ab12, on @user_script:40.", "out_of_memory"),
-        ("NOREPLICAS Not enough good replicas to write. script: ab12, on @user_script:40.", "cluster_down"),
+        ("NOREPLICAS Not enough good replicas to write. script: ab12, on @user_script:40.", "no_replicas"),
     ],
 )
 def test_a_refusal_inside_a_script_is_trouble_and_not_a_bug_of_ours(line: str, code: str) -> None:
