@@ -24,8 +24,13 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 #: RQ reports every job at INFO in its own words; our events say it already.
 _QUIETED: Final = {"rq": logging.WARNING, "httpx": logging.WARNING, "httpcore": logging.WARNING}
-#: The secret part of a URL: what stands between the scheme and the last @ of the authority.
-_URL_SECRET: Final = re.compile(r"(?<=://)[^/\s]*@")
+#: The secret part of a URL: what stands between the scheme and the last @ of the authority. A password of Redis is
+#: often pasted in unescaped, so there it may hold a slash.
+_URL_SECRET: Final = re.compile(r"(?:(?<=redis://)|(?<=rediss://)|(?<=unix://))\S*@|(?<=://)[^/\s]*@")
+#: What JSON and the console show as it is.
+_PLAIN: Final = frozenset({int, float, bool, type(None)})
+#: Deeper than this a value is shown as Python does.
+_MAX_DEPTH: Final = 6
 
 #: One encoder for all lines: json.dumps would make a new one each time for anything but its defaults.
 _encode: Final = json.JSONEncoder(default=repr, ensure_ascii=False).encode
@@ -41,8 +46,8 @@ def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:
     plain = structlog.dev.plain_traceback  # rich ones show local variables: the arguments of jobs
     console = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
     renderer = _render_json if format == "json" else console
-    exceptions = [structlog.processors.format_exc_info] if format == "json" else []
-    shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, *exceptions, _scrub]
+    exceptions = structlog.processors.format_exc_info  # before the scrubbing: messages of exceptions hold URLs
+    shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, exceptions, _scrub]
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -72,11 +77,31 @@ def _stamp(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 
 def _scrub(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Remove the password from any URL in a text field."""
+    """Remove the password from any URL in any field, and make of each value what can be written."""
     for name, value in event.items():
-        if isinstance(value, str) and "://" in value:
-            event[name] = scrub(value)
+        kind = type(value)
+        if kind is str:
+            if "://" in value:
+                event[name] = scrub(value)
+        elif kind not in _PLAIN:
+            event[name] = _clean(value)
     return event
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, str):
+        return scrub(value)
+    if depth < _MAX_DEPTH:
+        if isinstance(value, dict):
+            return {scrub(str(name)): _clean(held, depth + 1) for name, held in value.items()}
+        if isinstance(value, list | tuple):
+            return [_clean(held, depth + 1) for held in value]
+    try:
+        return scrub(repr(value))
+    except Exception as error:  # noqa: BLE001 — the repr of anybody's object may raise anything; a log must not
+        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
 
 
 def scrub(text: str) -> str:

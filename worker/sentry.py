@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from worker import logs
 
 if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
+
     from worker.settings import Settings
 
 log = logs.get_logger()
@@ -37,6 +39,7 @@ def init(settings: Settings, role: str) -> None:
         auto_enabling_integrations=False,
         max_request_body_size="never",
         shutdown_timeout=2,
+        before_send=_without_secrets,
     )
     sentry_sdk.set_tag("role", role)
     _enabled = True
@@ -102,3 +105,13 @@ def flush(seconds: float) -> None:
     import sentry_sdk  # noqa: PLC0415
 
     sentry_sdk.flush(timeout=seconds)
+
+
+def _without_secrets(event: Event, _hint: Hint) -> Event:
+    """Cut passwords of URLs out of what jobs and libraries put into their messages."""
+    if message := event.get("message"):
+        event["message"] = logs.scrub(message)
+    for raised in event.get("exception", {}).get("values", ()):
+        if raised.get("value"):
+            raised["value"] = logs.scrub(raised["value"])
+    return event

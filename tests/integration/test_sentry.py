@@ -52,6 +52,19 @@ def test_arguments_are_not_sent(server: RedisServer, redis: redis_py.Redis, sink
     assert not any(b"4111111111111111" in body for body in sink.bodies)
 
 
+def test_passwords_in_urls_of_messages_are_not_sent(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink
+) -> None:
+    queue = Queue("default", connection=redis)
+    with Service(server.url, SENTRY_DSN=sink.dsn, WORKER_PROCESSES="1") as service:
+        job = queue.enqueue(tasks.boom, "cannot reach redis://default:hunter2@shop:6379/0")
+        until(lambda: job.get_status() == "failed", service=service)
+        assert service.terminate() == 0
+    (event,) = sink.events
+    assert event["exception"]["values"][-1]["value"] == "cannot reach redis://…@shop:6379/0"
+    assert not any(b"hunter2" in body for body in sink.bodies)
+
+
 def test_a_crash_is_reported_by_whoever_buries_the_job(
     server: RedisServer, redis: redis_py.Redis, sink: SentrySink
 ) -> None:

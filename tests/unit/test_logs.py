@@ -81,6 +81,62 @@ def test_a_value_that_json_does_not_know_is_shown_all_the_same(out: io.StringIO)
     assert lines(out)[0]["raw"] == "b'x'"
 
 
+URL = "rediss://default:hunter2@host:1/0"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://default:hunter2/more@host:1/0",
+        {"urls": [URL]},
+        {URL: 1},
+        [(URL,)],
+        {URL},
+        ValueError(f"cannot reach {URL}"),
+        URL.encode(),
+    ],
+    ids=["unescaped", "dict", "key", "tuple", "set", "exception", "bytes"],
+)
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_passwords_in_urls_are_cut_out_of_whatever_holds_them(value: object, style: str) -> None:
+    stream = io.StringIO()
+    logs.configure("INFO", style, stream=stream)
+    logs.get_logger().info("redis.odd", value=value)
+    assert "hunter2" not in stream.getvalue()
+    assert "host:1" in stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_passwords_in_urls_are_cut_out_of_tracebacks(style: str) -> None:
+    stream = io.StringIO()
+    logs.configure("INFO", style, stream=stream)
+    try:
+        raise ValueError(f"cannot reach {URL}")  # noqa: TRY301 — the traceback is what is tested
+    except ValueError:
+        logs.get_logger().exception("job.odd")
+    assert "ValueError: cannot reach" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_the_address_of_a_product_is_left_as_it_is(out: io.StringIO) -> None:
+    logs.get_logger().info("job.started", url="https://shop.example/@brand/item")
+    assert lines(out)[0]["url"] == "https://shop.example/@brand/item"
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+def test_no_value_makes_logging_raise(out: io.StringIO) -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    for value in (Unprintable(), {(1, 2): 3}, endless, {"deep": Unprintable()}):
+        logs.get_logger().info("job.odd", value=value)
+    assert len(lines(out)) == 4
+    assert lines(out)[0]["value"] == "<Unprintable whose repr raises RuntimeError>"
+
+
 class Full(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(28, "No space left on device")
