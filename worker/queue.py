@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool
+from redis.connection import ConnectionPool, parse_url
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from rq.timeouts import JobTimeoutException
 
+from worker import redis_url
 from worker.errors import RedisTrouble
 from worker.outage import delay_after
 from worker.settings import Settings, load
@@ -49,7 +50,7 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
     if settings.redis_url is None:
         raise trouble("bad_url")
     url = settings.redis_url.get_secret_value()
-    options: dict[str, Any] = {
+    own: dict[str, Any] = {
         "client_name": client_name,
         "max_connections": max_connections,
         "socket_connect_timeout": TIMEOUT_SECONDS,
@@ -61,11 +62,13 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
     }
     with suppress(ValueError):  # its words quote parts of the URL, so it must not even be the context of what is raised
         if urlsplit(url).scheme != "unix":
-            options["socket_keepalive"] = True
-            options["socket_keepalive_options"] = {
+            own["socket_keepalive"] = True
+            own["socket_keepalive_options"] = {
                 getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
             }
-        return Redis.from_url(url, **options)
+        named: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        asked = {name: value for name, value in named.items() if name not in redis_url.IGNORED}
+        return Redis.from_pool(ConnectionPool(**{**own, **asked}))
     raise trouble("bad_url")
 
 

@@ -278,6 +278,25 @@ def test_a_client_has_a_name_short_timeouts_and_a_keepalive_that_notices_a_dead_
     client.close()
 
 
+def test_a_url_cannot_take_away_the_timeouts_that_notice_silence(server: RedisServer) -> None:
+    url = f"{server.url}?socket_timeout=600&socket_connect_timeout=600&health_check_interval=0&max_connections=1"
+    with queue.build_client(settings(url), client_name="test", max_connections=3) as client:
+        connection = client.connection_pool.get_connection()
+        assert (connection.socket_timeout, connection.socket_connect_timeout) == (5, 5)
+        assert connection.health_check_interval == queue.HEALTH_CHECK_SECONDS
+        assert client.ping(), "more than one connection"
+        client.connection_pool.release(connection)
+
+
+@pytest.mark.parametrize("option", ["protocol=2", "db=3"])
+def test_options_that_say_how_to_connect_are_obeyed(server: RedisServer, option: str) -> None:
+    name, _, value = option.partition("=")
+    with queue.build_client(settings(f"{server.url.removesuffix('/0')}?{option}"), client_name="test") as client:
+        assert client.ping()
+        (me,) = [entry for entry in client.client_list() if entry["id"] == str(client.client_id())]
+        assert me[{"protocol": "resp"}.get(name, name)] == value
+
+
 def test_connecting_makes_no_errors_on_the_server(own_server: RedisServer) -> None:
     with own_server.client() as admin:
         for blocking in (False, True):

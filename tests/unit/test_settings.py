@@ -85,6 +85,19 @@ def test_all_problems_are_listed_at_once_with_what_was_got_what_is_wanted_and_an
         ("rediss://default:hunter2@eu1-x.upstash.io./1", "Upstash"),
         ("rediss://default:hunter2@eu1-x.upstash.io?db=1", "Upstash"),
         ("unix://relative", "path"),
+        ("redis://hunter2@localhost", "without a password"),
+        ("rediss://default:<hunter2>@host:6379", "placeholder"),
+        ("redis://localhost?foo=1", "option foo"),
+        ("redis://localhost?ssl=true", "option ssl"),
+        ("redis://u:hunter2@localhost?decode_responses=true", "option decode_responses"),
+        ("redis://u:x?hunter2@localhost", "unescaped"),
+        ("redis://localhost/0?Hunter2=1", "one that is no option"),
+        ("redis://localhost?protocol=4", "2 or 3"),
+        ("redis://localhost?db=", "database number"),
+        ("unix:///run/redis.sock?ssl=true", "option ssl"),
+        ("redis://localhost?ssl_cert_reqs=none", "without TLS"),
+        ("rediss://localhost?ssl_cert_reqs=maybe", "none, optional or required"),
+        ("rediss://localhost?ssl_ca_certs=/nowhere/ca.pem", "a file that exists"),
     ],
 )
 def test_what_is_wrong_with_a_url_is_said_in_words_and_without_its_secret(url: str, words: str) -> None:
@@ -94,7 +107,18 @@ def test_what_is_wrong_with_a_url_is_said_in_words_and_without_its_secret(url: s
 
 
 @pytest.mark.parametrize(
-    "url", [URL, "rediss://default:a%40b@x.upstash.io:6379", "unix:///run/redis.sock", "redis://[::1]"]
+    "url",
+    [
+        URL,
+        "rediss://default:a%40b@x.upstash.io:6379",
+        "unix:///run/redis.sock",
+        "unix:///run/redis.sock?db=1&password=x",
+        "redis://[::1]",
+        "redis://:hunter2@localhost",
+        "redis://localhost?db=1&protocol=2",
+        "redis://localhost?socket_timeout=600&health_check_interval=0",
+        f"rediss://:x@host:6379/0?ssl_cert_reqs=none&ssl_ca_certs={__file__}",
+    ],
 )
 def test_good_urls_pass(url: str) -> None:
     settings = load({"REDIS_URL": url})
@@ -122,6 +146,8 @@ def test_a_misspelt_name_is_pointed_out_and_names_of_others_are_left_alone() -> 
         ("WORKER_PROCESSES", "0"),
         ("WORKER_PROCESSES", "1.5"),
         ("WORKER_JOB_MODULES", "jobs;rm"),
+        ("WORKER_JOB_MODULES", "jobs,os"),
+        ("WORKER_JOB_MODULES", "importlib.util"),
         ("WORKER_SERIALIZERS", "json,yaml"),
         ("WORKER_SHUTDOWN_GRACE", "301"),
         ("WORKER_MAX_CRASHES", "0"),
@@ -252,3 +278,9 @@ def test_a_wrong_port_is_blamed_on_the_variable_it_came_from() -> None:
 def test_a_clash_with_the_dead_letter_queue_is_said_once() -> None:
     error = refused(WORKER_QUEUES="two words", DEAD_LETTER_QUEUE="two words")
     assert [problem.variable for problem in error.problems] == ["WORKER_QUEUES", "DEAD_LETTER_QUEUE"]
+
+
+def test_the_development_switch_is_refused_on_render() -> None:
+    (problem,) = refused(RENDER="true", WORKER_ALLOW_PRIVATE_ADDRESSES="true").problems
+    assert problem.variable == "WORKER_ALLOW_PRIVATE_ADDRESSES"
+    assert load({"REDIS_URL": URL, "WORKER_ALLOW_PRIVATE_ADDRESSES": "true"}).worker_allow_private_addresses

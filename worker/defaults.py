@@ -1,0 +1,43 @@
+"""Defaults of settings that depend on where the service runs: the machine, the platform, the provider of Redis."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from worker import redis_url
+
+
+def _cpus(environ: Mapping[str, str]) -> str | None:
+    """One consumer a CPU. Render says "0.5" on its smallest plan; anything unreadable counts as unset."""
+    try:
+        told = math.floor(float(environ.get("RENDER_CPU_COUNT", "")))
+    except (ValueError, OverflowError):
+        told = os.cpu_count() or 1
+    return str(min(max(told, 1), 64))
+
+
+def _interval(environ: Mapping[str, str]) -> str | None:
+    return "15" if redis_url.is_upstash(redis_url.host(environ.get("REDIS_URL", ""))) else None
+
+
+def _log_format(environ: Mapping[str, str]) -> str:
+    return "console" if "RENDER" not in environ and os.isatty(1) else "json"
+
+
+def _instance(_environ: Mapping[str, str]) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "instance"
+
+
+#: Defaults that depend on where the service runs.
+DERIVED: Final[dict[str, Callable[[Mapping[str, str]], str | None]]] = {
+    "worker_processes": _cpus,
+    "worker_scheduler_interval": _interval,
+    "health_port": lambda environ: environ.get("PORT") or None,
+    "log_format": _log_format,
+    "instance": _instance,
+}

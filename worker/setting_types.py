@@ -1,0 +1,97 @@
+"""The shapes that settings take, from the text of an environment variable to the value.
+
+A validator only says no: the sentence about what is wanted stands beside the setting.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from worker.logs import FORMATS, LEVELS
+
+_QUEUE: Final = re.compile(r"[^\s,]+")
+_MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+#: RQ's own rule for its key prefix (rq/defaults.py).
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_.:{}-]+")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _with_unit(value: Any) -> Any:
+    found = re.fullmatch(r"(\d+)([smhd])", value.strip().lower()) if isinstance(value, str) else None
+    return int(found[1]) * _UNITS[found[2]] if found else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _queues(names: tuple[str, ...]) -> tuple[str, ...]:
+    _require(bool(names) and len(set(names)) == len(names) and all(map(_QUEUE.fullmatch, names)))
+    return names
+
+
+def _modules(names: tuple[str, ...]) -> tuple[str, ...]:
+    # With os or subprocess here, whoever can write to Redis could run any command.
+    own = not any(name.partition(".")[0] in sys.stdlib_module_names for name in names)
+    _require(bool(names) and own and all(map(_MODULE.fullmatch, names)))
+    return names
+
+
+def _serializers(names: tuple[str, ...]) -> tuple[str, ...]:
+    _require(bool(names) and set(names) <= {"json", "pickle"})
+    return names
+
+
+def _queue(name: str) -> str:
+    _require(bool(_QUEUE.fullmatch(name)))
+    return name
+
+
+def _level(level: str) -> str:
+    _require(level in LEVELS)
+    return level
+
+
+def _format(name: str) -> str:
+    _require(name in FORMATS)
+    return name
+
+
+def _instance(name: str) -> str:
+    _require(bool(re.fullmatch(r"[A-Za-z0-9._-]*", name)))
+    return name
+
+
+def _dsn(dsn: SecretStr) -> SecretStr:
+    _require(bool(re.match(r"https?://[^@/\s]+@[^/\s]+/", dsn.get_secret_value())))
+    return dsn
+
+
+def _prefix(prefix: str) -> str:
+    _require(bool(_PREFIX.fullmatch(prefix)))
+    return prefix
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise ValueError
+
+
+QueueNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_queues)]
+ModuleNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_modules)]
+SerializerNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_serializers)]
+QueueName = Annotated[str, AfterValidator(_queue)]
+Age = Annotated[int, BeforeValidator(_with_unit)]  #: seconds
+Level = Annotated[str, BeforeValidator(_upper), AfterValidator(_level)]
+Format = Annotated[str, AfterValidator(_format)]
+InstanceName = Annotated[str, AfterValidator(_instance)]
+Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
