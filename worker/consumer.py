@@ -361,7 +361,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         random.seed()
         self._performed = 0
         self._uncertain = True
-        self.outage = Outage(self.seat.redis_edge)
+        self.outage = Outage(self.seat.redis_edge, reports=self._given_seat is None)
         self.runner = Runner(
             self.settings,
             self.connection,

@@ -125,7 +125,7 @@ class Dispatcher:
         self.hail = hail
         self.slot = slot
         self.child = Child()
-        self.outage = Outage(slot.redis_changed)
+        self.outage = Outage(slot.redis_changed, reports=True)
         client = queue.build_client(settings, client_name=name)
         queues = settings.worker_queues
         self.claims = Claims(client, RQ_KEY_PREFIX, name, queues, settings.dead_letter_queue)

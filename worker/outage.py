@@ -34,15 +34,17 @@ RELAPSE_SECONDS: Final = 1.0
 class Outage:
     """Whether Redis is away, for one loop.
 
-    `on_edge` gets the new state and the reason's code whenever it changes, the first success included.
+    `on_edge` gets the new state and the reason's code whenever it changes, the first success included. `reports`: an
+    outage that lasts is told to Sentry; one loop an instance does that, because all have the same outage.
 
     A cut connection is no outage yet: a provider closes idle ones, a failover closes all. If the retry at once works,
     nobody hears of it but the debug log; a second cut within `FORGIVE_SECONDS` counts. Everything else counts at once.
     Where one call keeps working and another keeps failing, the backoff still grows (`RELAPSE_SECONDS`).
     """
 
-    def __init__(self, on_edge: Callable[[RedisState, str], None]) -> None:
+    def __init__(self, on_edge: Callable[[RedisState, str], None], *, reports: bool = False) -> None:
         self._on_edge = on_edge
+        self._reports = reports
         self._since: float | None = None  #: the first failure since the last success
         self._active = False
         self._connected = False
@@ -90,7 +92,7 @@ class Outage:
             self._reminded_at = now
             seconds = now - self._since
             log.warning("redis.outage_continues", **fields, seconds=round(seconds), attempts=self._attempts)
-            if not self._reported:
+            if self._reports and not self._reported:
                 self._reported = True
                 sentry.redis_outage(reason.code, reason.trouble.sentence, seconds)
 

@@ -108,8 +108,9 @@ class Runner:
         log.debug("job.started")
         token = _current_job.set(job)
         station = self._station()
+        traced = sentry.trace(job_id=claim.job_id, queue=claim.origin, function=job._func_name, attempt=attempt)
         try:
-            with context.use(own):
+            with context.use(own), traced:
                 station.begin(claim, job.timeout or Queue.DEFAULT_TIMEOUT)
                 value = function(*job._args, **job._kwargs)
                 return asyncio.run(value) if inspect.iscoroutine(value) else value

@@ -1,4 +1,4 @@
-"""Error reports: one event for every job that failed for good, none for an attempt that is tried again.
+"""Error reports: one event for every job that failed for good, none for an attempt that is tried again; and traces.
 
 Names and tags follow sentry-sdk's own RQ integration (transaction = function name, context ``rq-job``), which is not
 used itself: it patches RQ's `perform_job`, which our consumers do not run. Argument values are never sent. sentry-sdk
@@ -7,7 +7,8 @@ is only imported when a DSN is set, and only after the fork, because its transpo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
 
 from worker import logs
 
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 log = logs.get_logger()
 
 _enabled = False
+_traces = False
+#: Stands in for a transaction when none is wanted; one for all jobs, because it has no state.
+_UNTRACED: Final = nullcontext()
 
 
 def init(settings: Settings, role: str) -> None:
     """Turn reports on in this process if SENTRY_DSN is set."""
-    global _enabled  # noqa: PLW0603 — sentry-sdk's client is global to the process as well
+    global _enabled, _traces  # noqa: PLW0603 — sentry-sdk's client is global to the process as well
     if settings.sentry_dsn is None:
         return
     import sentry_sdk  # noqa: PLC0415 — costs 140 ms and 20 MB, which services without Sentry do not pay
@@ -40,9 +44,29 @@ def init(settings: Settings, role: str) -> None:
         max_request_body_size="never",
         shutdown_timeout=2,
         before_send=_without_secrets,
+        before_send_transaction=_without_secrets,
     )
     sentry_sdk.set_tag("role", role)
     _enabled = True
+    _traces = settings.sentry_traces_sample_rate > 0
+
+
+def trace(*, job_id: str, queue: str, function: str, attempt: int) -> AbstractContextManager[object]:
+    """Make one transaction of the block, the run of a job's code; it costs nothing when no traces are wanted.
+
+    Names are those of Sentry's queues module (op ``queue.task``, data ``messaging.*``). Whatever ends the block by an
+    exception makes it an error.
+    """
+    if not _traces:
+        return _UNTRACED
+    import sentry_sdk  # noqa: PLC0415
+
+    transaction = sentry_sdk.start_transaction(op="queue.task", name=function, source="task")
+    transaction.set_data("messaging.destination.name", queue)
+    transaction.set_data("messaging.message.id", job_id)
+    transaction.set_data("messaging.message.retry.count", attempt - 1)
+    transaction.set_status("ok")  # an exception writes over it
+    return transaction
 
 
 def job_failed(
@@ -108,10 +132,16 @@ def flush(seconds: float) -> None:
 
 
 def _without_secrets(event: Event, _hint: Hint) -> Event:
-    """Cut passwords of URLs out of what jobs and libraries put into their messages."""
-    if message := event.get("message"):
-        event["message"] = logs.scrub(message)
-    for raised in event.get("exception", {}).get("values", ()):
-        if raised.get("value"):
-            raised["value"] = logs.scrub(raised["value"])
-    return event
+    """Cut passwords of URLs out of all that jobs and libraries put into an event: messages, breadcrumbs, extras."""
+    cleaned: Event = _cleaned(event)
+    return cleaned
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return logs.scrub(value) if "://" in value else value
+    if isinstance(value, dict):
+        return {name: _cleaned(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(held) for held in value]
+    return value

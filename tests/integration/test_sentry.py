@@ -76,3 +76,62 @@ def test_a_crash_is_reported_by_whoever_buries_the_job(
     (event,) = sink.events
     assert event["tags"]["reason"] == "crashed"
     assert "SIGKILL" in event["message"]
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_each_run_of_a_job_is_one_transaction_when_traces_are_wanted(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink, threads: str
+) -> None:
+    queue = Queue("default", connection=redis)
+    wanted = {"SENTRY_DSN": sink.dsn, "SENTRY_TRACES_SAMPLE_RATE": "1", "WORKER_PROCESSES": "1"}
+    with Service(server.url, WORKER_THREADS=threads, **wanted) as service:
+        good = queue.enqueue(tasks.double, 4)
+        bad = queue.enqueue(tasks.boom, "redis://default:hunter2@shop/0", retry=Retry(max=1))
+        until(lambda: (good.get_status(), bad.get_status()) == ("finished", "failed"), service=service)
+        assert service.terminate() == 0
+    told = sorted(
+        (
+            entry["transaction"],
+            entry["contexts"]["trace"]["op"],
+            entry["contexts"]["trace"]["status"],
+            entry["contexts"]["trace"]["data"]["messaging.destination.name"],
+            entry["contexts"]["trace"]["data"]["messaging.message.retry.count"],
+        )
+        for entry in sink.transactions
+    )
+    assert told == [
+        ("tests.support.tasks.boom", "queue.task", "internal_error", "default", 0),
+        ("tests.support.tasks.boom", "queue.task", "internal_error", "default", 1),
+        ("tests.support.tasks.double", "queue.task", "ok", "default", 0),
+    ]
+    assert not any(b"hunter2" in body for body in sink.bodies)
+
+
+def test_no_transaction_is_sent_when_no_traces_are_wanted(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink
+) -> None:
+    queue = Queue("default", connection=redis)
+    with Service(server.url, SENTRY_DSN=sink.dsn, WORKER_PROCESSES="1") as service:
+        job = queue.enqueue(tasks.add, 1, 2)
+        until(lambda: job.get_status() == "finished", service=service)
+        assert service.terminate() == 0
+    assert sink.transactions == []
+
+
+def test_a_lasting_outage_is_one_event(own_server: RedisServer, sink: SentrySink) -> None:
+    """The minute after which it is told is shortened in the service's processes, all else is real."""
+    modules = "tests.support.tasks,tests.support.impatient"
+    with Service(own_server.url, SENTRY_DSN=sink.dsn, WORKER_PROCESSES="1", WORKER_JOB_MODULES=modules) as service:
+        service.wait_for("child.spawned", role="consumer")
+        until(lambda: own_server.client().smembers("rq:workers"), service=service)
+        own_server.kill()
+        until(lambda: [event for event in sink.events if event["tags"].get("redis") == "refused"], 15, service=service)
+        for _ in range(3):  # it is logged again and again, by each child
+            service.wait_for("redis.outage_continues", timeout=15)
+            service.events.clear()
+        own_server.start()
+        service.wait_for("redis.outage_ended")
+        assert service.terminate() == 0
+    (event,) = sink.events
+    assert event["message"].startswith("Redis is away (refused)")
+    assert "127.0.0.1" not in event["message"]

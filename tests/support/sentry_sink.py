@@ -15,6 +15,7 @@ class SentrySink:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.transactions: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
         sink = self
 
@@ -24,7 +25,8 @@ class SentrySink:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 sink.bodies.append(body)
-                sink.events += _events(body)
+                sink.events += _items(body, "event")
+                sink.transactions += _items(body, "transaction")
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(b"{}")
@@ -50,8 +52,8 @@ class SentrySink:
         self._server.server_close()
 
 
-def _events(body: bytes) -> list[dict[str, Any]]:
-    """Read the items of an envelope: a header line, then for each item a header line and a payload."""
+def _items(body: bytes, kind: str) -> list[dict[str, Any]]:
+    """Read the items of a kind in an envelope: a header line, then for each item a header line and a payload."""
     _, _, rest = body.partition(b"\n")
     found = []
     while rest.strip():
@@ -59,6 +61,6 @@ def _events(body: bytes) -> list[dict[str, Any]]:
         header = json.loads(line)
         length = header.get("length")
         payload, rest = (rest[:length], rest[length:].lstrip(b"\n")) if length else rest.split(b"\n", 1)
-        if header["type"] == "event":
+        if header["type"] == kind:
             found.append(json.loads(payload))
     return found
