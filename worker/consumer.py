@@ -261,9 +261,12 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.perform(exchange.claims)
 
     def ride_out(self, error: BaseException) -> None:
-        """Note trouble with Redis and sleep before the next try. What is done is kept."""
+        """Note trouble with Redis, drop idle connections and sleep before the next try. What is done is kept."""
         self.doubt()
         self.outage.note(error)
+        self.connection.connection_pool.disconnect(
+            inuse_connections=False
+        )  # of a silent host none says that it is dead
         if not self.child.stopping:
             self.slot.tick(State.CONNECTING)
             self.child.wait(self.outage.delay())
