@@ -106,9 +106,8 @@ class Supervised:
         until = monotonic() + timeout
         while not self.child.stopping and not self.take_watch():
             now = monotonic()
-            stale = self._watch is None and (
-                not self._dispatcher.pid or now - self._dispatcher.heartbeat > DISPATCHER_STALE_SECONDS
-            )
+            lonely = not self._dispatcher.pid or now - self._dispatcher.heartbeat > DISPATCHER_STALE_SECONDS
+            stale = (self._watch is None and lonely) or self._dispatcher.redis_state == RedisState.OUTAGE
             left = (min(until, now + LONELY_POLL_SECONDS) if stale else until) - now
             if left <= 0:
                 return
