@@ -129,6 +129,7 @@ class Claims:
         self.queues = tuple(queues)  #: highest priority first; may be reordered between exchanges
         self.busy_ttl = BUSY_TTL_SECONDS
         self.idle_ttl = IDLE_TTL_SECONDS
+        self.heard_at = 0.0  #: when the server last answered (monotonic)
         self._generation = 0
         self._counter = 0
         self.fence = ""
@@ -349,6 +350,7 @@ class Claims:
     def _run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send `calls` in one round trip; a server that has lost the scripts is given them, once."""
         replies = self._send(calls)
+        self.heard_at = monotonic()
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:
             for script in scripts.ALL:

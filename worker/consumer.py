@@ -246,6 +246,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         exchange = Exchange()
         try:
             watch.begin(self.want(), timeout)
+            self.slot.watch_since = monotonic()
             while not self.child.stopping and not self.seat.quiet:
                 self._tick_idle()
                 if self.child.wait(TICK_SECONDS, [watch.fileno()]) and watch.answered():
@@ -253,6 +254,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                     break
                 watch.overdue()
         finally:
+            self.slot.watch_since = 0.0
             if watch.abandon():
                 self.doubt()
         self.seat.pass_watch()
@@ -264,9 +266,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Note trouble with Redis, drop idle connections and sleep before the next try. What is done is kept."""
         self.doubt()
         self.outage.note(error)
-        self.connection.connection_pool.disconnect(
-            inuse_connections=False
-        )  # of a silent host none says that it is dead
+        # After silence none of them says by itself that it is dead.
+        self.connection.connection_pool.disconnect(inuse_connections=False)
         if not self.child.stopping:
             self.slot.tick(State.CONNECTING)
             self.child.wait(self.outage.delay())

@@ -23,7 +23,9 @@ from worker.orders import Orders
 from worker.outage import Outage
 from worker.outcomes import Deciding
 from worker.payload import Payloads
+from worker.pulse import Pulse
 from worker.rescue import Rescuer
+from worker.ringing import Ringing
 from worker.scoreboard import Scoreboard, Slot, State
 from worker.settings import Settings
 from worker.signals import Child
@@ -40,8 +42,9 @@ RESCUE_SECONDS: Final = 10.0
 #: Nobody is taken for dead before this instance itself has been connected so long: after an outage everybody's
 #: heartbeats are late, and the others need the time to send theirs.
 RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
-#: After a ring the queues are watched again when the rung consumer has claimed; should it not, after this.
-ANSWER_SECONDS: Final = 0.05
+#: After trouble a turn has succeeded when the doorbell has been quiet for so long: a refusal of what it sends comes
+#: with the answer, not with the sending.
+PROOF_SECONDS: Final = 0.5
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
 
@@ -150,7 +153,10 @@ class Dispatcher:
         )
         self.chores = self._chores()
         self._rings = not consumers_watch(len(queues), settings.worker_threads)
-        self._deaf_until = 0.0
+        self.ringing = Ringing(bell, scoreboard.consumers)
+        watched = None if self._rings else queues[0]
+        interval = settings.worker_scheduler_interval
+        self.pulse = Pulse(self.claims, scoreboard.consumers, interval=interval, watched=watched)
 
     def run(self) -> None:
         """Do chores and ring until the supervisor says stop, then hand back what killed consumers left."""
@@ -160,6 +166,7 @@ class Dispatcher:
                 self.do_chores()
                 self.watch()
                 self.listen()
+                self.outage.over()
             except (RedisError, OSError) as error:
                 self.ride_out(error)
         self.clean_up()
@@ -169,46 +176,50 @@ class Dispatcher:
         return bool(self.slot.stop_asked_at)
 
     def do_chores(self) -> None:
-        """Run every chore that is due."""
+        """Run every chore that is due, and make sure that the server is there."""
         for chore in self.chores:
             if monotonic() >= chore.due:
                 self.slot.tick(State.CLAIMING)
                 chore.run()
-                self.outage.over()
+        self.pulse.run()
         self.slot.tick(State.SERVING)
 
     def watch(self) -> None:
         """Watch the queues if somebody waits for the bell; otherwise leave them alone."""
         self.orders.subscribe()
-        if self._rings and monotonic() >= self._deaf_until and self.waiting():
+        if self._rings and monotonic() >= self.ringing.deaf_until and self.waiting():
             self.doorbell.arm()
-            self.outage.over()
 
     def listen(self) -> None:
         """Sleep until a queue has something, a consumer hails, a signal comes or a chore is due."""
-        now = monotonic()
-        timeout = min(TICK_SECONDS, *(chore.due - now for chore in self.chores))
-        if self._deaf_until > now:
-            timeout = min(timeout, self._deaf_until - now)
         bells, ears = self.doorbell.filenos(), self.orders.filenos()
-        ready = self.child.wait(timeout, [self.hail.fileno(), *bells, *ears])
+        ready = self.child.wait(self._sleep_seconds(), [self.hail.fileno(), *bells, *ears])
         if self.hail.fileno() in ready:
             self.hail.answer(4096)
-            self._deaf_until = 0.0
+            self.ringing.answered()
         if any(bell in ready for bell in bells) and self.doorbell.rung():
-            self.bell.ring()
-            self._deaf_until = monotonic() + ANSWER_SECONDS
+            self.ringing.ring()
+        elif not ready and len(bells) == len(self.settings.worker_queues):
+            self.ringing.quiet()
         if any(ear in ready for ear in ears):
             self.orders.hear()
 
     def waiting(self) -> bool:
-        """Whether a consumer is idle."""
+        """Whether a consumer is idle and may claim."""
+        if self.scoreboard.header.quiet:
+            return False
         return any(slot.pid and slot.state == State.WAITING for slot in self.scoreboard.consumers)
 
     def ride_out(self, error: BaseException) -> None:
-        """Note trouble with Redis and sleep before the next try."""
-        self.orders.close()
+        """Note trouble with Redis, drop every connection, and sleep before the next try."""
+        before = self.outage.active
         self.outage.note(error)
+        if self.outage.active and not before:
+            # Idle consumers look for themselves from now on, until we can ring for them again.
+            self.bell.ring(sum(1 for slot in self.scoreboard.consumers if slot.pid and slot.state == State.WAITING))
+        self.orders.close()
+        self.doorbell.close()
+        self.claims.redis.connection_pool.disconnect()
         self.slot.tick(State.CONNECTING)
         self.child.wait(self.outage.delay())
         self.chores = self._chores()
@@ -223,6 +234,16 @@ class Dispatcher:
             self.outage.note(error)
         self.doorbell.close()
         self.orders.close()
+
+    def _sleep_seconds(self) -> float:
+        """Return how long nothing falls due."""
+        now = monotonic()
+        moments = [now + TICK_SECONDS, self.pulse.due, *(chore.due for chore in self.chores)]
+        if self.ringing.deaf_until > now:
+            moments.append(self.ringing.deaf_until)
+        if self.outage.unproven:
+            moments.append(now + PROOF_SECONDS)
+        return max(0.0, min(moments) - now)
 
     def _chores(self) -> list[Chore]:
         """Make the chores anew: after an outage each is due at once, but for the rescue, which holds off."""

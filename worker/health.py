@@ -137,6 +137,7 @@ class App:
     def _facts(self) -> dict[str, object]:
         board, now = self._board, time.monotonic()
         redis = verdict.redis_view(board, now)
+        claim = verdict.last_claim(board, now)
         return {
             "uptime_seconds": round(now - board.header.started_at, 1),
             "consumers": {
@@ -144,6 +145,7 @@ class App:
                 "living": verdict.living_consumers(board),
                 "busy": sum(1 for slot in board.consumers if verdict.runs_job(slot)),
             },
+            "last_claim_seconds": None if claim is None else round(claim, 1),
             "redis": {"state": redis.state, "cause": redis.cause, "seconds": round(redis.seconds, 1)},
         }
 

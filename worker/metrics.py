@@ -80,6 +80,11 @@ class ScoreboardCollector(Collector):
             "Seconds since Redis last answered a claim, even an empty one.",
             labels=["consumer"],
         )
+        deaf = GaugeMetricFamily(
+            "worker_unanswered_seconds",
+            "Seconds that jobs have waited for a consumer that is idle; 0 = it comes when it is called.",
+            labels=["consumer"],
+        )
         running = GaugeMetricFamily(
             "worker_job_running_seconds",
             "Seconds that the running job has taken so far.",
@@ -90,6 +95,7 @@ class ScoreboardCollector(Collector):
                 continue
             state = State(slot.state)
             by_state[State.BOOTING if state is State.EMPTY else state] += 1
+            deaf.add_metric([str(slot.index)], slot.deaf_for(now))
             if slot.claimed_at:
                 claim_age.add_metric([str(slot.index)], now - slot.claimed_at)
             if verdict.runs_job(slot):
@@ -97,7 +103,7 @@ class ScoreboardCollector(Collector):
         states = GaugeMetricFamily("worker_consumers", "Consumers by what they do now.", labels=["state"])
         for state, count in by_state.items():
             states.add_metric([state.name.lower()], count)
-        yield from (states, claim_age, running)
+        yield from (states, claim_age, deaf, running)
 
     def _redis(self, now: float) -> Iterator[Metric]:
         connected = GaugeMetricFamily(

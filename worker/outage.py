@@ -61,6 +61,11 @@ class Outage:
         """Whether there is an outage."""
         return self._active
 
+    @property
+    def unproven(self) -> bool:
+        """Whether `over` is still to come: since the start, or since trouble."""
+        return self._since is not None or not self._connected
+
     def note(self, error: BaseException) -> None:
         """Take in a failed call; an error that is not trouble with Redis is raised again."""
         reason = translate(error)

@@ -77,11 +77,14 @@ class Slot(ctypes.Structure):
         ("order_at", ctypes.c_double),
         ("order_job", ctypes.c_char * 128),  #: empty = whatever runs
         ("order_execution", ctypes.c_char * 40),  #: empty = any execution of the job
+        # Written by the dispatcher.
+        ("unanswered_since", ctypes.c_double),  #: it is idle and rung for in vain since then; 0 = it is not
         # Written by the child.
         ("state", ctypes.c_int32),
         ("redis_state", ctypes.c_int32),
         ("heartbeat", ctypes.c_double),  #: last tick of its loop
         ("redis_since", ctypes.c_double),  #: when `redis_state` began
+        ("watch_since", ctypes.c_double),  #: when its present watch began (``watch.py``); 0 = it keeps none
         ("claimed_at", ctypes.c_double),  #: last time Redis answered a claim, even an empty one
         ("job_started_at", ctypes.c_double),
         ("job_deadline", ctypes.c_double),  #: 0 = no timeout
@@ -107,10 +110,12 @@ class Slot(ctypes.Structure):
     order_at: float
     order_job: bytes
     order_execution: bytes
+    unanswered_since: float
     state: int
     redis_state: int
     heartbeat: float
     redis_since: float
+    watch_since: float
     claimed_at: float
     job_started_at: float
     job_deadline: float
@@ -159,6 +164,12 @@ class Slot(ctypes.Structure):
         job, execution = job_id.encode()[:128], execution_id.encode()[:40]
         meant = self.order_job in (b"", job) and self.order_execution in (b"", execution)
         return Order(self.order) if meant else Order.NONE
+
+    def deaf_for(self, now: float) -> float:
+        """Return for how many seconds jobs have waited although this child is idle; 0 = it is not deaf."""
+        since = self.unanswered_since
+        deaf = since > max(self.spawned_at, self.claimed_at) and self.state == State.WAITING
+        return now - since if deaf else 0.0
 
     def redis_changed(self, state: RedisState, reason: str = "") -> None:
         """Record an edge of the connection's state, or another reason of the same outage; `reason` is a code."""

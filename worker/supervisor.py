@@ -23,6 +23,9 @@ from worker.scoreboard import RedisState, Role, Scoreboard, Slot, State
 TICK_SECONDS: Final = 0.5
 #: A loop that has not turned for so long is stuck. Every loop ticks at least every 15 s, outage or not.
 STALL_SECONDS: Final = 60.0
+#: An idle consumer that jobs have been waiting for so long, and that does not come, is deaf. Idle ones claim within
+#: milliseconds of a ring.
+DEAF_SECONDS: Final = 20.0
 #: How long a job may outlive its timeout before its process is killed: the exception in the job comes first.
 TIMEOUT_GRACE_SECONDS: Final = 5.0
 #: From the request for a stack dump to the kill.
@@ -276,6 +279,8 @@ class Supervisor:
                 return "ordered"
         if slot.state != State.BUSY and now - slot.heartbeat > STALL_SECONDS:
             return "stalled"
+        if slot.deaf_for(now) > DEAF_SECONDS:
+            return "deaf"
         return None
 
     def _wind_down(self) -> None:

@@ -27,6 +27,9 @@ SUPERVISOR_STALE_SECONDS: Final = 15.0
 #: help.
 CHILD_STALE_SECONDS: Final = 75.0
 KILL_GRACE_SECONDS: Final = 15.0
+#: Seconds that jobs may wait for an idle consumer before it is told; the supervisor replaces it after 20 s, which
+#: `CHILD_STALE_SECONDS` covers, too.
+DEAF_NOTICE_SECONDS: Final = 5.0
 #: Seconds that a wanted child may be missing: boot, and replacement with backoff.
 REPLACE_SECONDS: Final = 15.0
 
@@ -96,6 +99,8 @@ def healthy(board: Scoreboard, now: float) -> Verdict:
     redis = redis_view(board, now)
     if redis.state == "outage":
         return Verdict(True, Status.DEGRADED, f"{_outage(redis)} The worker goes on trying by itself.")
+    for slot, seconds in _deaf(board, now, DEAF_NOTICE_SECONDS):
+        return Verdict(True, Status.DEGRADED, _unheard(slot, seconds))
     for slot in _absent(board):
         return Verdict(True, Status.DEGRADED, f"{_name(slot)} ended and is being replaced.")
     if board.header.quiet:
@@ -170,10 +175,30 @@ def _problems(board: Scoreboard, now: float) -> Iterator[str]:
             silence = now - max(slot.heartbeat, slot.spawned_at)
             if silence > CHILD_STALE_SECONDS:
                 yield f"{_name(slot)} has not ticked for {silence:.0f} s."
+    for slot, seconds in _deaf(board, now, CHILD_STALE_SECONDS):
+        yield _unheard(slot, seconds)
     for slot in _absent(board):
         gone = now - max(slot.heartbeat, board.header.started_at)
         if gone > REPLACE_SECONDS:
             yield f"{_name(slot)} has been missing for {gone:.0f} s."
+
+
+def last_claim(board: Scoreboard, now: float) -> float | None:
+    """Return for how many seconds no consumer has proved that it can claim; None when none ever has."""
+    latest = max((slot.claimed_at for slot in board.consumers if slot.pid), default=0.0)
+    return max(0.0, now - latest) if latest else None
+
+
+def _deaf(board: Scoreboard, now: float, seconds: float) -> Iterator[tuple[Slot, float]]:
+    """Idle consumers for which jobs have waited longer than `seconds`, and how long."""
+    for slot in board.consumers:
+        waited = slot.deaf_for(now) if slot.pid else 0.0
+        if waited > seconds:
+            yield slot, waited
+
+
+def _unheard(slot: Slot, seconds: float) -> str:
+    return f"{_name(slot)} is idle although jobs have waited for it for {seconds:.0f} s."
 
 
 def _absent(board: Scoreboard) -> list[Slot]:

@@ -83,6 +83,13 @@ class Proxy:
             relay.shut()
         return len(relays)
 
+    def forget(self) -> None:
+        """Hang up on the server and tell no client, as a load balancer whose backend has gone; new ones are served."""
+        with self._lock:
+            relays = list(self._relays)
+        for relay in relays:
+            relay.forget()
+
     def refuse(self) -> None:
         """Refuse new connections, as a server that is down; those that exist live on."""
         # Linux: a listener that was shut down listens no more and keeps its port, if it was bound to it by number.
@@ -165,6 +172,7 @@ class _Relay:
         self._opaque = False
         self._sent = self._answered = 0  #: commands and replies
         self._fate: Moment | None = None
+        self._forgotten = False
 
     def run(self) -> None:
         """Relay until an end closes or the connection meets its fate."""
@@ -177,6 +185,10 @@ class _Relay:
             ready, _, _ = select.select(ends, [], [], pause)
             if self._proxy.blackhole:
                 continue
+            if self._forgotten:
+                while self._front.recv(1 << 20):
+                    pass
+                return
             for end in ready:
                 data = end.recv(1 << 20)
                 if not data:
@@ -187,6 +199,12 @@ class _Relay:
                 else:
                     self._from_server(data)
         self._deliver(everything=True)
+
+    def forget(self) -> None:
+        """End the connection to the server and swallow what the client sends; from any thread."""
+        self._forgotten = True
+        with contextlib.suppress(OSError):
+            self._back.shutdown(socket.SHUT_RDWR)
 
     def shut(self) -> None:
         """End both connections; from any thread."""
