@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' -)
 
-.PHONY: run test check lint bench storm clean
+.PHONY: run test check lint bench outages storm soak clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -25,8 +25,18 @@ lint: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m bench
 
+# Every fault of Redis, to an idle and to a busy service, and the slow tests: about six minutes. Writes what it measures
+# into docs/redis-trouble.md. `make test` runs a minute's worth of these.
+outages: $(STAMP)
+	@test -n "$(ARGS)" || $(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m tests.faults.outage_table $(ARGS)
+
 storm: $(STAMP)
 	@$(BIN)/python -m tests.faults.storm $(ARGS)
+
+# Ten minutes of random faults under load: nothing lost, nobody ended, and how long recovering took.
+soak: $(STAMP)
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -81,6 +81,7 @@ def test_a_consumer_whose_files_a_job_has_closed_is_replaced(
         assert service.terminate() == 0
 
 
+@pytest.mark.slow
 def test_nobody_is_replaced_for_a_queue_that_is_suspended_or_for_whose_jobs_nobody_has_time(
     server: RedisServer, redis: redis_py.Redis
 ) -> None:
