@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import redis as redis_py
@@ -24,8 +24,16 @@ PATIENCE_SECONDS = 60.0
 class Load:
     """A producer on connections of its own, which `connect` makes; what the server has answered is accepted."""
 
-    def __init__(self, connect: Callable[[], redis_py.Redis], journal: Path, *, seconds: float = 0.02) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], redis_py.Redis],
+        journal: Path,
+        *,
+        queues: Sequence[str] = QUEUES,
+        seconds: float = 0.02,
+    ) -> None:
         self.accepted: list[str] = []
+        self._queues = queues
         self._connect = connect
         self._journal = journal
         self._seconds = seconds
@@ -47,7 +55,7 @@ class Load:
     def enqueue(self) -> str:
         """Put one job in front of the others and return its id; the server must answer."""
         with self._connect() as redis:
-            (job,) = Queue("high", connection=redis).enqueue_many([self._data(0)])
+            (job,) = Queue(self._queues[0], connection=redis).enqueue_many([self._data(0)])
         self.accepted.append(job.id)
         return str(job.id)
 
@@ -64,9 +72,11 @@ class Load:
         """Wait until every accepted job has ended; none may be a dead letter, be lost or have begun twice."""
         with self._connect() as redis:
             eventually(
-                lambda: checker.places(redis, self.accepted, QUEUES).settled, PATIENCE_SECONDS, what="the end of all"
+                lambda: checker.places(redis, self.accepted, self._queues).settled,
+                PATIENCE_SECONDS,
+                what="the end of all",
             )
-            assert not checker.places(redis, self.accepted, QUEUES).dead
+            assert not checker.places(redis, self.accepted, self._queues).dead
         runs = self.runs()
         often = {job_id: runs[job_id] for job_id in self.accepted if runs[job_id] != 1}
         assert not often, f"runs of jobs that did not run once: {often}"
@@ -79,10 +89,10 @@ class Load:
     def _produce(self) -> None:
         while self._coming.is_set():
             with contextlib.suppress(redis_py.RedisError, OSError), self._connect() as redis:
-                waiting = sum(int(redis.llen(f"rq:queue:{queue}")) for queue in QUEUES)
+                waiting = sum(int(redis.llen(f"rq:queue:{queue}")) for queue in self._queues)
                 if waiting < 40:
                     data = [self._data(self._seconds) for _ in range(10)]
-                    self.accepted += [job.id for job in Queue("default", connection=redis).enqueue_many(data)]
+                    self.accepted += [job.id for job in Queue(self._queues[-1], connection=redis).enqueue_many(data)]
             time.sleep(0.05)
 
     def _data(self, seconds: float) -> object:

@@ -54,13 +54,17 @@ class Row:
 
 
 class Trial:
-    """One fault, done to a service that is idle or under `load`."""
+    """One fault, done to a service that is idle or under `load`.
+
+    The idle one reads one queue, which its consumers watch themselves; the busy one two, which its dispatcher watches.
+    """
 
     def __init__(self, fault: Fault, world: World, folder: Path, *, load: bool) -> None:
         self.fault, self.world, self.busy = fault, world, load
-        self.load = Load(world.admin, folder / "journal")
+        queues = QUEUES if load else QUEUES[-1:]
+        self.load = Load(world.admin, folder / "journal", queues=queues)
         self.service = Service(
-            world.url, WORKER_PROCESSES=str(CONSUMERS), WORKER_QUEUES=",".join(QUEUES), **world.environ
+            world.url, WORKER_PROCESSES=str(CONSUMERS), WORKER_QUEUES=",".join(queues), **world.environ
         )
 
     def run(self) -> Row:
