@@ -7,109 +7,33 @@ scheduled jobs that are due, and rescues what dead workers left behind. Each cho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_RESULT_TTL, RQ_KEY_PREFIX
 
-from worker import logs, queue, sentry
+from worker import queue, sentry
 from worker.bell import Bell
-from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, Claims
+from worker.chores import Chore
+from worker.claims import Claims
 from worker.doorbell import Doorbell
 from worker.exits import Exit
+from worker.heartbeats import Heartbeats
 from worker.orders import Orders
 from worker.outcomes import Deciding
 from worker.payload import Payloads
-from worker.rescue import Rescuer
+from worker.rescue import Rescue, Rescuer
+from worker.schedule import Schedule
 from worker.scoreboard import Scoreboard, Slot, State
 from worker.settings import Settings
 from worker.signals import Child
 from worker.watch import consumers_watch
 
-log = logs.get_logger()
-
-#: Busy consumers are kept alive this often: three times within the life that a claim gives them.
-BUSY_HEARTBEAT_SECONDS: Final = BUSY_TTL_SECONDS / 3
-#: Idle consumers have nothing to lose, and on a Redis that bills by the command silence is cheap.
-IDLE_HEARTBEAT_SECONDS: Final = IDLE_TTL_SECONDS / 2
-#: How often orphans are looked for. With BUSY_TTL_SECONDS it bounds how long a dead instance's jobs stay away: 40 s.
-RESCUE_SECONDS: Final = 10.0
-#: Nobody is taken for dead before this instance itself has been connected so long: after an outage everybody's
-#: heartbeats are late, and the others need the time to send theirs.
-RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 #: After a ring the queues are watched again when the rung consumer has claimed; should it not, after this.
 ANSWER_SECONDS: Final = 0.05
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
-
-
-class Chore(Protocol):
-    """Something that falls due again and again."""
-
-    due: float
-
-    def run(self) -> None:
-        """Do it once and set the next `due` (monotonic)."""
-        ...
-
-
-class Heartbeats:
-    """Keeps the consumers of this instance, and their claims, alive in Redis."""
-
-    def __init__(self, claims: Claims, consumers: Sequence[Slot]) -> None:
-        self.due = 0.0
-        self._claims = claims
-        self._consumers = consumers
-        self._idle_due = 0.0
-
-    def run(self) -> None:
-        """Beat for those that may hold claims each time, for the idle ones rarely."""
-        now = monotonic()
-        idle_due = now >= self._idle_due
-        beats = [
-            slot.worker_name.decode()
-            for slot in self._consumers
-            if slot.pid and slot.worker_name and (idle_due or slot.state != State.WAITING)
-        ]
-        if beats:
-            # Consumers whose record is gone write it again with their next claim.
-            self._claims.heartbeat(beats)
-        if idle_due:
-            self._idle_due = now + IDLE_HEARTBEAT_SECONDS
-        self.due = now + BUSY_HEARTBEAT_SECONDS
-
-
-class Schedule:
-    """Moves scheduled jobs (`enqueue_at`, `enqueue_in`, delayed retries) to their queues when they are due."""
-
-    def __init__(self, claims: Claims, queues: Sequence[str], interval: float) -> None:
-        self.due = 0.0
-        self._claims = claims
-        self._queues = queues
-        self._interval = interval
-
-    def run(self) -> None:
-        """Move what is due; come back when the next job is due, at the latest after the interval."""
-        moved, next_due, late = self._claims.move_due(self._queues)
-        if moved:
-            log.info("schedule.moved", jobs=moved, late=late)
-        wait = self._interval if next_due < 0 else min(self._interval, next_due)
-        self.due = monotonic() + wait
-
-
-class Rescue:
-    """Looks for what dead workers of any instance left behind."""
-
-    def __init__(self, rescuer: Rescuer, connected_since: float) -> None:
-        self.due = connected_since + RESCUE_HOLD_OFF_SECONDS
-        self._rescuer = rescuer
-
-    def run(self) -> None:
-        """Rescue everybody's orphans."""
-        self._rescuer.rescue_orphans()
-        self.due = monotonic() + RESCUE_SECONDS
 
 
 class Dispatcher:

@@ -7,15 +7,21 @@ are marked, claimed one at a time from then on, and a second death names the cul
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from worker import logs, rq_finish, sentry
-from worker.claims import Buried, Claims
+from worker.claims import BUSY_TTL_SECONDS, Buried, Claims
 from worker.dead_letters import read
 from worker.outcomes import Deciding, function_name
 from worker.payload import Payloads, Refused
 
 log = logs.get_logger()
+
+#: How often orphans are looked for. With BUSY_TTL_SECONDS it bounds how long a dead instance's jobs stay away: 40 s.
+RESCUE_SECONDS: Final = 10.0
+#: Nobody is taken for dead before this instance itself has been connected so long: after an outage everybody's
+#: heartbeats are late, and the others need the time to send theirs.
+RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 
 
 class Rescuer:
@@ -58,3 +64,16 @@ class Rescuer:
         if left.released:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
         return left.released + len(left.running)
+
+
+class Rescue:
+    """The chore that looks for what dead workers of any instance left behind."""
+
+    def __init__(self, rescuer: Rescuer, connected_since: float) -> None:
+        self.due = connected_since + RESCUE_HOLD_OFF_SECONDS
+        self._rescuer = rescuer
+
+    def run(self) -> None:
+        """Rescue everybody's orphans."""
+        self._rescuer.rescue_orphans()
+        self.due = monotonic() + RESCUE_SECONDS
