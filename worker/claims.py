@@ -223,7 +223,12 @@ class Claims:
 
     def orphans(self, queues: Iterable[str]) -> list[str]:
         """Name the dead workers of ours that still hold claims on `queues`."""
-        return [name.decode() for name in self._call(scripts.ORPHANS, "", EXECUTION_MARK, *queues)]
+        return self.watch(queues)[0]
+
+    def watch(self, queues: Iterable[str]) -> tuple[list[str], int]:
+        """Return the same names, and how many claims on `queues` are in the hands of living workers."""
+        living, *names = self._call(scripts.ORPHANS, "", EXECUTION_MARK, *queues)
+        return [name.decode() for name in names], living
 
     def move_due(self, queues: Iterable[str], limit: int = 1000) -> tuple[int, float, float]:
         """Move scheduled jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""

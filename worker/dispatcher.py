@@ -32,6 +32,8 @@ from worker.watch import consumers_watch
 
 #: After a ring the queues are watched again when the rung consumer has claimed; should it not, after this.
 ANSWER_SECONDS: Final = 0.05
+#: The same after many rings that nobody answered, twice as long each time: the queues are suspended.
+ANSWER_CAP_SECONDS: Final = 1.0
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
 
@@ -71,9 +73,10 @@ class Dispatcher:
         self.orders = Orders(
             lambda: queue.build_client(settings, client_name=f"{name}.orders", blocking=True), scoreboard.consumers
         )
-        self.chores = self._chores()
         self._rings = not consumers_watch(len(queues), settings.worker_threads)
+        self._answer_seconds = ANSWER_SECONDS
         self._deaf_until = 0.0
+        self.chores = self._chores()
 
     def run(self) -> None:
         """Do chores and ring until the supervisor says stop, then hand back what killed consumers left."""
@@ -117,16 +120,24 @@ class Dispatcher:
         ready = self.child.wait(timeout, [self.hail.fileno(), *bells, *ears])
         if self.hail.fileno() in ready:
             self.hail.answer(4096)
-            self._deaf_until = 0.0
+            self._answer_seconds, self._deaf_until = ANSWER_SECONDS, 0.0
         if any(bell in ready for bell in bells) and self.doorbell.rung():
             self.bell.ring()
-            self._deaf_until = monotonic() + ANSWER_SECONDS
+            self.rescue.wake()
+            self._deaf_until = monotonic() + self._answer_seconds
+            self._answer_seconds = min(2 * self._answer_seconds, ANSWER_CAP_SECONDS)
         if any(ear in ready for ear in ears):
             self.orders.hear()
 
     def waiting(self) -> bool:
-        """Whether a consumer is idle."""
+        """Whether a consumer is idle and may claim."""
+        if self.scoreboard.header.quiet:
+            return False
         return any(slot.pid and slot.state == State.WAITING for slot in self.scoreboard.consumers)
+
+    def calm(self) -> bool:
+        """Whether all consumers are idle and every queue is watched: what happens next will ring."""
+        return self.doorbell.armed and not any(slot.pid and slot.busy for slot in self.scoreboard.consumers)
 
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis and sleep before the next try."""
@@ -149,10 +160,8 @@ class Dispatcher:
 
     def _chores(self) -> list[Chore]:
         """Make the chores anew: after an outage each is due at once, but for the rescue, which holds off."""
-        chores: list[Chore] = [
-            Heartbeats(self.claims, self.scoreboard.consumers),
-            Rescue(self.rescuer, monotonic()),
-        ]
+        self.rescue = Rescue(self.rescuer, monotonic(), self.calm)
+        chores: list[Chore] = [Heartbeats(self.claims, self.scoreboard), self.rescue]
         if self.settings.worker_scheduler_interval > 0:
             chores.append(Schedule(self.claims, self.settings.worker_queues, self.settings.worker_scheduler_interval))
         return chores

@@ -6,6 +6,7 @@ are marked, claimed one at a time from then on, and a second death names the cul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ log = logs.get_logger()
 
 #: How often orphans are looked for. With BUSY_TTL_SECONDS it bounds how long a dead instance's jobs stay away: 40 s.
 RESCUE_SECONDS: Final = 10.0
+#: The same while nobody holds claims, should a ring ever get lost.
+IDLE_RESCUE_SECONDS: Final = 600.0
 #: Nobody is taken for dead before this instance itself has been connected so long: after an outage everybody's
 #: heartbeats are late, and the others need the time to send theirs.
 RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
@@ -33,8 +36,11 @@ class Rescuer:
         self._payloads = payloads
 
     def rescue_orphans(self) -> int:
-        """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
-        return sum(self._rescue(name) for name in self._claims.orphans(self._claims.queues))
+        """Rescue the claims of every dead worker; returns how many claims of living ones may be orphans tomorrow."""
+        names, living = self._claims.watch(self._claims.queues)
+        for name in names:
+            self._rescue(name)
+        return living
 
     def hand_back(self, worker_name: str) -> int:
         """Put back everything of a worker that was killed because the service stops; nobody is to blame."""
@@ -44,7 +50,7 @@ class Rescuer:
             log.info("claims.released", worker=worker_name, jobs=left.released)
         return left.released
 
-    def _rescue(self, worker_name: str) -> int:
+    def _rescue(self, worker_name: str) -> None:
         dead = self._claims.in_name_of(worker_name)
         left = dead.rescue(worker_name, "?")
         for claim in left.running:
@@ -63,17 +69,27 @@ class Rescuer:
                 sentry.job_failed(None, **fields, reason=letter["reason"], message=letter["message"])
         if left.released:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
-        return left.released + len(left.running)
 
 
 class Rescue:
-    """The chore that looks for what dead workers of any instance left behind."""
+    """The chore that looks for what dead workers of any instance left behind.
 
-    def __init__(self, rescuer: Rescuer, connected_since: float) -> None:
-        self.due = connected_since + RESCUE_HOLD_OFF_SECONDS
+    It costs nothing while nobody can leave anything behind. Claims begin with a push that rings every instance's
+    doorbell: where the doorbell was armed before the last look, that look found no claim and nothing rang since, there
+    is none. `calm` says whether the doorbell is armed and no consumer of this instance works.
+    """
+
+    def __init__(self, rescuer: Rescuer, connected_since: float, calm: Callable[[], bool]) -> None:
+        self.due = self._not_before = connected_since + RESCUE_HOLD_OFF_SECONDS
         self._rescuer = rescuer
+        self._calm = calm
 
     def run(self) -> None:
-        """Rescue everybody's orphans."""
-        self._rescuer.rescue_orphans()
-        self.due = monotonic() + RESCUE_SECONDS
+        """Rescue everybody's orphans; come back soon while anybody holds claims."""
+        calm = self._calm()  # first: what rings after this is not seen by the look, but calls `wake`
+        living = self._rescuer.rescue_orphans()
+        self.due = monotonic() + (IDLE_RESCUE_SECONDS if calm and not living else RESCUE_SECONDS)
+
+    def wake(self) -> None:
+        """Look soon: a queue has rung, so somebody may hold a claim from now on."""
+        self.due = min(self.due, max(self._not_before, monotonic() + RESCUE_SECONDS))

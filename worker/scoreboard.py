@@ -123,6 +123,11 @@ class Slot(ctypes.Structure):
     buried: int
     busy_seconds: float
 
+    @property
+    def busy(self) -> bool:
+        """Whether the child may hold claims. A crew that waits for more while jobs run shows one of them."""
+        return bool(self.job_id) or self.state != State.WAITING
+
     def tick(self, state: State) -> None:
         """Say that the child's loop turns, and in which state."""
         self.state = state
