@@ -235,6 +235,10 @@ class Claims:
         moved, next_due, late = self._call(scripts.SCHEDULE, "", limit, *queues)
         return moved, float(next_due), float(late)
 
+    def call(self, script: Script, *args: Value) -> Any:
+        """Run a script that concerns no single worker."""
+        return self._call(script, "", *args)
+
     def in_name_of(self, worker_name: str) -> Claims:
         """The claims of another worker, on the same connection: for settling what a dead one left."""
         return Claims(self.redis, self.prefix, worker_name, self.queues, self.letters_queue)

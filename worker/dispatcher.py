@@ -2,11 +2,13 @@
 
 It rings the consumers' bell when a queue they wait for has something, keeps their registrations and claims alive, moves
 scheduled jobs that are due, and rescues what dead workers left behind. Each chore is an object with a `due` time and a
-`run`; the loop sleeps on the doorbell's sockets until the next one is due.
+`run`; the loop sleeps on the doorbell's sockets until the next one is due. What one instance does for the fleet
+is a chore in `LeaderOnly`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
@@ -17,9 +19,12 @@ from worker import queue, sentry
 from worker.bell import Bell
 from worker.chores import Chore
 from worker.claims import Claims
+from worker.cron import Cron
+from worker.cron_file import Entry, serializer_of
 from worker.doorbell import Doorbell
 from worker.exits import Exit
 from worker.heartbeats import Heartbeats
+from worker.leader import LeaderChore, LeaderOnly, Leadership
 from worker.orders import Orders
 from worker.outcomes import Deciding
 from worker.payload import Payloads
@@ -42,7 +47,14 @@ class Dispatcher:
     """One instance's dispatcher; `hail` says that a consumer waits, `bell` wakes one."""
 
     def __init__(
-        self, settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, name: str, slot: Slot
+        self,
+        settings: Settings,
+        scoreboard: Scoreboard,
+        bell: Bell,
+        hail: Bell,
+        name: str,
+        slot: Slot,
+        schedule: Sequence[Entry] = (),
     ) -> None:
         self.settings = settings
         self.scoreboard = scoreboard
@@ -62,6 +74,8 @@ class Dispatcher:
             settings.release,
         )
         payloads = Payloads(settings.worker_job_modules, settings.worker_serializers)
+        self.schedule = schedule
+        self.leadership = Leadership(self.claims, name)
         self.rescuer = Rescuer(self.claims, deciding, payloads)
         self.doorbell = Doorbell(
             lambda: queue.build_client(
@@ -153,6 +167,7 @@ class Dispatcher:
             for slot in self.scoreboard.consumers:
                 if slot.worker_name and not slot.pid:
                     self.rescuer.hand_back(slot.worker_name.decode())
+            self.leadership.abdicate()
         except (RedisError, OSError) as error:
             self.outage.note(error)
         self.doorbell.close()
@@ -164,12 +179,28 @@ class Dispatcher:
         chores: list[Chore] = [Heartbeats(self.claims, self.scoreboard), self.rescue]
         if self.settings.worker_scheduler_interval > 0:
             chores.append(Schedule(self.claims, self.settings.worker_queues, self.settings.worker_scheduler_interval))
+        return [*chores, *(LeaderOnly(self.leadership, chore) for chore in self._leader_chores())]
+
+    def _leader_chores(self) -> list[LeaderChore]:
+        """Make the chores that one instance does for all."""
+        chores: list[LeaderChore] = []
+        if self.schedule:
+            chores.append(Cron(self.claims, self.leadership, self.schedule, serializer_of(self.settings)))
         return chores
 
 
-def main(settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, name: str, slot: Slot) -> int:
-    """Run the dispatcher until it is told to stop."""
+def main(
+    settings: Settings,
+    scoreboard: Scoreboard,
+    bell: Bell,
+    hail: Bell,
+    name: str,
+    slot: Slot,
+    *,
+    schedule: Sequence[Entry] = (),
+) -> int:
+    """Run the dispatcher until it is told to stop; `schedule` is what `cron_file.load` has read."""
     sentry.init(settings, "dispatcher")
-    Dispatcher(settings, scoreboard, bell, hail, name, slot).run()
+    Dispatcher(settings, scoreboard, bell, hail, name, slot, schedule).run()
     sentry.flush(1.0)
     return Exit.OK
