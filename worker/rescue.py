@@ -34,13 +34,12 @@ class Rescuer:
         self._claims = claims
         self._deciding = deciding
         self._payloads = payloads
+        self.living = 0  #: claims that living workers held at the last look: they may be orphans tomorrow
 
     def rescue_orphans(self) -> int:
-        """Rescue the claims of every dead worker; returns how many claims of living ones may be orphans tomorrow."""
-        names, living = self._claims.watch(self._claims.queues)
-        for name in names:
-            self._rescue(name)
-        return living
+        """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
+        names, self.living = self._claims.watch(self._claims.queues)
+        return sum(map(self._rescue, names))
 
     def hand_back(self, worker_name: str) -> int:
         """Put back everything of a worker that was killed because the service stops; nobody is to blame."""
@@ -50,7 +49,7 @@ class Rescuer:
             log.info("claims.released", worker=worker_name, jobs=left.released)
         return left.released
 
-    def _rescue(self, worker_name: str) -> None:
+    def _rescue(self, worker_name: str) -> int:
         dead = self._claims.in_name_of(worker_name)
         left = dead.rescue(worker_name, "?")
         for claim in left.running:
@@ -69,6 +68,7 @@ class Rescuer:
                 sentry.job_failed(None, **fields, reason=letter["reason"], message=letter["message"])
         if left.released:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
+        return left.released + len(left.running)
 
 
 class Rescue:
@@ -87,8 +87,8 @@ class Rescue:
     def run(self) -> None:
         """Rescue everybody's orphans; come back soon while anybody holds claims."""
         calm = self._calm()  # first: what rings after this is not seen by the look, but calls `wake`
-        living = self._rescuer.rescue_orphans()
-        self.due = monotonic() + (IDLE_RESCUE_SECONDS if calm and not living else RESCUE_SECONDS)
+        self._rescuer.rescue_orphans()
+        self.due = monotonic() + (IDLE_RESCUE_SECONDS if calm and not self._rescuer.living else RESCUE_SECONDS)
 
     def wake(self) -> None:
         """Look soon: a queue has rung, so somebody may hold a claim from now on."""
