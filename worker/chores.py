@@ -8,7 +8,10 @@ from typing import Protocol
 class Chore(Protocol):
     """Something that falls due again and again."""
 
-    due: float
+    @property
+    def due(self) -> float:
+        """When it falls due next (monotonic)."""
+        ...
 
     def run(self) -> None:
         """Do it once and set the next `due` (monotonic)."""

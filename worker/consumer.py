@@ -29,7 +29,7 @@ from rq.worker import BaseWorker, DequeueStrategy
 from worker import logs, orders, queue, sentry
 from worker.batch import Batch
 from worker.bell import Bell
-from worker.claims import Claim, Claims, Exchange, Finished, Outcome
+from worker.claims import Claim, Claims, Exchange, Finished, Outcome, Retried
 from worker.crew import Crew
 from worker.doorbell import Doorbell
 from worker.exits import Exit, explain
@@ -166,6 +166,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             if not sent and not want:
                 return Exchange()
             company = self.crew is not None and self.crew.held > 0
+            for outcome in sent:
+                if isinstance(outcome, Retried) and outcome.delay > 0:
+                    self.seat.put_off(outcome.delay)  # before it is: a death in between must not leave it unknown
             exchange = self.claims.exchange(sent, want, company=company)
             del self.runner.done[: len(sent)]
         self.took(exchange)

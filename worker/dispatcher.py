@@ -176,9 +176,13 @@ class Dispatcher:
     def _chores(self) -> list[Chore]:
         """Make the chores anew: after an outage each is due at once, but for the rescue, which holds off."""
         self.rescue = Rescue(self.rescuer, monotonic(), self.calm)
-        chores: list[Chore] = [Heartbeats(self.claims, self.scoreboard), self.rescue]
-        if self.settings.worker_scheduler_interval > 0:
-            chores.append(Schedule(self.claims, self.settings.worker_queues, self.settings.worker_scheduler_interval))
+        interval = self.settings.worker_scheduler_interval
+        consumers = self.scoreboard.consumers
+        chores: list[Chore] = [
+            Heartbeats(self.claims, self.scoreboard),
+            self.rescue,
+            Schedule(self.claims, self.settings.worker_queues, interval, consumers),
+        ]
         return [*chores, *(LeaderOnly(self.leadership, chore) for chore in self._leader_chores())]
 
     def _leader_chores(self) -> list[LeaderChore]:
