@@ -26,7 +26,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import now
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import logs, orders, queue, sentry
+from worker import logs, orders, queue, retry, sentry
 from worker.batch import Batch
 from worker.bell import Bell
 from worker.claims import Claim, Claims, Exchange, Finished, Outcome, Retried
@@ -65,7 +65,14 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         letters = self.settings.dead_letter_queue
         self.claims = Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
         self.deciding = Deciding(
-            self.name, letters, self.settings.worker_max_crashes, self.default_result_ttl, self.settings.release
+            self.name,
+            letters,
+            self.settings.worker_max_crashes,
+            self.default_result_ttl,
+            self.settings.release,
+            retry.default_policy(
+                self.settings.worker_retry_attempts, self.settings.worker_retry_base, self.settings.worker_retry_cap
+            ),
         )
         self._dequeue_strategy = DequeueStrategy.DEFAULT
         self.prefetch = Prefetch()
