@@ -54,7 +54,7 @@ class Deciding:
         started: float,
         ended: float,
     ) -> Retried | Buried:
-        """The job raised: the producer's `Retry`, the function's or the service's policy gives it another attempt or not."""
+        """The job raised: its producer's `Retry`, its function's policy or the service's may give it another try."""
         attempt = attempt_of(claim)
         reason, delay = self._next(job, error, policy, attempt)
         if reason is not None:
