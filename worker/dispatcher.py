@@ -24,10 +24,11 @@ from worker.cron_file import Entry, serializer_of
 from worker.doorbell import Doorbell
 from worker.exits import Exit
 from worker.heartbeats import Heartbeats
-from worker.leader import LeaderChore, LeaderOnly, Leadership
+from worker.leader import LeaderOnly, Leadership
 from worker.orders import Orders
 from worker.outcomes import Deciding
 from worker.payload import Payloads
+from worker.reconcile import Reconcile
 from worker.rescue import Rescue, Rescuer
 from worker.schedule import Schedule
 from worker.scoreboard import Scoreboard, Slot, State
@@ -39,6 +40,8 @@ from worker.watch import consumers_watch
 ANSWER_SECONDS: Final = 0.05
 #: The same after many rings that nobody answered, twice as long each time: the queues are suspended.
 ANSWER_CAP_SECONDS: Final = 1.0
+#: A new instance, or one after an outage, leaves jobs that stand in no list alone for so long.
+RECONCILE_AFTER_SECONDS: Final = 600.0
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
 
@@ -183,14 +186,16 @@ class Dispatcher:
             self.rescue,
             Schedule(self.claims, self.settings.worker_queues, interval, consumers),
         ]
-        return [*chores, *(LeaderOnly(self.leadership, chore) for chore in self._leader_chores())]
+        return [*chores, *self._leader_chores()]
 
-    def _leader_chores(self) -> list[LeaderChore]:
-        """Make the chores that one instance does for all."""
-        chores: list[LeaderChore] = []
+    def _leader_chores(self) -> list[Chore]:
+        """Make the chores that one instance does for all: add a `LeaderChore` here."""
+        reconcile = Reconcile(self.claims, self.calm, self.rescue.wake)
+        chores = [LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS)]
         if self.schedule:
-            chores.append(Cron(self.claims, self.leadership, self.schedule, serializer_of(self.settings)))
-        return chores
+            cron = Cron(self.claims, self.leadership, self.schedule, serializer_of(self.settings))
+            chores.append(LeaderOnly(self.leadership, cron))
+        return [*chores]
 
 
 def main(

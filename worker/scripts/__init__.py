@@ -20,6 +20,8 @@ _PARTS = {
     "abdicate": ["_leader"],
     "cron": ["_leader"],
     "cron_show": ["_leader"],
+    "homeless": ["_homeless"],
+    "mend": ["_leader", "_homeless"],
 }
 
 
@@ -58,7 +60,9 @@ DONE = load("done")
 ABDICATE = load("abdicate")
 CRON = load("cron")
 CRON_SHOW = load("cron_show")
+HOMELESS = load("homeless")
+MEND = load("mend")
 ALL = (
     *(CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE, REPLAY),
-    *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW),
+    *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW, HOMELESS, MEND),
 )
