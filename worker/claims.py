@@ -11,7 +11,7 @@ an outcome that had got through is fenced the second time.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, TypeAlias
@@ -216,9 +216,11 @@ class Claims:
             self._call(scripts.RESCUE, self.worker_name, running, self.fence, self.busy_ttl, *keep)
         )
 
-    def heartbeat(self, worker_names: Iterable[str]) -> list[str]:
+    def heartbeat(self, worker_names: Iterable[str], memory_mb: Mapping[str, int] | None = None) -> list[str]:
         """Keep workers and their claims alive; returns the names of those that must register again."""
-        lost = self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, self.busy_ttl, self.idle_ttl, *worker_names)
+        told = memory_mb or {}
+        pairs: list[Value] = [value for name in worker_names for value in (name, told.get(name, ""))]
+        lost = self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, self.busy_ttl, self.idle_ttl, *pairs)
         return [name.decode() for name in lost]
 
     def orphans(self, queues: Iterable[str]) -> list[str]:

@@ -458,7 +458,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.birth_date = self.last_heartbeat = now()
         with self.connection.pipeline() as pipeline:
             pipeline.hdel(self.key, "death", "shutdown_requested_date")
-            pipeline.hset(self.key, mapping={**self.serialize(), "state": "started", "fence": self.claims.fence})
+            about = {"memory_mb": round(resident_mb()), "release": self.settings.release or ""}  # for people
+            record = {**self.serialize(), **about, "state": "started", "fence": self.claims.fence}
+            pipeline.hset(self.key, mapping=record)
             worker_registration.register(self, pipeline)
             pipeline.expire(self.key, self.claims.busy_ttl)
             pipeline.execute()

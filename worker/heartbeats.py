@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic
 from typing import Final
 
@@ -27,12 +28,21 @@ class Heartbeats:
     def run(self) -> None:
         """Beat for those that are not idle; for all while the instance is quiet, because then nobody looks."""
         quiet = self._scoreboard.header.quiet
-        beats = [
-            slot.worker_name.decode()
+        beats = {
+            slot.worker_name.decode(): resident_mb(slot.pid)
             for slot in self._scoreboard.consumers
             if slot.pid and slot.worker_name and (slot.busy or quiet)
-        ]
+        }
         if beats:
             # Consumers whose record is gone write it again with their next claim.
-            self._claims.heartbeat(beats)
+            self._claims.heartbeat(beats, beats)
         self.due = monotonic() + BUSY_HEARTBEAT_SECONDS
+
+
+def resident_mb(pid: int) -> int:
+    """Return a process's resident memory in MB; 0 when it is gone, or the system has no /proc."""
+    try:
+        with open(f"/proc/{pid}/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
+    except OSError:
+        return 0
