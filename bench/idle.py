@@ -1,6 +1,6 @@
 """Count what an idle instance costs its server, and how late scheduled jobs start.
 
-    python -m bench.idle                # ten minutes of silence, then scheduled jobs
+    python -m bench.idle                # nine minutes of silence, then scheduled jobs
     python -m bench.idle --minutes 3    # shorter and coarser: some commands come every five minutes
 
 Two consumers, two queues, a server for each contestant; all are idle at once, which disturbs none. Commands are counted
@@ -77,7 +77,7 @@ class Ledger:
     def __init__(self, port: int) -> None:
         self.sent: Counter[str] = Counter()
         self.inner = 0
-        self._client = Redis(port=port, client_name="bench.monitor")
+        self._client = Redis(port=port, client_name="bench.monitor", socket_timeout=None)
         self._monitor = self._client.monitor()
         self._monitor.__enter__()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -203,7 +203,7 @@ def lateness(found: Sequence[Stage], jobs: int, seconds: float) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run both measures and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of silence")
+    parser.add_argument("--minutes", type=float, default=9.0, help="of silence")
     parser.add_argument("--jobs", type=int, default=100, help="scheduled jobs of each contestant")
     parser.add_argument("--seconds", type=float, default=40.0, help="over which they are scheduled")
     wanted = parser.parse_args(argv)

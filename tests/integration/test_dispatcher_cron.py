@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from structlog.testing import capture_logs
 
 from tests.support import tasks
 from tests.support.engine import desk
+from tests.support.schedules import Package
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
 from tests.support.worker import consumer
@@ -167,27 +166,6 @@ def test_rqs_own_tools_show_the_schedule_and_its_history(redis: redis_py.Redis) 
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
-
-
-class Package:
-    """A job package with a schedule, in a directory of its own."""
-
-    def __init__(self, directory: Path, schedule: str) -> None:
-        self.name = f"jobs_{uuid.uuid4().hex[:8]}"
-        self.directory = directory
-        home = directory / self.name
-        home.mkdir()
-        (home / "__init__.py").write_text("")
-        (home / "work.py").write_text(
-            "from tests.support.tasks import journal\n\ndef tick(path=''):\n    journal(path)\n"
-        )
-        (home / "schedule.py").write_text(
-            f"from rq import cron\nfrom {self.name} import work\n" + textwrap.dedent(schedule)
-        )
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {"WORKER_JOB_MODULES": self.name, "PYTHONPATH": str(self.directory)}
 
 
 @pytest.fixture
