@@ -1,6 +1,6 @@
 """Count what an idle instance costs its server, and how late scheduled jobs start.
 
-    python -m bench.idle                # nine minutes of silence, then scheduled jobs
+    python -m bench.idle                # ten minutes of silence, then scheduled jobs
     python -m bench.idle --minutes 3    # shorter and coarser: some commands come every five minutes
 
 Two consumers, two queues, a server for each contestant; all are idle at once, which disturbs none. Commands are counted
@@ -49,9 +49,9 @@ class Contestant:
     environ: dict[str, str] = field(default_factory=dict)
 
 
-def _ours(name: str, interval: int) -> Contestant:
+def _ours(name: str, interval: int, queues: Sequence[str] = QUEUES) -> Contestant:
     environ = {
-        "WORKER_QUEUES": ",".join(QUEUES),
+        "WORKER_QUEUES": ",".join(queues),
         "WORKER_PROCESSES": "2",
         "WORKER_JOB_MODULES": "bench.tasks",
         "WORKER_SCHEDULER_INTERVAL": str(interval),
@@ -64,6 +64,7 @@ def _ours(name: str, interval: int) -> Contestant:
 _RQ = str(Path(sys.executable).with_name("rq"))
 CONTESTANTS = (
     _ours("ours, only own schedule", 0),
+    _ours("ours, only own schedule, one queue", 0, QUEUES[1:]),
     _ours("ours, every 15 s", 15),
     _ours("ours, every 1 s", 1),
     Contestant("rq worker × 2", [[_RQ, "worker", *QUEUES, "--quiet"]] * 2),
@@ -191,9 +192,9 @@ def silence(found: Sequence[Stage], minutes: float) -> None:
 def lateness(found: Sequence[Stage], jobs: int, seconds: float) -> None:
     """Schedule jobs over the coming seconds, and print how late they start."""
     print("\n| scheduled by RQ's enqueue_at | late p50 | late p99 | worst |\n|---|---|---|---|")
-    for stage in found[1:]:  # the first looks for nobody's but its own
-        if stage.contestant.name == "rq worker × 2":
-            continue  # it moves no scheduled jobs
+    for stage in found:
+        if "only own" in stage.contestant.name or stage.contestant.name == "rq worker × 2":
+            continue  # they do not look for what others have scheduled
         draw = random.Random(1)
         late = stage.late([draw.uniform(2, seconds) for _ in range(jobs)])
         cut = statistics.quantiles(late, n=100)
@@ -203,7 +204,7 @@ def lateness(found: Sequence[Stage], jobs: int, seconds: float) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run both measures and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=9.0, help="of silence")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of silence")
     parser.add_argument("--jobs", type=int, default=100, help="scheduled jobs of each contestant")
     parser.add_argument("--seconds", type=float, default=40.0, help="over which they are scheduled")
     wanted = parser.parse_args(argv)

@@ -153,8 +153,13 @@ class Dispatcher:
         return any(slot.pid and slot.state == State.WAITING for slot in self.scoreboard.consumers)
 
     def calm(self) -> bool:
-        """Whether all consumers are idle and every queue is watched: what happens next will ring."""
-        return self.doorbell.armed and not any(slot.pid and slot.busy for slot in self.scoreboard.consumers)
+        """Whether all consumers are idle and every queue is watched: of what happens next we shall hear."""
+        watched = self.doorbell.armed or not self._rings
+        return watched and not any(slot.pid and slot.busy for slot in self.scoreboard.consumers)
+
+    def claimed(self) -> float:
+        """When a consumer last asked for jobs (monotonic), where consumers keep the watch; 0 where we ring."""
+        return 0.0 if self._rings else max(slot.claimed_at for slot in self.scoreboard.consumers)
 
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis and sleep before the next try."""
@@ -178,7 +183,7 @@ class Dispatcher:
 
     def _chores(self) -> list[Chore]:
         """Make the chores anew: after an outage each is due at once, but for the rescue, which holds off."""
-        self.rescue = Rescue(self.rescuer, monotonic(), self.calm)
+        self.rescue = Rescue(self.rescuer, monotonic(), self.calm, self.claimed)
         interval = self.settings.worker_scheduler_interval
         consumers = self.scoreboard.consumers
         chores: list[Chore] = [

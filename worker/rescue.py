@@ -74,22 +74,40 @@ class Rescuer:
 class Rescue:
     """The chore that looks for what dead workers of any instance left behind.
 
-    It costs nothing while nobody can leave anything behind. Claims begin with a push that rings every instance's
-    doorbell: where the doorbell was armed before the last look, that look found no claim and nothing rang since, there
-    is none. `calm` says whether the doorbell is armed and no consumer of this instance works.
+    It costs nothing while nobody can leave anything behind. Claims begin with a push, of which every instance hears
+    that waits for jobs: by its doorbell (`wake`), or because its own claim that stood ready was answered (`claimed`:
+    when that was last, monotonic). Where somebody waited before the last look, that look found no claim and nothing
+    stirred since, there is none. `calm` says whether this instance waits and none of its consumers works.
     """
 
-    def __init__(self, rescuer: Rescuer, connected_since: float, calm: Callable[[], bool]) -> None:
-        self.due = self._not_before = connected_since + RESCUE_HOLD_OFF_SECONDS
+    def __init__(
+        self,
+        rescuer: Rescuer,
+        connected_since: float,
+        calm: Callable[[], bool],
+        claimed: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._due = self._not_before = connected_since + RESCUE_HOLD_OFF_SECONDS
+        self._looked_at = self._stirred_at = 0.0
         self._rescuer = rescuer
         self._calm = calm
+        self._claimed = claimed
+
+    @property
+    def due(self) -> float:
+        """When to look next: soon after something stirred."""
+        stirred = max(self._stirred_at, self._claimed())
+        if stirred <= self._looked_at:
+            return self._due
+        return min(self._due, max(self._not_before, stirred + RESCUE_SECONDS))
 
     def run(self) -> None:
         """Rescue everybody's orphans; come back soon while anybody holds claims."""
-        calm = self._calm()  # first: what rings after this is not seen by the look, but calls `wake`
+        calm = self._calm()  # first: what stirs after this is not seen by the look
+        self._looked_at = monotonic()
         self._rescuer.rescue_orphans()
-        self.due = monotonic() + (IDLE_RESCUE_SECONDS if calm and not self._rescuer.living else RESCUE_SECONDS)
+        self._due = self._looked_at + (IDLE_RESCUE_SECONDS if calm and not self._rescuer.living else RESCUE_SECONDS)
 
     def wake(self) -> None:
         """Look soon: a queue has rung, so somebody may hold a claim from now on."""
-        self.due = min(self.due, max(self._not_before, monotonic() + RESCUE_SECONDS))
+        self._stirred_at = monotonic()

@@ -294,16 +294,18 @@ def test_commands_are_heard_again_when_only_their_connection_was_cut(
         assert not service.of("redis.outage_started"), "a provider that cuts silent connections is no outage"
 
 
+@pytest.mark.parametrize("queues", ["high,default", "default"])
 def test_an_instance_that_idles_gives_back_what_another_one_left_within_45_seconds(
-    server: RedisServer, redis: redis_py.Redis, tmp_path: Path
+    server: RedisServer, redis: redis_py.Redis, tmp_path: Path, queues: str
 ) -> None:
-    """Its looks for orphans have become rare by then: only the doorbell told it that somebody works."""
+    """Its looks for orphans are rare by then: only the doorbell, or its standing claim, told it that somebody works."""
     journal = tmp_path / "journal"
-    with Service(server.url, WORKER_SCHEDULER_INTERVAL="0") as idle:
-        # One look at what is scheduled on two queues; 30 s later one at their claims, after which looks are rare.
-        until(lambda: calls(redis, "zrange") >= 4, 60, service=idle)
+    environ = {"WORKER_SCHEDULER_INTERVAL": "0", "WORKER_QUEUES": queues}
+    with Service(server.url, **environ) as idle:
+        # One look at what is scheduled on each queue; 30 s later one at their claims, after which looks are rare.
+        until(lambda: calls(redis, "zrange") >= 2 * len(queues.split(",")), 60, service=idle)
         queue = Queue("default", connection=redis)
-        with Service(server.url, WORKER_SCHEDULER_INTERVAL="0") as busy:
+        with Service(server.url, **environ) as busy:
             until(lambda: redis.scard("rq:workers") == 4, service=busy)
             while True:
                 job = queue.enqueue(tasks.journal_and_sleep, str(journal), 1.5)
