@@ -1,8 +1,8 @@
 """The leader's chore that lets the lines of the schedule run: once in the whole fleet, on the server's clock.
 
-What has run stands in Redis (``rq:cron-runs``: line → its last slot), so restarts, deploys and outages neither repeat
-nor forget a run. Runs that could not be enqueued in time are missed: they are made up for by one run or skipped, as the
-line says (see ``cron_file.py``), and reported either way.
+What has run stands in Redis (``rq:cron-runs``: line → its last slot | the last slot that ran, Unix times), so restarts,
+deploys and outages neither repeat nor forget a run. Runs that could not be enqueued in time are missed: they are made
+up for by one run or skipped, as the line says (see ``cron_file.py``), and reported either way.
 """
 
 from __future__ import annotations
@@ -78,18 +78,19 @@ class Cron:
 
     def _look_at(self, lead: Lead, entry: Entry, last: str) -> None:
         job, now = entry.job, lead.server_time
+        last_slot, _, ran = last.partition("|")
         if not last:  # a new line: as with RQ, an interval begins with a run and a cron expression waits
             self._pass(lead, entry, last, now) if job.cron else self._enqueue(lead, entry, last, now)
             return
-        due = _due(job, float(last), now)
+        due = _due(job, float(last_slot), now)
         if due is None:
-            job.set_enqueue_time(_moment(float(last)))
+            _note(job, float(last_slot), ran)
             return
         late = now - due.slot
         missed = due.slots - (late <= ON_TIME_SECONDS)
         runs = late <= ON_TIME_SECONDS or entry.catches_up
         if missed:
-            log.warning("cron.missed", name=job.name, runs=missed, since=_moment(float(last)), caught_up=runs)
+            log.warning("cron.missed", name=job.name, runs=missed, since=_moment(float(last_slot)), caught_up=runs)
         if runs:
             self._enqueue(lead, entry, last, due.slot)
         else:
@@ -111,8 +112,9 @@ class Cron:
         self._write(lead, entry, last, slot)
 
     def _write(self, lead: Lead, entry: Entry, last: str, slot: float, *rest: Value) -> bool:
-        written = self._leadership.act(lead, scripts.CRON, entry.key, last, repr(slot), *rest)
-        entry.job.set_enqueue_time(_moment(slot))
+        ran = repr(slot) if rest else last.partition("|")[2]
+        written = self._leadership.act(lead, scripts.CRON, entry.key, last, f"{slot!r}|{ran}", *rest)
+        _note(entry.job, slot, ran)
         return bool(written)
 
     def _show(self, lead: Lead, wait: float) -> None:
@@ -157,6 +159,12 @@ def _slots(job: CronJob, after: float, until: float) -> Iterator[float]:
         if after > until:
             return
         yield after
+
+
+def _note(job: CronJob, slot: float, ran: str) -> None:
+    """Have `job` know its next slot, which follows `slot`, and when it ran last ("" = never), which may be before."""
+    job.set_enqueue_time(_moment(slot))
+    job.latest_enqueue_time = _moment(float(ran)) if ran else None
 
 
 def _next(job: CronJob) -> float:

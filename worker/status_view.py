@@ -142,7 +142,12 @@ def _row(consumer: ConsumerState) -> tuple[object, ...]:
 
 
 def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f} s" if abs(value) >= 10 else f"{value:.1f} s"
+    if value is None:
+        return ""
+    for unit, length, least in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 600)):
+        if value >= least:
+            return f"{value / length:,.1f} {unit}"
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
 
 
 def _ago(value: float | None) -> str:

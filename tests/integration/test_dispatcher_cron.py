@@ -133,8 +133,8 @@ def test_a_cron_expression_that_was_missed_for_two_years_is_made_up_for_once(
     assert queued(redis) == 1
     (missed,) = [line for line in told if line["event"] == "cron.missed"]
     assert missed["runs"] >= 1
-    last = float(redis.hget("rq:cron-runs", "line"))
-    assert last <= server_time(redis)
+    last = redis.hget("rq:cron-runs", "line").decode()
+    assert float(last.partition("|")[0]) <= server_time(redis)
     look(redis, entry(cron=expression))
     assert queued(redis) == 1
 
@@ -152,6 +152,19 @@ def test_a_leader_that_was_paused_between_reading_and_writing_enqueues_nothing(r
         chore.run()
     assert "leader.deposed" in [line["event"] for line in told]
     assert queued(redis) == 1
+
+
+def test_what_was_only_passed_over_is_not_shown_as_a_run(redis: redis_py.Redis) -> None:
+    look(redis, entry(cron="0 4 1 1 *"))
+    (line,) = CronScheduler.all(redis)[0].get_jobs()
+    assert line.latest_enqueue_time is None
+    ran = server_time(redis) - 2000
+    redis.hset("rq:cron-runs", "skipping", f"{ran!r}|{ran!r}")
+    look(redis, entry("skipping", interval=600, catches_up=False))
+    (line,) = CronScheduler.all(redis)[0].get_jobs()
+    assert line.latest_enqueue_time is not None
+    assert abs(line.latest_enqueue_time.timestamp() - ran) < 1
+    assert queued(redis) == 0
 
 
 def test_rqs_own_tools_show_the_schedule_and_its_history(redis: redis_py.Redis) -> None:
