@@ -44,16 +44,16 @@ class Leadership:
     def __init__(self, claims: Claims, name: str) -> None:
         self._claims = claims
         self.name = f"{name}#{secrets.token_hex(4)}"  # a successor with the same name is another leader
-        self._token = ""
+        self._token = 0  #: the last one that was ours
 
     def take(self, chore: str) -> Lead | float:
         """Take the lead for a chore that may be due; returns the lead, or seconds until it is worth another try."""
         token, wait, moment = (value.decode() for value in self._claims.call(scripts.LEAD, self.name, chore))
         if not token:
             return float(wait)
-        if token != self._token:
-            self._token = token
-            log.info("leader.elected", leader=self.name, token=int(token))
+        before, self._token = self._token, int(token)
+        if self._token > before + 1 or not before:  # else the lead had lapsed and nobody else took it: no news
+            log.info("leader.elected", leader=self.name, token=self._token)
         return Lead(self.name, token, float(moment))
 
     def act(self, lead: Lead, script: Script, *args: Value) -> int:
@@ -71,7 +71,7 @@ class Leadership:
         """Give the lead up."""
         if self._token and self._claims.call(scripts.ABDICATE, self.name):
             log.info("leader.abdicated", leader=self.name)
-        self._token = ""
+        self._token = 0
 
 
 class LeaderChore(Protocol):

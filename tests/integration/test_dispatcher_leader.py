@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import redis as redis_py
+from structlog.testing import capture_logs
 
 from tests.support.engine import desk
 from tests.support.waiting import eventually
@@ -55,6 +56,16 @@ def test_the_lead_lapses_with_its_silent_holder_and_goes_to_who_asks(redis: redi
     lapse(redis)
     second = led(leadership(redis, "bob").take("sweep"))
     assert int(second.token) > int(first.token)
+
+
+def test_an_election_is_news_only_when_the_lead_changes_hands(redis: redis_py.Redis) -> None:
+    ann, bob = leadership(redis, "ann"), leadership(redis, "bob")
+    with capture_logs() as told:
+        for instance in (ann, ann, bob, ann, ann):
+            led(instance.take("sweep"))
+            lapse(redis)
+    elected = [event["leader"].partition("#")[0] for event in told if event["event"] == "leader.elected"]
+    assert elected == ["ann", "bob", "ann"]
 
 
 def test_who_stops_hands_the_lead_over_at_once(redis: redis_py.Redis) -> None:
