@@ -32,6 +32,11 @@ def stamp(sent_ns: int) -> int:
     return append(time.monotonic_ns() - sent_ns)
 
 
+def late(due_us: int) -> int:
+    """Write how long ago the moment `due_us` was, in µs of Unix time."""
+    return append(time.time_ns() // 1000 - due_us)
+
+
 def nap(milliseconds: int) -> int:
     """Wait like a job that waits for a network, then write."""
     time.sleep(milliseconds / 1000)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from worker import cron_file
 from worker.cli_tools import RedisCommand, connect, settings_or_exit
+from worker.exits import Exit
+from worker.settings import Settings
 
 
 @click.command(cls=RedisCommand)
@@ -22,6 +26,7 @@ def check(timeout: float) -> None:
         f"{settings.worker_threads} threads · jobs from {', '.join(settings.worker_job_modules)} · "
         f"health port {settings.health_port or 'off'}"
     )
+    _check_schedule(settings)
     client = connect(settings, patience=timeout)
     facts = _facts(client)
     product = "Valkey" if "valkey_version" in facts else "Redis"
@@ -32,6 +37,18 @@ def check(timeout: float) -> None:
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         click.echo(f"! Its eviction policy is {policy}: when memory runs out it deletes jobs. Set it to noeviction.")
+
+
+def _check_schedule(settings: Settings) -> None:
+    try:
+        schedule = cron_file.load(settings)
+    except cron_file.ScheduleError as error:
+        click.echo(f"Schedule: {error}", err=True)
+        sys.exit(Exit.FAILED)
+    lines = f"{len(schedule)} line{'s' if len(schedule) > 1 else ''}, good" if schedule else "none"
+    click.echo(f"Schedule: {lines}.")
+    for queue in cron_file.foreign_queues(schedule, settings):
+        click.echo(f"! The schedule puts jobs on {queue!r}, which is not in WORKER_QUEUES.")
 
 
 def _facts(client: Redis) -> dict[str, Any]:

@@ -11,7 +11,7 @@ an outcome that had got through is fenced the second time.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, TypeAlias
@@ -217,19 +217,30 @@ class Claims:
             self._call(scripts.RESCUE, self.worker_name, running, self.fence, self.busy_ttl, *keep)
         )
 
-    def heartbeat(self, worker_names: Iterable[str]) -> list[str]:
+    def heartbeat(self, worker_names: Iterable[str], memory_mb: Mapping[str, int] | None = None) -> list[str]:
         """Keep workers and their claims alive; returns the names of those that must register again."""
-        lost = self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, self.busy_ttl, self.idle_ttl, *worker_names)
+        told = memory_mb or {}
+        pairs: list[Value] = [value for name in worker_names for value in (name, told.get(name, ""))]
+        lost = self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, self.busy_ttl, self.idle_ttl, *pairs)
         return [name.decode() for name in lost]
 
     def orphans(self, queues: Iterable[str]) -> list[str]:
         """Name the dead workers of ours that still hold claims on `queues`."""
-        return [name.decode() for name in self._call(scripts.ORPHANS, "", EXECUTION_MARK, *queues)]
+        return self.watch(queues)[0]
+
+    def watch(self, queues: Iterable[str]) -> tuple[list[str], int]:
+        """Return the same names, and how many claims on `queues` are in the hands of living workers."""
+        living, *names = self._call(scripts.ORPHANS, "", EXECUTION_MARK, *queues)
+        return [name.decode() for name in names], living
 
     def move_due(self, queues: Iterable[str], limit: int = 1000) -> tuple[int, float, float]:
         """Move scheduled jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""
         moved, next_due, late = self._call(scripts.SCHEDULE, "", limit, *queues)
         return moved, float(next_due), float(late)
+
+    def call(self, script: Script, *args: Value) -> Any:
+        """Run a script that concerns no single worker."""
+        return self._call(script, "", *args)
 
     def in_name_of(self, worker_name: str) -> Claims:
         """The claims of another worker, on the same connection: for settling what a dead one left."""

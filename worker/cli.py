@@ -19,6 +19,7 @@ from worker.exits import Exit
 from worker.settings import Settings, load_dotenv
 
 if TYPE_CHECKING:
+    from worker.cron_file import Entry
     from worker.scoreboard import Scoreboard, Slot
 
 log = logs.get_logger()
@@ -79,12 +80,18 @@ def serve(settings: Settings) -> Exit:
 
     watch = WatchLock() if consumers_watch(len(settings.worker_queues), settings.worker_threads) else None
 
+    schedule = read_schedule(settings)
+    gc.collect()
+    gc.freeze()
+
     def consume(slot: Slot) -> int:
         return consumer.main(settings, scoreboard, bell, hail, watch, f"{instance}.{slot.index}", slot)
 
     roles: dict[Role, Callable[[Slot], int]] = {
         Role.CONSUMER: consume,
-        Role.DISPATCHER: partial(dispatcher.main, settings, scoreboard, bell, hail, f"{instance}.dispatcher"),
+        Role.DISPATCHER: partial(
+            dispatcher.main, settings, scoreboard, bell, hail, f"{instance}.dispatcher", schedule=schedule
+        ),
     }
     if settings.health_port:
         roles[Role.HEALTH] = partial(answer_probes, settings, scoreboard)
@@ -94,7 +101,7 @@ def serve(settings: Settings) -> Exit:
 
 
 def preload(settings: Settings) -> None:
-    """Import every module of the job packages and freeze the heap, so that forked children share it.
+    """Import every module of the job packages, so that forked children share them.
 
     A module that cannot be imported ends the service here: a deploy with a broken job must not go live.
     """
@@ -114,8 +121,21 @@ def preload(settings: Settings) -> None:
                 err=True,
             )
             sys.exit(Exit.BOOT_FAILED)
-    gc.collect()
-    gc.freeze()
+
+
+def read_schedule(settings: Settings) -> list[Entry]:
+    """Read the schedules of the job packages; one that cannot be used ends the service here, in words."""
+    from worker import cron_file
+
+    try:
+        schedule = cron_file.load(settings)
+    except cron_file.ScheduleError as error:
+        log.critical("service.bad_schedule", error=str(error))
+        click.echo(str(error), err=True)
+        sys.exit(Exit.BOOT_FAILED)
+    for queue in cron_file.foreign_queues(schedule, settings):
+        log.warning("cron.queue_not_ours", queue=queue, queues=settings.worker_queues)
+    return schedule
 
 
 def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int:

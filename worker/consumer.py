@@ -26,10 +26,10 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import now
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import logs, orders, queue, sentry
+from worker import logs, orders, queue, retry, sentry
 from worker.batch import Batch
 from worker.bell import Bell
-from worker.claims import Claim, Claims, Exchange, Finished, Outcome
+from worker.claims import Claim, Claims, Exchange, Finished, Outcome, Retried
 from worker.crew import Crew
 from worker.doorbell import Doorbell
 from worker.exits import Exit, explain
@@ -66,7 +66,14 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         letters = self.settings.dead_letter_queue
         self.claims = Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
         self.deciding = Deciding(
-            self.name, letters, self.settings.worker_max_crashes, self.default_result_ttl, self.settings.release
+            self.name,
+            letters,
+            self.settings.worker_max_crashes,
+            self.default_result_ttl,
+            self.settings.release,
+            retry.default_policy(
+                self.settings.worker_retry_attempts, self.settings.worker_retry_base, self.settings.worker_retry_cap
+            ),
         )
         self._dequeue_strategy = DequeueStrategy.DEFAULT
         self.prefetch = Prefetch()
@@ -167,6 +174,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             if not sent and not want:
                 return Exchange()
             company = self.crew is not None and self.crew.held > 0
+            for outcome in sent:
+                if isinstance(outcome, Retried) and outcome.delay > 0:
+                    self.seat.put_off(outcome.delay)  # before it is: a death in between must not leave it unknown
             exchange = self.claims.exchange(sent, want, company=company)
             del self.runner.done[: len(sent)]
         self.took(exchange)
@@ -453,7 +463,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.birth_date = self.last_heartbeat = now()
         with self.connection.pipeline() as pipeline:
             pipeline.hdel(self.key, "death", "shutdown_requested_date")
-            pipeline.hset(self.key, mapping={**self.serialize(), "state": "started", "fence": self.claims.fence})
+            about = {"memory_mb": round(resident_mb()), "release": self.settings.release or ""}  # for people
+            record = {**self.serialize(), **about, "state": "started", "fence": self.claims.fence}
+            pipeline.hset(self.key, mapping=record)
             worker_registration.register(self, pipeline)
             pipeline.expire(self.key, self.claims.busy_ttl)
             pipeline.execute()

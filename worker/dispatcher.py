@@ -2,125 +2,64 @@
 
 It rings the consumers' bell when a queue they wait for has something, keeps their registrations and claims alive, moves
 scheduled jobs that are due, and rescues what dead workers left behind. Each chore is an object with a `due` time and a
-`run`; the loop sleeps on the doorbell's sockets until the next one is due.
+`run`; the loop sleeps on the doorbell's sockets until the next one is due. What one instance does for the fleet
+is a chore in `LeaderOnly`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_RESULT_TTL, RQ_KEY_PREFIX
 
-from worker import logs, queue, sentry
+from worker import queue, sentry
 from worker.bell import Bell
-from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, Claims
+from worker.chores import Chore
+from worker.claims import Claims
+from worker.cron import Cron
+from worker.cron_file import Entry, serializer_of
 from worker.doorbell import Doorbell
 from worker.exits import Exit
+from worker.heartbeats import Heartbeats
+from worker.leader import LeaderOnly, Leadership
 from worker.orders import Orders
 from worker.outage import Outage
 from worker.outcomes import Deciding
 from worker.payload import Payloads
 from worker.pulse import Pulse
-from worker.rescue import Rescuer
+from worker.reconcile import Reconcile
+from worker.rescue import Rescue, Rescuer
 from worker.ringing import Ringing
+from worker.schedule import Schedule
 from worker.scoreboard import Scoreboard, Slot, State
 from worker.settings import Settings
 from worker.signals import Child
 from worker.watch import consumers_watch
 
-log = logs.get_logger()
-
-#: Busy consumers are kept alive this often: three times within the life that a claim gives them.
-BUSY_HEARTBEAT_SECONDS: Final = BUSY_TTL_SECONDS / 3
-#: Idle consumers have nothing to lose, and on a Redis that bills by the command silence is cheap.
-IDLE_HEARTBEAT_SECONDS: Final = IDLE_TTL_SECONDS / 2
-#: How often orphans are looked for. With BUSY_TTL_SECONDS it bounds how long a dead instance's jobs stay away: 40 s.
-RESCUE_SECONDS: Final = 10.0
-#: Nobody is taken for dead before this instance itself has been connected so long: after an outage everybody's
-#: heartbeats are late, and the others need the time to send theirs.
-RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 #: After trouble a turn has succeeded when the doorbell has been quiet for so long: a refusal of what it sends comes
 #: with the answer, not with the sending.
 PROOF_SECONDS: Final = 0.5
+#: A new instance, or one after an outage, leaves jobs that stand in no list alone for so long.
+RECONCILE_AFTER_SECONDS: Final = 600.0
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
-
-
-class Chore(Protocol):
-    """Something that falls due again and again."""
-
-    due: float
-
-    def run(self) -> None:
-        """Do it once and set the next `due` (monotonic)."""
-        ...
-
-
-class Heartbeats:
-    """Keeps the consumers of this instance, and their claims, alive in Redis."""
-
-    def __init__(self, claims: Claims, consumers: Sequence[Slot]) -> None:
-        self.due = 0.0
-        self._claims = claims
-        self._consumers = consumers
-        self._idle_due = 0.0
-
-    def run(self) -> None:
-        """Beat for those that may hold claims each time, for the idle ones rarely."""
-        now = monotonic()
-        idle_due = now >= self._idle_due
-        beats = [
-            slot.worker_name.decode()
-            for slot in self._consumers
-            if slot.pid and slot.worker_name and (idle_due or slot.state != State.WAITING)
-        ]
-        if beats:
-            # Consumers whose record is gone write it again with their next claim.
-            self._claims.heartbeat(beats)
-        if idle_due:
-            self._idle_due = now + IDLE_HEARTBEAT_SECONDS
-        self.due = now + BUSY_HEARTBEAT_SECONDS
-
-
-class Schedule:
-    """Moves scheduled jobs (`enqueue_at`, `enqueue_in`, delayed retries) to their queues when they are due."""
-
-    def __init__(self, claims: Claims, queues: Sequence[str], interval: float) -> None:
-        self.due = 0.0
-        self._claims = claims
-        self._queues = queues
-        self._interval = interval
-
-    def run(self) -> None:
-        """Move what is due; come back when the next job is due, at the latest after the interval."""
-        moved, next_due, late = self._claims.move_due(self._queues)
-        if moved:
-            log.info("schedule.moved", jobs=moved, late=late)
-        wait = self._interval if next_due < 0 else min(self._interval, next_due)
-        self.due = monotonic() + wait
-
-
-class Rescue:
-    """Looks for what dead workers of any instance left behind."""
-
-    def __init__(self, rescuer: Rescuer, connected_since: float) -> None:
-        self.due = connected_since + RESCUE_HOLD_OFF_SECONDS
-        self._rescuer = rescuer
-
-    def run(self) -> None:
-        """Rescue everybody's orphans."""
-        self._rescuer.rescue_orphans()
-        self.due = monotonic() + RESCUE_SECONDS
 
 
 class Dispatcher:
     """One instance's dispatcher; `hail` says that a consumer waits, `bell` wakes one."""
 
     def __init__(
-        self, settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, name: str, slot: Slot
+        self,
+        settings: Settings,
+        scoreboard: Scoreboard,
+        bell: Bell,
+        hail: Bell,
+        name: str,
+        slot: Slot,
+        schedule: Sequence[Entry] = (),
     ) -> None:
         self.settings = settings
         self.scoreboard = scoreboard
@@ -140,6 +79,8 @@ class Dispatcher:
             settings.release,
         )
         payloads = Payloads(settings.worker_job_modules, settings.worker_serializers)
+        self.schedule = schedule
+        self.leadership = Leadership(self.claims, name)
         self.rescuer = Rescuer(self.claims, deciding, payloads)
         self.doorbell = Doorbell(
             lambda: queue.build_client(
@@ -151,12 +92,12 @@ class Dispatcher:
         self.orders = Orders(
             lambda: queue.build_client(settings, client_name=f"{name}.orders", blocking=True), scoreboard.consumers
         )
-        self.chores = self._chores()
         self._rings = not consumers_watch(len(queues), settings.worker_threads)
         self.ringing = Ringing(bell, scoreboard.consumers)
         watched = None if self._rings else queues[0]
         interval = settings.worker_scheduler_interval
         self.pulse = Pulse(self.claims, scoreboard.consumers, interval=interval, watched=watched)
+        self.chores = self._chores()
 
     def run(self) -> None:
         """Do chores and ring until the supervisor says stop, then hand back what killed consumers left."""
@@ -199,6 +140,7 @@ class Dispatcher:
             self.ringing.answered()
         if any(bell in ready for bell in bells) and self.doorbell.rung():
             self.ringing.ring()
+            self.rescue.wake()
         elif not ready and len(bells) == len(self.settings.worker_queues):
             self.ringing.quiet()
         if any(ear in ready for ear in ears):
@@ -209,6 +151,15 @@ class Dispatcher:
         if self.scoreboard.header.quiet:
             return False
         return any(slot.pid and slot.state == State.WAITING for slot in self.scoreboard.consumers)
+
+    def calm(self) -> bool:
+        """Whether all consumers are idle and every queue is watched: of what happens next we shall hear."""
+        watched = self.doorbell.armed or not self._rings
+        return watched and not any(slot.pid and slot.busy for slot in self.scoreboard.consumers)
+
+    def claimed(self) -> float:
+        """When a consumer last asked for jobs (monotonic), where consumers keep the watch; 0 where we ring."""
+        return 0.0 if self._rings else max(slot.claimed_at for slot in self.scoreboard.consumers)
 
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis, drop every connection, and sleep before the next try."""
@@ -230,6 +181,7 @@ class Dispatcher:
             for slot in self.scoreboard.consumers:
                 if slot.worker_name and not slot.pid:
                     self.rescuer.hand_back(slot.worker_name.decode())
+            self.leadership.abdicate()
         except (RedisError, OSError) as error:
             self.outage.note(error)
         self.doorbell.close()
@@ -247,18 +199,38 @@ class Dispatcher:
 
     def _chores(self) -> list[Chore]:
         """Make the chores anew: after an outage each is due at once, but for the rescue, which holds off."""
+        self.rescue = Rescue(self.rescuer, monotonic(), self.calm, self.claimed)
+        interval = self.settings.worker_scheduler_interval
+        consumers = self.scoreboard.consumers
         chores: list[Chore] = [
-            Heartbeats(self.claims, self.scoreboard.consumers),
-            Rescue(self.rescuer, monotonic()),
+            Heartbeats(self.claims, self.scoreboard),
+            self.rescue,
+            Schedule(self.claims, self.settings.worker_queues, interval, consumers),
         ]
-        if self.settings.worker_scheduler_interval > 0:
-            chores.append(Schedule(self.claims, self.settings.worker_queues, self.settings.worker_scheduler_interval))
-        return chores
+        return [*chores, *self._leader_chores()]
+
+    def _leader_chores(self) -> list[Chore]:
+        """Make the chores that one instance does for all: add a `LeaderChore` here."""
+        reconcile = Reconcile(self.claims, self.calm, self.rescue.wake)
+        chores = [LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS)]
+        if self.schedule:
+            cron = Cron(self.claims, self.leadership, self.schedule, serializer_of(self.settings))
+            chores.append(LeaderOnly(self.leadership, cron))
+        return [*chores]
 
 
-def main(settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, name: str, slot: Slot) -> int:
-    """Run the dispatcher until it is told to stop."""
+def main(
+    settings: Settings,
+    scoreboard: Scoreboard,
+    bell: Bell,
+    hail: Bell,
+    name: str,
+    slot: Slot,
+    *,
+    schedule: Sequence[Entry] = (),
+) -> int:
+    """Run the dispatcher until it is told to stop; `schedule` is what `cron_file.load` has read."""
     sentry.init(settings, "dispatcher")
-    Dispatcher(settings, scoreboard, bell, hail, name, slot).run()
+    Dispatcher(settings, scoreboard, bell, hail, name, slot, schedule).run()
     sentry.flush(1.0)
     return Exit.OK

@@ -44,6 +44,11 @@ class Doorbell:
         for line in self._lines:
             line.arm()
 
+    @property
+    def armed(self) -> bool:
+        """Whether every queue is watched."""
+        return all(line.fileno >= 0 for line in self._lines)
+
     def filenos(self) -> list[int]:
         """Return the sockets to select on."""
         return [line.fileno for line in self._lines if line.fileno >= 0]

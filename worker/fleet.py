@@ -14,13 +14,8 @@ from typing import Any, Final
 from redis import Redis
 
 _WORKER_FIELDS: Final = (
-    "state",
-    "queues",
-    "hostname",
-    "pid",
-    "last_heartbeat",
-    "successful_job_count",
-    "failed_job_count",
+    *("state", "queues", "hostname", "pid", "last_heartbeat", "successful_job_count", "failed_job_count"),
+    *("memory_mb", "release", "version"),
 )
 #: Registries of a queue, by what their jobs are: all sorted sets.
 _REGISTRIES: Final = {"running": "wip", "scheduled": "scheduled", "deferred": "deferred", "failed": "failed"}
@@ -42,7 +37,11 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """One registered worker, ours or RQ's own. `jobs` are the ids that it has claimed, `heard` seconds ago."""
+    """One registered worker, ours or RQ's own, that was heard of `heard` seconds ago.
+
+    `jobs` are the ids that it has claimed, the oldest `job_age` seconds ago. `instance`, `memory_mb` and `release` (the
+    commit) are told by ours only; `rq` is RQ's version.
+    """
 
     name: str
     state: str
@@ -53,6 +52,11 @@ class ConsumerState:
     jobs: tuple[str, ...]
     succeeded: int
     failed: int
+    instance: str
+    job_age: float | None
+    memory_mb: int | None
+    release: str
+    rq: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Fleet:
 
 
 def read(redis: Redis, prefix: str, queues: Iterable[str], letters_queue: str) -> Fleet:
-    """Read the fleet in four round trips; `queues` are shown even when nothing was ever put on them."""
+    """Read the fleet in five round trips; `queues` are shown even when nothing was ever put on them."""
     keys = _Keys(prefix)
     known, workers, letters, suspended, (seconds, micros) = _ask(
         redis,
@@ -153,12 +157,16 @@ def _consumers(
         ],
     )
     living, stranded = [], {}
-    for worker, fields, claims in zip(workers, replies[::2], replies[1::2], strict=True):
+    held = [sorted(_text(claim).rpartition(":")[0] for claim in claims) for claims in replies[1::2]]
+    started = _ask(redis, lambda pipe: [pipe.hget(keys.job(job), "started_at") for jobs in held for job in jobs])
+    ages = iter([_since(_text(moment), now) for moment in started])
+    for worker, fields, jobs in zip(workers, replies[::2], held, strict=True):
         name = worker.removeprefix(f"{keys.prefix}:worker:")
-        state, queues, host, pid, heard, succeeded, failed = map(_text, fields)
+        state, queues, host, pid, heard, succeeded, failed, memory, release, rq = map(_text, fields)
+        job_ages = [age for _, age in zip(jobs, ages, strict=False) if age is not None]
         if not queues:
-            if claims:
-                stranded[name] = len(claims)
+            if jobs:
+                stranded[name] = len(jobs)
             continue
         living.append(
             ConsumerState(
@@ -168,9 +176,14 @@ def _consumers(
                 host,
                 int(pid) if pid.isdigit() else None,
                 _since(heard, now),
-                tuple(sorted(_text(claim).rpartition(":")[0] for claim in claims)),
+                tuple(jobs),
                 int(succeeded or 0),
                 int(failed or 0),
+                name.rpartition(".")[0] if memory else "",
+                max(job_ages, default=None),
+                int(memory) if memory.isdigit() else None,
+                release,
+                rq,
             )
         )
     return tuple(living), stranded

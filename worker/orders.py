@@ -16,6 +16,7 @@ from typing import Any
 
 from redis import Redis
 from redis.client import PubSub
+from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from worker import logs
@@ -55,11 +56,19 @@ class Orders:
         return [connection._sock.fileno()] if connection is not None and connection._sock is not None else []
 
     def hear(self) -> None:
-        """Obey what has come, without waiting."""
-        while self._pubsub is not None and (message := self._next()) is not None:
-            slot = self._channels.get(message["channel"])
-            if slot is not None and slot.pid:
-                obey(slot, read(message), slot.pid)
+        """Obey what has come, without waiting.
+
+        A connection that was cut is opened again by the next `subscribe`, which raises when Redis is away: providers
+        cut connections that are silent for minutes, and that is no outage.
+        """
+        try:
+            while self._pubsub is not None and (message := self._next()) is not None:
+                slot = self._channels.get(message["channel"])
+                if slot is not None and slot.pid:
+                    obey(slot, read(message), slot.pid)
+        except (RedisError, OSError) as error:
+            log.info("orders.connection_lost", error=type(error).__name__)
+            self.close()
 
     def close(self) -> None:
         """Drop the connection; the next `subscribe` opens it again, for every channel."""

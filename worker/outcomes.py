@@ -31,6 +31,7 @@ class Deciding:
     max_crashes: int
     result_ttl: int
     release: str | None = None
+    default_policy: RetryPolicy | None = None  #: of jobs whose producer and whose function ask for no retries
 
     def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished:
         """The job returned `value`."""
@@ -53,7 +54,7 @@ class Deciding:
         started: float,
         ended: float,
     ) -> Retried | Buried:
-        """The job raised: the producer's `Retry` or the function's policy gives it another attempt, or it is buried."""
+        """The job raised: its producer's `Retry`, its function's policy or the service's may give it another try."""
         attempt = attempt_of(claim)
         reason, delay = self._next(job, error, policy, attempt)
         if reason is not None:
@@ -136,6 +137,7 @@ class Deciding:
             if job.retries_left <= 0:
                 return "attempts_exhausted", 0.0
             return None, max(float(job.get_retry_interval()), asked)
+        policy = policy or self.default_policy
         if policy is None or not isinstance(error, Exception):
             return "failed", 0.0
         decision = decide(error, attempt, policy)

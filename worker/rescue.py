@@ -6,16 +6,25 @@ are marked, claimed one at a time from then on, and a second death names the cul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from worker import logs, rq_finish, sentry
-from worker.claims import Buried, Claims
+from worker.claims import BUSY_TTL_SECONDS, Buried, Claims
 from worker.dead_letters import read
 from worker.outcomes import Deciding, function_name
 from worker.payload import Payloads, Refused
 
 log = logs.get_logger()
+
+#: How often orphans are looked for. With BUSY_TTL_SECONDS it bounds how long a dead instance's jobs stay away: 40 s.
+RESCUE_SECONDS: Final = 10.0
+#: The same while nobody holds claims, should a ring ever get lost.
+IDLE_RESCUE_SECONDS: Final = 600.0
+#: Nobody is taken for dead before this instance itself has been connected so long: after an outage everybody's
+#: heartbeats are late, and the others need the time to send theirs.
+RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 
 
 class Rescuer:
@@ -25,10 +34,12 @@ class Rescuer:
         self._claims = claims
         self._deciding = deciding
         self._payloads = payloads
+        self.living = 0  #: claims that living workers held at the last look: they may be orphans tomorrow
 
     def rescue_orphans(self) -> int:
         """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
-        return sum(self._rescue(name) for name in self._claims.orphans(self._claims.queues))
+        names, self.living = self._claims.watch(self._claims.queues)
+        return sum(map(self._rescue, names))
 
     def hand_back(self, worker_name: str) -> int:
         """Put back everything of a worker that was killed because the service stops; nobody is to blame."""
@@ -58,3 +69,45 @@ class Rescuer:
         if left.released:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
         return left.released + len(left.running)
+
+
+class Rescue:
+    """The chore that looks for what dead workers of any instance left behind.
+
+    It costs nothing while nobody can leave anything behind. Claims begin with a push, of which every instance hears
+    that waits for jobs: by its doorbell (`wake`), or because its own claim that stood ready was answered (`claimed`:
+    when that was last, monotonic). Where somebody waited before the last look, that look found no claim and nothing
+    stirred since, there is none. `calm` says whether this instance waits and none of its consumers works.
+    """
+
+    def __init__(
+        self,
+        rescuer: Rescuer,
+        connected_since: float,
+        calm: Callable[[], bool],
+        claimed: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._due = self._not_before = connected_since + RESCUE_HOLD_OFF_SECONDS
+        self._looked_at = self._stirred_at = 0.0
+        self._rescuer = rescuer
+        self._calm = calm
+        self._claimed = claimed
+
+    @property
+    def due(self) -> float:
+        """When to look next: soon after something stirred."""
+        stirred = max(self._stirred_at, self._claimed())
+        if stirred <= self._looked_at:
+            return self._due
+        return min(self._due, max(self._not_before, stirred + RESCUE_SECONDS))
+
+    def run(self) -> None:
+        """Rescue everybody's orphans; come back soon while anybody holds claims."""
+        calm = self._calm()  # first: what stirs after this is not seen by the look
+        self._looked_at = monotonic()
+        self._rescuer.rescue_orphans()
+        self._due = self._looked_at + (IDLE_RESCUE_SECONDS if calm and not self._rescuer.living else RESCUE_SECONDS)
+
+    def wake(self) -> None:
+        """Look soon: a queue has rung, so somebody may hold a claim from now on."""
+        self._stirred_at = monotonic()

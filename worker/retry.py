@@ -5,7 +5,8 @@ A job function says so itself::
     @with_policy(RetryPolicy(max_attempts=5, base=2.0, retry_on=(RetryLater,)))
     def fetch(url): ...
 
-and raises `PermanentError` or `RetryLater` where it knows better than the exception's class does.
+and raises `PermanentError` or `RetryLater` where it knows better than the exception's class does. What the producer
+gave as RQ's own `Retry` goes before the function's policy, and that before the service's (`WORKER_RETRY_ATTEMPTS`).
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ def with_policy(policy: RetryPolicy) -> Callable[[_Function], _Function]:
         return function
 
     return attach
+
+
+def default_policy(attempts: int, base: float, cap: float) -> RetryPolicy | None:
+    """Return the service's policy of `attempts` in all, None for 0 and 1; a base above the cap is cut."""
+    return RetryPolicy(attempts, min(base, cap), cap) if attempts > 1 else None
 
 
 def policy_of(function: Callable[..., Any]) -> RetryPolicy | None:

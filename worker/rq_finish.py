@@ -175,6 +175,8 @@ class RqFinish:
             worker.handle_job_failure(job, queue=queue, execution=execution)
         else:
             self._succeed(pending, job, queue, execution)
+        if job.get_status(refresh=False) == JobStatus.SCHEDULED:
+            worker.seat.put_off(0.0)  # when it is due only RQ's code knows: the dispatcher looks
 
     def _succeed(self, pending: _Pending, job: Job, queue: Queue, execution: Execution) -> None:
         if not TRACES.isdisjoint(pending.claim.fields) and not isinstance(pending.value, Retry):

@@ -96,6 +96,7 @@ class Slot(ctypes.Structure):
         ("failed", ctypes.c_uint64),  #: attempts that raised, retried or not
         ("buried", ctypes.c_uint64),
         ("busy_seconds", ctypes.c_double),
+        ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due, as far as it knows
     )
 
     role: int
@@ -127,6 +128,12 @@ class Slot(ctypes.Structure):
     failed: int
     buried: int
     busy_seconds: float
+    retry_due: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether the child may hold claims. A crew that waits for more while jobs run shows one of them."""
+        return bool(self.job_id) or self.state != State.WAITING
 
     def tick(self, state: State) -> None:
         """Say that the child's loop turns, and in which state."""
@@ -151,6 +158,12 @@ class Slot(ctypes.Structure):
         self.job_id = b""
         self.execution_id = b""
         self.heartbeat = now
+
+    def note_scheduled(self, delay: float) -> None:
+        """Say that this child has put a job off for `delay` seconds; the soonest one to come is kept."""
+        now = monotonic()
+        if self.retry_due <= now or now + delay < self.retry_due:
+            self.retry_due = now + delay
 
     def give_order(self, order: Order, job_id: str = "", execution_id: str = "") -> None:
         """Tell the child to end the job `job_id`, or whatever runs when it is empty."""

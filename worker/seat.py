@@ -63,6 +63,10 @@ class Seat(Protocol):
         """Wake another sleeper: more is waiting than one consumer takes at once."""
         ...
 
+    def put_off(self, delay: float) -> None:
+        """Say that a job was scheduled that is due in `delay` seconds."""
+        ...
+
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Record that the connection to Redis came, or went for `reason`."""
         ...
@@ -136,6 +140,11 @@ class Supervised:
         """Ring for a sibling."""
         self._bell.ring()
 
+    def put_off(self, delay: float) -> None:
+        """Tell the dispatcher, which then need not look for it."""
+        self.slot.note_scheduled(delay)
+        self._hail.ring()
+
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Show it on the scoreboard; the first connection of the instance is what deploys wait for."""
         self.slot.redis_changed(state, reason)
@@ -191,6 +200,9 @@ class Alone:
 
     def nudge(self) -> None:
         """Nobody to wake."""
+
+    def put_off(self, delay: float) -> None:
+        """Nobody to tell: whoever schedules for this worker looks for it."""
 
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Note it on the slot."""

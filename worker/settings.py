@@ -102,6 +102,27 @@ class Settings(BaseModel):
         description="Processes that one job may cost before it becomes a dead letter",
         json_schema_extra=_wants("a whole number, 1 or more", "3"),
     )
+    worker_retry_attempts: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Attempts, the first included, of jobs that ask for no retries themselves; 0 = one, as RQ",
+        json_schema_extra=_wants("a whole number from 0 to 1000", "5"),
+    )
+    worker_retry_base: float = Field(
+        2.0,
+        ge=0,
+        le=86400,
+        description="The longest wait before their second attempt, doubled for each further one",
+        json_schema_extra=_wants("seconds from 0 to 86400", "2"),
+    )
+    worker_retry_cap: float = Field(
+        600.0,
+        ge=0,
+        le=7 * 86400,
+        description="The longest wait before any attempt of theirs",
+        json_schema_extra=_wants("seconds from 0 to 604800", "600"),
+    )
     worker_shutdown_grace: float = Field(
         25.0,
         ge=0,
@@ -112,7 +133,7 @@ class Settings(BaseModel):
     worker_scheduler_interval: float = Field(
         1.0,
         ge=0,
-        description="Seconds between looks at scheduled jobs; 0 = none. Default: 1, on Upstash 15",
+        description="Seconds between looks for jobs that others schedule; 0 = only our own. Default: 1, on Upstash 15",
         json_schema_extra=_wants("seconds, 0 or more", "15"),
     )
     worker_allow_private_addresses: bool = Field(

@@ -3,70 +3,79 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from dataclasses import asdict
 
 import click
+from redis import Redis
+from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
-from worker import fleet
+from worker import fleet, fleet_schedule, fleet_server, letter_groups, reconcile, status_view
+from worker.claims import Claims
 from worker.cli_tools import RedisCommand, connect, settings_or_exit
-from worker.fleet import ConsumerState, Fleet, QueueState
-from worker.terminal import one_line, print_table
+from worker.letter_box import LetterBox
+from worker.settings import Settings
+from worker.status_view import Status
+from worker.translate import translate
 
 
 @click.command(cls=RedisCommand)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def status(as_json: bool) -> None:
-    """Show queues, the consumers of every instance and the count of dead letters. Changes nothing."""
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one a line.")
+@click.option("--watch", is_flag=False, flag_value=2.0, type=click.FloatRange(min=0.1), help="Again every SECONDS [2].")
+@click.option("--deep", is_flag=True, help="Look at every job for those that stand in no list.")
+def status(as_json: bool, watch: float | None, deep: bool) -> None:
+    """Show queues, consumers of every instance, dead letters, what comes next, and Redis. Changes nothing."""
     settings = settings_or_exit()
-    seen = fleet.read(connect(settings), RQ_KEY_PREFIX, settings.worker_queues, settings.dead_letter_queue)
-    if as_json:
-        click.echo(json.dumps({**asdict(seen), "attention": seen.attention()}))
+    redis = connect(settings)
+    if not watch:
+        tell(look(redis, settings, deep=deep), as_json=as_json)
         return
-    _print(seen)
+    while True:
+        try:
+            seen = look(redis, settings, deep=deep)
+        except (RedisError, OSError) as error:
+            trouble = translate(error)
+            if trouble is None:
+                raise
+            click.echo(f"Redis: {trouble}", err=True)
+        else:
+            if sys.stdout.isatty():
+                click.clear()
+            tell(seen, as_json=as_json)
+        sys.stdout.flush()
+        time.sleep(watch)
 
 
-def _print(seen: Fleet) -> None:
-    print_table(
-        ("queue", "waiting", "running", "scheduled", "deferred", "failed", "next waits", "consumers"),
-        map(_queue_row, seen.queues),
-    )
-    click.echo()
-    if seen.consumers:
-        print_table(("consumer", "state", "queues", "jobs", "done", "failed", "heard"), map(_row, seen.consumers))
+def tell(seen: Status, *, as_json: bool) -> None:
+    """Print it, for people or for programs."""
+    if as_json:
+        click.echo(json.dumps(as_dict(seen)))
     else:
-        click.echo("No consumer is registered.")
-    letters = f"\nDead letters: {seen.dead_letters:,}."
-    click.echo(f"{letters} Next: python -m worker dead list" if seen.dead_letters else letters)
-    for sentence in seen.attention():
-        click.echo(f"! {one_line(sentence)}")
+        status_view.show(seen)
 
 
-def _queue_row(queue: QueueState) -> tuple[object, ...]:
-    return (
-        queue.name,
-        queue.waiting,
-        queue.running,
-        queue.scheduled,
-        queue.deferred,
-        queue.failed,
-        _seconds(queue.next_waits),
-        queue.consumers,
+def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
+    """Read everything."""
+    letters = settings.dead_letter_queue
+    seen = fleet.read(redis, RQ_KEY_PREFIX, settings.worker_queues, letters)
+    return Status(
+        seen,
+        fleet_schedule.read(redis, RQ_KEY_PREFIX, [queue.name for queue in seen.queues]),
+        letter_groups.group(LetterBox(redis, RQ_KEY_PREFIX, letters)),
+        fleet_server.read(redis),
+        list(reconcile.strays(redis, Claims(redis, RQ_KEY_PREFIX, "", (), letters))) if deep else None,
     )
 
 
-def _row(consumer: ConsumerState) -> tuple[object, ...]:
-    more = f" +{len(consumer.jobs) - 1}" if len(consumer.jobs) > 1 else ""
-    return (
-        consumer.name,
-        consumer.state,
-        ",".join(consumer.queues),
-        consumer.jobs[0] + more if consumer.jobs else "",
-        consumer.succeeded,
-        consumer.failed,
-        f"{_seconds(consumer.heard)} ago" if consumer.heard is not None else "never",
-    )
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f} s" if value >= 10 else f"{value:.1f} s"
+def as_dict(seen: Status) -> dict[str, object]:
+    """Return what `--json` shows."""
+    return {
+        **asdict(seen.fleet),
+        **asdict(seen.coming),
+        "letters": [asdict(one) for one in seen.letters],
+        "redis": asdict(seen.server),
+        **({} if seen.strays is None else {"strays": [asdict(stray) for stray in seen.strays]}),
+        "attention": seen.attention(),
+    }

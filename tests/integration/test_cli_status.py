@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import redis as redis_py
-from rq import Queue
+from rq import Queue, Retry
+from rq.cron import CronJob
 
 from tests.integration.test_cli import run
 from tests.support import tasks
+from tests.support.engine import desk
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.worker import consumer
+from worker import cron_file
+from worker.cron import Cron
+from worker.leader import LeaderOnly, Leadership
 
 
 def status(url: str, **environ: str) -> dict[str, Any]:
@@ -42,7 +48,7 @@ def test_it_counts_jobs_and_dead_letters(server: RedisServer, redis: redis_py.Re
 
 
 def test_it_shows_the_consumers_of_the_fleet_and_what_they_run(server: RedisServer, redis: redis_py.Redis) -> None:
-    with Service(server.url) as service:
+    with Service(server.url, RENDER_GIT_COMMIT="3f2a9c1d") as service:
         jobs = [Queue("default", connection=redis).enqueue(tasks.sleep, 30) for _ in range(3)]
         until(lambda: [job.get_status() for job in jobs].count("started") == 2, service=service)
         running = [job for job in jobs if job.get_status() == "started"]
@@ -55,6 +61,10 @@ def test_it_shows_the_consumers_of_the_fleet_and_what_they_run(server: RedisServ
         default = queue_of(answer, "default")
         assert (default["waiting"], default["running"], default["consumers"]) == (1, 2, 2)
         assert answer["attention"] == [], "the third job waits for a consumer, and there are some"
+
+        assert {one["instance"] for one in consumers} == {consumers[0]["name"].rpartition(".")[0]}, "one instance"
+        assert all(0 <= one["job_age"] < 30 and one["memory_mb"] > 10 and one["rq"] for one in consumers)
+        assert {one["release"] for one in consumers} == {"3f2a9c1d"}
 
         rows = run("status", url=server.url).stdout.splitlines()
         for one in consumers:
@@ -95,6 +105,76 @@ def test_reading_changes_nothing(server: RedisServer, redis: redis_py.Redis) -> 
     redis.hset(f"rq:job:{letter.id}", "status", "failed")
     redis.rpush("rq:queue:dead-letter", letter.id, "whose job is gone")
     before = everything()
-    for command in (("status",), ("dead", "list"), ("dead", "show", letter.id)):
+    for command in (("status",), ("status", "--deep", "--json"), ("dead", "list"), ("dead", "show", letter.id)):
         told = run(*command, url=server.url)
         assert (told.returncode, everything()) == (0, before), command
+
+
+def test_it_groups_dead_letters_by_their_fingerprint(server: RedisServer, redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis)
+    for _ in range(3):
+        queue.enqueue(tasks.boom)
+    queue.enqueue(tasks.give_up)
+    consumer(redis).work(burst=True)
+    first, second = status(server.url)["letters"]
+    assert (first["count"], first["function"], first["error"]) == (3, "tests.support.tasks.boom", "ValueError: boom")
+    assert (second["count"], second["reason"]) == (1, "permanent")
+    assert first["fingerprint"] in run("status", url=server.url).stdout
+
+
+def test_it_shows_what_is_scheduled_and_which_attempt_that_is(server: RedisServer, redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis)
+    failed = queue.enqueue(tasks.boom, retry=Retry(max=2, interval=600))
+    consumer(redis).work(burst=True)
+    later = queue.enqueue_in(timedelta(hours=2), tasks.add, 1, 2)
+    retry, scheduled = status(server.url)["scheduled"]
+    assert (retry["job_id"], retry["attempt"], retry["last_error"]) == (failed.id, 2, "ValueError: boom")
+    assert (scheduled["job_id"], scheduled["attempt"]) == (later.id, 1)
+    assert 590 < retry["due_in"] <= 601
+    assert 7190 < scheduled["due_in"] <= 7201
+    assert failed.id in run("status", url=server.url).stdout
+
+
+def test_it_shows_the_lines_of_the_schedule(server: RedisServer, redis: redis_py.Redis) -> None:
+    claims = desk(redis)
+    leadership = Leadership(claims, "ann")
+    line = cron_file.Entry("line", CronJob("low", func=tasks.add, interval=600, name="sums"), True)
+    LeaderOnly(leadership, Cron(claims, leadership, [line])).run()
+    answer = status(server.url)
+    (shown,) = answer["cron"]
+    assert (shown["name"], shown["queue"], shown["when"], answer["leader"]) == ("sums", "low", "every 600 s", "ann")
+    assert 0 <= shown["last_ago"] < 30
+    assert 570 < shown["next_in"] <= 600
+
+
+def test_it_names_the_server_and_what_is_wrong_with_it(own_server: RedisServer) -> None:
+    with own_server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        answer = status(own_server.url)
+        assert (answer["redis"]["product"], answer["redis"]["eviction"]) == ("Valkey", "allkeys-lru")
+        assert "noeviction" in answer["attention"][0]
+        client.acl_setuser("plain", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-info"])
+        told = run("status", "--json", url=f"redis://plain:x@127.0.0.1:{own_server.port}/0")
+        assert json.loads(told.stdout)["redis"]["version"] is None, "a provider that refuses INFO is no trouble"
+
+
+def test_a_deep_look_names_jobs_that_stand_in_no_list(server: RedisServer, redis: redis_py.Redis) -> None:
+    job = Queue("default", connection=redis).enqueue(tasks.add, 1, 2)
+    redis.delete("rq:queue:default")
+    assert "strays" not in status(server.url), "it looks at every job: only on demand"
+    told = run("status", "--deep", "--json", url=server.url)
+    answer = json.loads(told.stdout)
+    assert [(one["job_id"], one["status"], one["queue"]) for one in answer["strays"]] == [(job.id, "queued", "default")]
+    assert "1 job stands in no list." in run("status", "--deep", url=server.url).stdout
+    redis.delete(job.key)
+    assert "Every job stands where its status says." in run("status", "--deep", url=server.url).stdout
+
+
+def test_watching_goes_on_through_an_outage(own_server: RedisServer) -> None:
+    with Service(own_server.url, "status", "--watch", "0.2", "--json") as watching:
+        until(lambda: len(watching.events) >= 2, service=watching)
+        own_server.kill()
+        until(lambda: any("Redis:" in line for line in watching.output), service=watching)
+        seen = len(watching.events)
+        own_server.restart(keep_data=True)
+        until(lambda: len(watching.events) > seen, service=watching)

@@ -249,3 +249,11 @@ def tell_who_i_am(seconds: float) -> str | None:
 def fail_after(seconds: float, message: str) -> None:
     nap_in_steps(seconds)
     raise ValueError(message)
+
+
+@with_policy(RetryPolicy(max_attempts=2, base=0.0, cap=0.0))
+def journal_twice(path: str, after: float) -> None:
+    """Run twice, the second time `after` seconds later."""
+    journal(path, str(context.current().attempt))
+    if context.current().attempt == 1:
+        raise RetryLater("once more", after=after)

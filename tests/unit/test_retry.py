@@ -14,6 +14,7 @@ from worker.retry import (
     RetryLater,
     RetryPolicy,
     decide,
+    default_policy,
     policy_of,
     with_policy,
 )
@@ -97,3 +98,20 @@ def test_a_function_without_a_policy_has_none() -> None:
 def test_a_senseless_policy_is_refused_with_the_field_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RetryPolicy(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_services_policy_retries_anything_but_what_is_permanent() -> None:
+    policy = default_policy(3, base=2.0, cap=600.0)
+    assert policy is not None
+    assert decide(ValueError(), 2, policy, rng=lambda: 0.5) == Retry(2.0)
+    assert decide(ValueError(), 3, policy) == GiveUp("attempts_exhausted")
+    assert decide(PermanentError(), 1, policy) == GiveUp("permanent")
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_a_service_without_retries_has_no_policy(attempts: int) -> None:
+    assert default_policy(attempts, base=2.0, cap=600.0) is None
+
+
+def test_a_base_above_the_cap_is_cut() -> None:
+    assert default_policy(2, base=900.0, cap=60.0) == RetryPolicy(2, 60.0, 60.0)

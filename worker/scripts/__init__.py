@@ -1,7 +1,7 @@
 """The Lua scripts that move jobs between states, one file an operation.
 
 Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` stands before every script; a script that claims gets
-``_claim.lua`` too.
+``_claim.lua`` too, one that only the leader may run ``_leader.lua``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-_CLAIMING = frozenset({"claim", "settle"})
+#: Parts besides _common that a script stands on.
+_PARTS = {
+    "claim": ["_claim"],
+    "settle": ["_claim"],
+    "lead": ["_leader"],
+    "done": ["_leader"],
+    "abdicate": ["_leader"],
+    "cron": ["_leader"],
+    "cron_show": ["_leader"],
+    "homeless": ["_homeless"],
+    "mend": ["_leader", "_homeless"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class Script:
 
 def load(name: str) -> Script:
     """Read the script `name` with the parts it stands on."""
-    parts = ["_common", *(["_claim"] if name in _CLAIMING else []), name]
+    parts = ["_common", *_PARTS.get(name, []), name]
     return Script(name, "\n".join((_FOLDER / f"{part}.lua").read_text() for part in parts))
 
 
@@ -44,4 +55,14 @@ HEARTBEAT = load("heartbeat")
 ORPHANS = load("orphans")
 SCHEDULE = load("schedule")
 REPLAY = load("replay")
-ALL = (CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE, REPLAY)
+LEAD = load("lead")
+DONE = load("done")
+ABDICATE = load("abdicate")
+CRON = load("cron")
+CRON_SHOW = load("cron_show")
+HOMELESS = load("homeless")
+MEND = load("mend")
+ALL = (
+    *(CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE, REPLAY),
+    *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW, HOMELESS, MEND),
+)

@@ -1,6 +1,7 @@
 -- Keep workers and their claims alive.
 -- KEYS: none.
--- ARGV: prefix, '' (no single worker), lease (s), busy_ttl (s), idle_ttl (s), then the workers' names.
+-- ARGV: prefix, '' (no single worker), lease (s), busy_ttl (s), idle_ttl (s), then the workers' names, each with the memory
+--   that it uses (MB, '' = not told), which stands on its record for people.
 -- How long a worker lives without a further heartbeat depends on whether it holds claims, as this server knows it: what
 -- the caller saw may have changed on the way, and a dead worker that seems alive keeps its claims from being rescued.
 -- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once, because
@@ -8,10 +9,11 @@
 local lost = {}
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
-for at = 6, #ARGV do
-  local name = ARGV[at]
+for at = 6, #ARGV, 2 do
+  local name, memory = ARGV[at], ARGV[at + 1]
   local key = P .. ':worker:' .. name
   call('HSET', key, 'last_heartbeat', date)
+  if memory ~= '' then call('HSET', key, 'memory_mb', memory) end
   call('EXPIRE', key, call('EXISTS', key .. ':executions') == 1 and ARGV[4] or ARGV[5])
   if call('HEXISTS', key, 'birth') == 0 then
     call('SADD', P .. ':workers', key)

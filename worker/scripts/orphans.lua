@@ -3,8 +3,9 @@
 -- plain RQ workers (their names do not begin with ARGV[3], the mark of our executions) are left to RQ's own rules.
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), mark, queue names…
--- Returns the dead workers' names. A claim whose execution record has expired too is listed under worker `lost`.
-local dead, names = {}, {}
+-- Returns {claims of ours that living workers hold, the dead workers' names…}: while there are none of the former, nobody
+-- can leave anything behind. A claim whose execution record has expired too is listed under worker `lost`.
+local dead, reply = {}, {0}
 for at = 4, #ARGV do
   for _, member in ipairs(call('ZRANGE', P .. ':wip:' .. ARGV[at], 0, 9999)) do
     local id, execution = string.match(member, '^(.*):([^:]*)$')
@@ -12,10 +13,14 @@ for at = 4, #ARGV do
       local name = call('HGET', P .. ':execution:' .. member, 'worker_name') or 'lost'
       if dead[name] == nil then
         dead[name] = call('EXISTS', P .. ':worker:' .. name) == 0
-        if dead[name] then names[#names + 1] = name end
+        if dead[name] then reply[#reply + 1] = name end
       end
-      if dead[name] then call('SADD', P .. ':worker:' .. name .. ':executions', member) end
+      if dead[name] then
+        call('SADD', P .. ':worker:' .. name .. ':executions', member)
+      else
+        reply[1] = reply[1] + 1
+      end
     end
   end
 end
-return names
+return reply

@@ -3,10 +3,12 @@
 -- As in RQ's scheduler a job's own ttl begins anew, and a rate-limited job goes on only with a slot of its key.
 -- KEYS: none. Touches besides those of _common.lua: P:rl:<key> hash, P:rl:<key>:allowed|rate_limited zsets, P:rl-keys set.
 -- ARGV: prefix, '' (no single worker), limit, queue names…
--- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s)}.
+-- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s)}, the last two
+-- as decimals: RQ's scores are whole seconds, this server's clock is not.
 local moved, next_due, late = 0, -1, 0
 local limit = tonumber(ARGV[3])
 local date, stamp = utc(0)
+local exact = NOW + NOW_US / 1000000
 
 local function push(id, job, queue, at_front)
   call('HSET', job, 'status', 'queued', 'enqueued_at', date)
@@ -53,14 +55,14 @@ for at = 4, #ARGV do
       end
       if tonumber(ttl or '') then expire(id, ttl) end
       moved = moved + 1
-      late = math.max(late, NOW - tonumber(due[i + 1]))
+      late = math.max(late, exact - tonumber(due[i + 1]))
     end
   end
   if #due > 0 then call('SADD', P .. ':queues', P .. ':queue:' .. queue) end
   local first = call('ZRANGE', registry, 0, 0, 'WITHSCORES')[2]
   if first then
-    local wait = math.max(0, tonumber(first) - NOW)
+    local wait = math.max(0, tonumber(first) - exact)
     if next_due < 0 or wait < next_due then next_due = wait end
   end
 end
-return {moved, next_due, late}
+return {moved, tostring(next_due), string.format('%.3f', late)}

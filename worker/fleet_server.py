@@ -1,0 +1,56 @@
+"""What the server tells about itself, as far as the provider lets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server; what it does not tell is None. `answers_in` is one round trip in seconds, memory is bytes."""
+
+    product: str
+    version: str | None
+    answers_in: float
+    memory: int | None
+    memory_limit: int | None
+    eviction: str | None
+    clients: int | None
+
+    def attention(self) -> list[str]:
+        """Say in sentences what a person should look at."""
+        told = []
+        if self.eviction not in (None, "noeviction"):
+            told.append(
+                f"Redis evicts ({self.eviction}): when memory runs out it deletes jobs. "
+                f"Set maxmemory-policy to noeviction."
+            )
+        if self.memory and self.memory_limit and self.memory > 0.9 * self.memory_limit:
+            share = self.memory / self.memory_limit
+            told.append(f"Redis uses {share:.0%} of its memory; when it is full, enqueuing fails.")
+        return told
+
+
+def read(redis: Redis) -> Server:
+    """Ask the server; a provider or an ACL that refuses INFO is no trouble."""
+    began = perf_counter()
+    redis.ping()
+    answers_in = perf_counter() - began
+    try:
+        facts: dict[str, Any] = redis.info()
+    except ResponseError:
+        facts = {}
+    return Server(
+        "Valkey" if "valkey_version" in facts else "Redis",
+        facts.get("valkey_version") or facts.get("redis_version"),
+        answers_in,
+        facts.get("used_memory"),
+        facts.get("maxmemory") or None,
+        facts.get("maxmemory_policy"),
+        facts.get("connected_clients"),
+    )

@@ -1,0 +1,11 @@
+-- Take the lead for one chore, if it is due in the fleet and nobody else leads.
+-- KEYS: none. ARGV: prefix, '' (no single worker), name, chore.
+-- Returns {token, seconds to wait, this server's time (Unix, µs)}. The token is '' when there is nothing to do now: the
+-- chore is done until then, or somebody else leads and may be at it; should that one die over it, the lead lapses.
+local name, chore = ARGV[3], ARGV[4]
+local moment = string.format('%d.%06d', NOW, NOW_US)
+local wait = tonumber(call('HGET', AGENDA_KEY, chore) or '0') - tonumber(moment)
+if wait > 0 then return {'', tostring(wait), moment} end
+local token = lead(name, '')
+if not token then return {'', tostring(math.max(0, call('PTTL', LEADER_KEY)) / 1000), moment} end
+return {token, '0', moment}
