@@ -25,6 +25,13 @@ def health(port: int) -> dict[str, Any]:
         return told
 
 
+def is_up(port: int) -> bool:
+    try:
+        return bool(health(port))
+    except OSError:
+        return False
+
+
 def finish(job: Any, service: Service, timeout: float = 10) -> None:
     until(lambda: job.get_status() == "finished", timeout, service=service)
 
@@ -36,6 +43,7 @@ def test_a_consumer_that_no_longer_hears_its_bell_is_replaced_and_the_waiting_jo
     port = free_port()
     environ = {"HEALTH_PORT": str(port), "HEALTH_HOST": "127.0.0.1", "WORKER_JOB_MODULES": MODULES}
     with Service(server.url, WORKER_PROCESSES="1", **environ) as service:
+        until(lambda: is_up(port), service=service)
         finish(queue.enqueue(saboteurs.take_the_bells_place), service)
         (deaf,) = service.children()
         until(lambda: health(port)["last_claim_seconds"] > 0.3, service=service)
