@@ -14,7 +14,7 @@ from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from worker.claims import BUSY_TTL_SECONDS
-from worker.dispatcher import RESCUE_SECONDS
+from worker.rescue import RESCUE_SECONDS
 
 
 def forget_workers(redis: redis_py.Redis) -> int:
