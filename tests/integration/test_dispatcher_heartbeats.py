@@ -1,0 +1,62 @@
+"""For whom the dispatcher keeps the record in Redis alive: silence is cheap, death is not."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+import pytest
+import redis as redis_py
+
+from tests.support.engine import desk, register
+from worker.claims import IDLE_TTL_SECONDS
+from worker.heartbeats import SILENT_SECONDS, Heartbeats
+from worker.scoreboard import Scoreboard, Slot, State
+from worker.seat import SAFETY_POLL_SECONDS
+
+
+@pytest.fixture
+def slot(redis: redis_py.Redis) -> Slot:
+    """A consumer whose record will be gone in a minute."""
+    scoreboard = Scoreboard(max_consumers=1)
+    slot = scoreboard.consumers[0]
+    slot.board = scoreboard  # keeps the memory
+    slot.pid, slot.worker_name, slot.state = os.getpid(), b"ann", State.WAITING
+    register(redis, "ann")
+    redis.expire("rq:worker:ann", 60)
+    return slot
+
+
+def beaten(redis: redis_py.Redis, slot: Slot) -> bool:
+    Heartbeats(desk(redis), slot.board).run()  # type: ignore[attr-defined]
+    return bool(redis.ttl("rq:worker:ann") > 60)
+
+
+def test_an_idle_consumer_that_asks_now_and_then_needs_no_heartbeat(redis: redis_py.Redis, slot: Slot) -> None:
+    assert SAFETY_POLL_SECONDS < SILENT_SECONDS < IDLE_TTL_SECONDS - 60, "its own polls come first, its end last"
+    slot.claimed_at = monotonic() - SAFETY_POLL_SECONDS
+    assert not beaten(redis, slot)
+
+
+def test_one_that_has_not_asked_for_long_has_one(redis: redis_py.Redis, slot: Slot) -> None:
+    """A quiet consumer, or one whose standing claim is not answered yet."""
+    slot.claimed_at = slot.spawned_at = monotonic() - SILENT_SECONDS - 1
+    assert beaten(redis, slot)
+    assert int(redis.hget("rq:worker:ann", "memory_mb")) > 10
+
+
+def test_it_is_beaten_for_once_not_every_ten_seconds(redis: redis_py.Redis, slot: Slot) -> None:
+    slot.claimed_at = slot.spawned_at = monotonic() - SILENT_SECONDS - 1
+    chore = Heartbeats(desk(redis), slot.board)  # type: ignore[attr-defined]
+    chore.run()
+    redis.expire("rq:worker:ann", 60)
+    chore.run()
+    assert redis.ttl("rq:worker:ann") <= 60
+
+
+@pytest.mark.parametrize(("state", "job"), [(State.BUSY, b"job-1"), (State.CLAIMING, b""), (State.WAITING, b"job-1")])
+def test_whoever_may_hold_claims_is_beaten_for_each_time(
+    redis: redis_py.Redis, slot: Slot, state: State, job: bytes
+) -> None:
+    slot.claimed_at, slot.state, slot.job_id = monotonic(), state, job
+    assert beaten(redis, slot)
