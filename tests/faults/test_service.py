@@ -190,10 +190,11 @@ def test_a_job_stuck_in_native_code_is_ended_with_its_process(
 
 
 def test_a_stopped_consumer_process_is_found_stuck_only_by_its_job_deadline(
-    service: Service, queue: Queue, redis: redis_py.Redis
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    job = queue.enqueue(tasks.sleep, 0.5, job_timeout=2)
-    until(lambda: job.get_status() == "started", service=service)
+    path = tmp_path / "journal"
+    job = queue.enqueue(tasks.journal_and_sleep, str(path), 0.5, job_timeout=2)
+    until(lambda: runs(path)[job.id] == 1, service=service)  # claimed is not begun
     os.kill(holder(redis, job), signal.SIGSTOP)
     until(lambda: job.get_status() in ("failed", "finished"), 20, service=service)
     assert service.wait_for("child.killed", reason="timeout")
