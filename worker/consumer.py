@@ -261,6 +261,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 self._tick_idle()
                 if self.child.wait(TICK_SECONDS, [watch.fileno()]) and watch.answered():
                     exchange = watch.finish()
+                    self.slot.claimed_at = monotonic()
                     break
                 watch.overdue()
         finally:
