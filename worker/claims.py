@@ -35,7 +35,7 @@ IDLE_TTL_SECONDS: Final = 480
 EXECUTION_MARK: Final = "w"
 
 #: Fields of a job's hash that tell of failed attempts (``TRACES`` in ``scripts/_common.lua``).
-TRACES: Final = frozenset({b"attempts", b"crashes", b"handbacks", b"last_error", b"suspect"})
+TRACES: Final = frozenset({b"attempts", b"crashes", b"handbacks", b"last_error", b"first_failed_at", b"suspect"})
 
 Value: TypeAlias = bytes | str | int | float
 
@@ -197,7 +197,7 @@ class Claims:
 
     def replay(self, job_id: str) -> bool:
         """Put a dead letter back to work; False when it is none any more."""
-        return bool(self._call(scripts.REPLAY, "", job_id, self.letters_queue))
+        return bool(self._call(scripts.REPLAY, "", self.letters_queue, "replay", "", "", "", "", job_id)[0])
 
     def rescue(self, worker_name: str, running: str) -> Rescue:
         """Release what worker `worker_name` left behind; its running job is returned, still claimed in its name.

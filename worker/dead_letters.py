@@ -2,7 +2,8 @@
 
 A dead letter is an ordinary failed RQ job (hash, result, FailedJobRegistry of its origin) whose id also stands on an
 ordinary queue that nobody consumes. The record says why in ``job.meta["dead_letter"]`` and, for readers that cannot or
-must not unpickle, as JSON in the field ``dead_letter`` of the job's hash. It holds no argument values.
+must not unpickle, as JSON in the field ``dead_letter`` of the job's hash. It holds no argument values. Its bulky parts,
+``history`` and ``traceback``, come last: ``scripts/letters.lua`` reads records without them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ TRACEBACK_STEPS: Final = 12
 STEP_CHARACTERS: Final = 2000
 #: Characters of an exception's message that the record keeps.
 MESSAGE_CHARACTERS: Final = 500
+#: Earlier burials of the same job that a record remembers, and how much of each.
+HISTORY_ENTRIES: Final = 10
+_HISTORY_PARTS: Final = ("at", "reason", "exception", "message", "attempts", "fingerprint", "release")
+_HISTORY_CHARACTERS: Final = 200
 
 #: Reason code → what it means, for people.
 REASONS: Final = {
@@ -43,7 +48,21 @@ REASONS: Final = {
     "unknown_function": "this release has no such function",
     "unreadable_payload": "its payload cannot be read",
     "unreadable_hash": "its record in Redis cannot be read",
-    "abandoned": "another worker failed it",
+    "abandoned": "the worker that ran it vanished, and RQ's own cleaning failed it",
+    "failed_elsewhere": "a plain RQ worker failed it",
+}
+
+#: Reason code → what to do next, for people; replaying is always the last step.
+NEXT_STEPS: Final = {
+    "permanent": "it would fail again as it is: correct what it names, or edit its arguments",
+    "timeout": "see whether what it waits for is slow, or enqueue it with a longer job_timeout",
+    "crashed": "look for the memory limit or a crash in native code before it costs processes again",
+    "refused_function": "move the function into a package of WORKER_JOB_MODULES, or add its package there",
+    "refused_class": "send plain values, or add the class's package to WORKER_JOB_MODULES",
+    "refused_serializer": "add the format to WORKER_SERIALIZERS, or change the producer",
+    "unknown_function": "deploy the release that has the function, or edit the name",
+    "unreadable_payload": "correct the producer; give the job a payload with --function, --args and --kwargs of edit",
+    "unreadable_hash": "correct the producer; the job's own record must be mended before it can run",
 }
 
 
@@ -57,23 +76,53 @@ def record(
     function: str = "",
     error: BaseException | None = None,
     sentence: str = "",
+    earlier: dict[str, Any] | None = None,
+    first_failed_at: str = "",
 ) -> dict[str, Any]:
-    """Describe one burial: JSON-able, and without a single argument value."""
+    """Describe one burial: JSON-able, and without a single argument value.
+
+    `earlier` is the record of the job's last burial, if there was one; `first_failed_at` when this life's first attempt
+    failed, "" if it was this one.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     tail = traceback.format_exception(error)[-TRACEBACK_STEPS:] if error is not None else []
     tail = [step if len(step) <= STEP_CHARACTERS else step[:STEP_CHARACTERS] + "…\n" for step in tail]
     return {
         "reason": reason,
         "exception": _name(error) if error is not None else "",
         "message": (sentence or (words(error) if error is not None else ""))[:MESSAGE_CHARACTERS],
-        "traceback": printable("".join(tail)),
         "fingerprint": fingerprint(function, error, reason),
         "function": function,
         "queue": claim.origin,
         "attempts": attempts,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "first_failed_at": first_failed_at or now,
+        "at": now,
         "worker": worker,
+        "instance": worker.rpartition(".")[0],
         "release": release or "",
+        "history": history(earlier),
+        "traceback": printable("".join(tail)),
     }
+
+
+def history(earlier: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return what a new record keeps of the job's earlier burials, oldest first; `earlier` is the last one's record."""
+    if not earlier:
+        return []
+    kept = {name: earlier[name] for name in _HISTORY_PARTS if earlier.get(name) not in (None, "")}
+    if isinstance(kept.get("message"), str):
+        kept["message"] = kept["message"][:_HISTORY_CHARACTERS]
+    before = earlier.get("history")
+    return [*(before if isinstance(before, list) else []), kept][-HISTORY_ENTRIES:]
+
+
+def earlier(job: Job | None, claim: Claim) -> dict[str, Any]:
+    """Return the record of the job's last burial, {} if it had none. After a replay it lives on in the job's meta."""
+    written = read(claim.fields.get(b"dead_letter"))
+    if not written and job is not None and job._unreadable_meta is None:
+        meta = job.meta.get("dead_letter") if isinstance(job.meta, dict) else None
+        written = meta if isinstance(meta, dict) else {}
+    return written
 
 
 def fingerprint(function: str, error: BaseException | None, reason: str) -> str:
@@ -87,8 +136,12 @@ def fingerprint(function: str, error: BaseException | None, reason: str) -> str:
         for step in traceback.extract_tb(error.__traceback__):
             if (package and package in PurePath(step.filename).parts) or not frame:
                 frame = f"{PurePath(step.filename).name}:{step.name}"
-    kind = _name(error) if error is not None else reason
-    return hashlib.sha256(f"{kind}|{function}|{frame}".encode()).hexdigest()[:12]
+    return digest(_name(error) if error is not None else reason, function, frame)
+
+
+def digest(kind: str, function: str, frame: str) -> str:
+    """Return the fingerprint of a kind of error in a function; `frame` is ``file.py:function`` or ""."""
+    return hashlib.sha256(f"{kind}|{function}|{frame}".encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
 def words(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import traceback
 import zlib
 from base64 import b64encode
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rq.defaults import DEFAULT_FAILURE_TTL
@@ -64,6 +65,7 @@ class Deciding:
         written: dict[str, Value] = {
             "attempts": attempt,
             "last_error": f"{type(error).__name__}: {dead_letters.words(error)}"[:LAST_ERROR_CHARACTERS],
+            "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
         }
         if job.retries_left:
             written["retries_left"] = job.retries_left - 1
@@ -85,6 +87,7 @@ class Deciding:
             "crashes": crashes,
             "attempts": attempts,
             "last_error": f"its process was {how}",
+            "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
         }
         return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
 
@@ -110,6 +113,8 @@ class Deciding:
             function=function_name(job),
             error=error,
             sentence=sentence,
+            earlier=dead_letters.earlier(job, claim),
+            first_failed_at=first_failure(claim),
         )
         text = "".join(traceback.format_exception(error)) if error is not None else sentence
         ttl = job.failure_ttl if job is not None else None
@@ -153,9 +158,17 @@ def attempt_of(claim: Claim) -> int:
 
 def number(claim: Claim, field: bytes) -> int:
     """Read one of our counters on the job's hash; 0 when it is unset, unreadable or of a run that is over."""
-    anew = b"dead_letter" in claim.fields or b"past" in claim.fields
-    value = b"0" if anew else claim.fields.get(field, b"0")
+    value = b"0" if _anew(claim) else claim.fields.get(field, b"0")
     return int(value) if value.isdigit() else 0
+
+
+def first_failure(claim: Claim) -> str:
+    """When the first attempt of this run of attempts failed (ISO 8601), "" if none has."""
+    return "" if _anew(claim) else claim.fields.get(b"first_failed_at", b"").decode(errors="replace")
+
+
+def _anew(claim: Claim) -> bool:
+    return b"dead_letter" in claim.fields or b"past" in claim.fields
 
 
 def function_name(job: Job | None) -> str:

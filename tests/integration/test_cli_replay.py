@@ -24,6 +24,9 @@ _OF_THE_MOMENT = {
     b"last_heartbeat",
     b"worker_name",
     b"dead_letter",
+    b"buried_at",
+    b"first_failed_at",
+    b"past",  # tells the claim that a replay of ours has taken the id off the dead-letter queue
     b"meta",
     b"exc_info",
 }

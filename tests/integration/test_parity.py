@@ -69,9 +69,9 @@ _LETTER = "a job that failed for good is a dead letter too"
 ON_PURPOSE = {
     "letter": Difference("rq:queue:dead-letter", ".*", _LETTER),
     "letter's queue": Difference("rq:queues", "rq:queue:dead-letter", _LETTER),
-    "letter's record": Difference("rq:job:.*", "dead_letter|meta.dead_letter", _LETTER),
+    "letter's record": Difference("rq:job:.*", "dead_letter|buried_at|meta.dead_letter", _LETTER),
     "attempts": Difference("rq:job:.*", "attempts", "counted for retry policies and for people"),
-    "last error": Difference("rq:job:.*", "last_error", "shown while the job waits for its next attempt"),
+    "last error": Difference("rq:job:.*", "last_error|first_failed_at", "shown while the job waits to run again"),
     "counters": Difference(
         "rq:worker:parity",
         "failed_job_count|successful_job_count|total_working_time",

@@ -1,7 +1,8 @@
 """The Lua scripts that move jobs between states, one file an operation.
 
 Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` stands before every script; a script that claims gets
-``_claim.lua`` too, one that only the leader may run ``_leader.lua``.
+``_claim.lua`` too, one that only the leader may run ``_leader.lua``, one with which operators change dead letters
+``_letters.lua``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ _PARTS = {
     "abdicate": ["_leader"],
     "cron": ["_leader"],
     "cron_show": ["_leader"],
+    "replay": ["_letters"],
+    "discard": ["_letters"],
+    "edit": ["_letters"],
+    "restore": ["_letters"],
     "homeless": ["_homeless"],
     "mend": ["_leader", "_homeless"],
 }
@@ -62,6 +67,14 @@ CRON = load("cron")
 CRON_SHOW = load("cron_show")
 HOMELESS = load("homeless")
 MEND = load("mend")
+DISCARD = load("discard")
+EDIT = load("edit")
+RESTORE = load("restore")
+LETTERS = load("letters")
+SWEEP = load("sweep")
+FAILURES = load("failures")
+#: What consumers and the dispatcher give a server that has lost its scripts; those about dead letters beyond replaying
+#: are loaded when they are used.
 ALL = (
     *(CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE, REPLAY),
     *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW, HOMELESS, MEND),

@@ -25,7 +25,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   local job_prefix, execution_prefix, executions_prefix = P .. ':job:', P .. ':execution:', P .. ':executions:'
   local members, wip, taken, alone = {EXECUTIONS_KEY}, {}, 0, false
 
-  local function take_in(id, queue, hash, origin, replayed)
+  local function take_in(id, queue, hash, origin, letter, past)
     if not origin then -- REST producers may leave it out; all that finds a job by its hash needs it
       origin = queue
       call('HSET', job_prefix .. id, 'origin', origin)
@@ -41,8 +41,8 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     call('EXPIRE', record, lease)
     call('ZADD', executions, long_lease_end, execution)
     call('EXPIRE', executions, long_lease)
-    if replayed then
-      call('LREM', P .. ':queue:' .. letters, 0, id)
+    if letter and not past then call('LREM', P .. ':queue:' .. letters, 0, id) end -- else the replay has done it
+    if letter or past then
       call('HDEL', job, 'dead_letter', 'past', unpack(TRACES))
     end
     members[#members + 1] = member
@@ -63,21 +63,23 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
       for i = 1, #ids do
         local id, hash = ids[i], call('HGETALL', job_prefix .. ids[i])
         if #hash > 0 then
-          local origin, suspect, replayed = nil, false, false
+          local origin, suspect, letter, past = nil, false, false, false
           for at = 1, #hash, 2 do
             local field = hash[at]
             if field == 'origin' then
               if hash[at + 1] ~= '' then origin = hash[at + 1] end
             elseif field == 'suspect' then
               suspect = true
-            elseif field == 'dead_letter' or field == 'past' then
-              replayed = true
+            elseif field == 'dead_letter' then
+              letter = true
+            elseif field == 'past' then
+              past = true
             end
           end
-          suspect = suspect and not replayed
+          suspect = suspect and not (letter or past)
           local first_back = i
           if not suspect or (taken == 0 and company ~= '1') then
-            take_in(id, queue, hash, origin, replayed)
+            take_in(id, queue, hash, origin, letter, past)
             first_back = i + 1
           end
           if suspect then -- it goes alone or not at all: the rest goes back to where it was

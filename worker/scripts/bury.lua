@@ -22,7 +22,7 @@ if call('EXISTS', job) == 0 then return 1 end
 local started_at, started_stamp = utc(started)
 local ended_at, ended_stamp = utc(ended)
 call('HSET', job, 'status', 'failed', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
-  unpack(ARGV, 12))
+  'buried_at', ended_at, unpack(ARGV, 12))
 call('HDEL', job, 'suspect')
 call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '2', 'worker_name', W, 'exc_string', ARGV[11],
   'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
@@ -35,6 +35,9 @@ else
   call('ZADD', P .. ':failed:' .. origin, '-1', id)
 end
 if letters ~= '' then
+  -- An id that RQ made up (a UUID) never comes again; one that a producer chose may stand there still, left by a job
+  -- that was deleted since. Looking costs a pass over the queue.
+  if #id ~= 36 then call('LREM', P .. ':queue:' .. letters, 0, id) end
   call('RPUSH', P .. ':queue:' .. letters, id)
   call('SADD', P .. ':queues', P .. ':queue:' .. letters)
 end
