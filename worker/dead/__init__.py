@@ -1,0 +1,1 @@
+"""The commands under `python -m worker dead`, one file for what belongs together."""
