@@ -37,6 +37,17 @@ def whoever() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """A letter outside Redis. `left_ms` is its life in ms, -1 for ever; `results` are (id in the stream, values)."""
+
+    job_id: str
+    queue: str
+    left_ms: int
+    fields: dict[bytes, bytes]
+    results: list[tuple[bytes, dict[bytes, bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Actions:
     """The changes that one command makes; `run` names it in the audit, `note` says which letters it was to change."""
 
@@ -63,19 +74,15 @@ class Actions:
         """Bring the first payload back; returns why not, "" if it was done."""
         return EDITED[self._call(scripts.EDIT, "undo", job_id, seen, "", "")]
 
-    def restore(
-        self,
-        job_id: str,
-        queue: str,
-        left: int,
-        fields: Mapping[bytes, bytes],
-        results: Sequence[tuple[bytes, Mapping[bytes, bytes]]],
-    ) -> bool:
-        """Bring an exported letter back; False when there is a job of that id. `left`: its life in ms, -1 for ever."""
-        args: list[str | bytes | float] = [job_id, queue, left, 2 * len(fields), *_flat(fields)]
-        for result_id, values in results:
-            args += [result_id, 2 * len(values), *_flat(values)]
-        return bool(self._call(scripts.RESTORE, "import", *args))
+    def restore(self, letters: Sequence[Exported]) -> list[bool]:
+        """Bring exported letters back; says which of them: a job that exists is left alone."""
+        args: list[str | bytes | float] = []
+        for letter in letters:
+            args += [letter.job_id, letter.queue, letter.left_ms, len(letter.results)]
+            args += [2 * len(letter.fields), *_flat(letter.fields)]
+            for result_id, values in letter.results:
+                args += [result_id, 2 * len(values), *_flat(values)]
+        return list(map(bool, self._call(scripts.RESTORE, "import", *args)))
 
     def _call(self, script: Script, action: str, *args: str | bytes | float) -> Any:
         return self.box.call(script, action, self.who, self.run, self.note, *args)

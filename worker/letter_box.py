@@ -137,7 +137,11 @@ class LetterBox:
 
     def call(self, script: Script, *args: str | bytes | float) -> Any:
         """Run a script about this queue; a server that does not know it is given it."""
-        return self.redis.register_script(script.text)(args=[self.prefix, "", self.queue, *args])
+        return self.call_about(self.queue, script, *args)
+
+    def call_about(self, queue: str, script: Script, *args: str | bytes | float) -> Any:
+        """Run a script about another queue."""
+        return self.redis.register_script(script.text)(args=[self.prefix, "", queue, *args])
 
 
 def _text(value: bytes | None) -> str:

@@ -8,21 +8,25 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, TypeVar
 
 import click
 from redis.exceptions import RedisError
 
 from worker.cli_tools import RedisCommand
 from worker.dead.choosing import choosing, chosen_by, log_done, open_actions, open_box
-from worker.dead.listing import chosen_letters
 from worker.exits import Exit
+from worker.letter_actions import Exported
 from worker.letter_box import LetterBox
 
 #: What a line says of itself.
 FORMAT: Final = "worker-dead-letter/1"
 #: Letters that are read in one round trip.
 _CHUNK: Final = 200
+#: Letters that one script brings back.
+_BATCH: Final = 50
+
+_Item = TypeVar("_Item")
 
 
 class BadLine(Exception):
@@ -32,12 +36,12 @@ class BadLine(Exception):
 @click.command("export", cls=RedisCommand)
 @click.argument("job_ids", metavar="[ID]...", nargs=-1)
 @choosing
-@click.option("--limit", type=click.IntRange(1), help="The newest so many of them.")
+@click.option("--limit", type=click.IntRange(1), help="The oldest so many of them.")
 @click.option("--output", type=click.File("w"), default="-", help="A file; standard output by default.")
 def export_letters(job_ids: tuple[str, ...], limit: int | None, output: TextIO, **options: Any) -> None:
     """Write dead letters as JSON Lines, byte by byte (base64): all, or those that are chosen. Changes nothing."""
-    box, count = open_box(), 0
-    letters = islice(chosen_letters(box, job_ids, chosen_by(options)), limit)
+    box, chosen, count = open_box(), chosen_by(options), 0
+    letters = islice(filter(chosen.matches, box.letters(job_ids)) if job_ids else box.oldest_first(chosen), limit)
     for chunk in _chunks((letter.job_id for letter in letters), _CHUNK):
         for line in _lines(box, chunk):
             output.write(json.dumps(line) + "\n")
@@ -57,36 +61,57 @@ def import_letters(source: TextIO, as_json: bool) -> None:
     A job that exists is left alone, so importing twice changes nothing.
     """
     actions = open_actions(f"from {source.name}")
-    done, there, line_number = 0, 0, 0
+    done, there = 0, 0
     try:
-        for line_number, line in enumerate(source, start=1):  # noqa: B007 — named in what is said about a bad line
-            if not line.strip():
-                continue
-            if actions.restore(*_read(line)):
-                done += 1
-            else:
-                there += 1
-    except (BadLine, UnicodeDecodeError) as error:
+        for chunk in _chunks(_letters(source), _BATCH):
+            brought = actions.restore(chunk)
+            done, there = done + sum(brought), there + len(chunk) - sum(brought)
+    except BadLine as error:
         click.echo(
-            f"Line {line_number}: {error}. {done:,} imported before it; correct it and import the file again: "
+            f"{error}. {done:,} imported before it; correct it and import the file again: "
             f"what is there already is left alone.",
             err=True,
         )
-        log_done(actions, "import", done)
         sys.exit(Exit.FAILED)
     except RedisError:
-        click.echo(f"{done:,} imported so far. Import the file again to go on.", err=True)
+        click.echo(f"{done:,} imported so far, perhaps a batch more. Import the file again to go on.", err=True)
         raise
-    log_done(actions, "import", done)
+    finally:
+        log_done(actions, "import", done)
     if as_json:
         click.echo(json.dumps({"imported": done, "there_already": there, "run": actions.run}))
         return
     click.echo(f"{done:,} imported, {there:,} were there already.")
 
 
-def _chunks(items: Iterator[str], size: int) -> Iterator[list[str]]:
-    while chunk := list(islice(items, size)):
+def _chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+    """Cut items into lists; those that came before an error are handed on before it."""
+    chunk: list[_Item] = []
+    try:
+        for item in items:
+            chunk.append(item)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except BadLine:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
         yield chunk
+
+
+def _letters(source: TextIO) -> Iterator[Exported]:
+    """Read exported letters line by line; raises `BadLine` that names the line."""
+    number = 0
+    try:
+        for number, line in enumerate(source, start=1):  # noqa: B007 — named when a line is bad
+            if line.strip():
+                yield _read(line)
+    except UnicodeDecodeError as error:
+        raise BadLine(f"Line {number + 1}: it is not UTF-8") from error
+    except BadLine as error:
+        raise BadLine(f"Line {number}: {error}") from error
 
 
 def _lines(box: LetterBox, job_ids: list[str]) -> Iterator[dict[str, Any]]:
@@ -109,7 +134,7 @@ def _lines(box: LetterBox, job_ids: list[str]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _read(line: str) -> tuple[str, str, int, dict[bytes, bytes], list[tuple[bytes, dict[bytes, bytes]]]]:
+def _read(line: str) -> Exported:
     """Read one line; raises `BadLine`."""
     try:
         told = json.loads(line)
@@ -126,7 +151,7 @@ def _read(line: str) -> tuple[str, str, int, dict[bytes, bytes], list[tuple[byte
     named = all(isinstance(text, str) and text for text in (job_id, queue))
     if not (named and isinstance(left, int) and fields):
         raise BadLine("its id, queue, life or hash is not what an export writes")
-    return job_id, queue, left, fields, results
+    return Exported(job_id, queue, left, fields, results)
 
 
 def _shown(fields: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -1,28 +1,45 @@
--- Bring back a dead letter that was exported, byte by byte.
--- KEYS: none. ARGV: as in _letters.lua, then id, queue, life left (ms; -1 = for ever), number of values of its hash,
---   field, value, …, then for each result: its id in the stream, number of values, field, value, …
--- Returns 1, or 0 when there is a job of that id already: nothing is changed then.
-local id, queue, left, count = ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
-local job, results = P .. ':job:' .. id, P .. ':results:' .. id
-if call('EXISTS', job) == 1 then return 0 end
-call('HSET', job, unpack(ARGV, 12, 11 + count))
-call('HSET', job, 'status', 'failed', 'origin', queue)
-call('DEL', results)
-local at = 12 + count
+-- Bring back dead letters that were exported, byte by byte.
+-- KEYS: none. ARGV: as in _letters.lua, then for each letter: id, queue, life left (ms; -1 = for ever), number of results,
+--   number of values of its hash, field, value, …, then for each result: its id in the stream, number of values, field,
+--   value, …
+-- Returns 1 or 0 for each: 0 = there is a job of that id already, which is left alone.
+local replies, done, at = {}, {}, 8
+
+local function restore(id, queue, left, results, first, last)
+  local job = P .. ':job:' .. id
+  if call('EXISTS', job) == 1 then return 0 end
+  call('HSET', job, unpack(ARGV, first, last))
+  call('HSET', job, 'status', 'failed', 'origin', queue)
+  local stream = P .. ':results:' .. id
+  call('DEL', stream)
+  for _, result in ipairs(results) do call('XADD', stream, ARGV[result[1]], unpack(ARGV, result[2], result[3])) end
+  if left >= 0 then
+    call('PEXPIRE', job, left)
+    call('PEXPIRE', stream, left)
+    call('ZADD', P .. ':failed:' .. queue, NOW + math.ceil(left / 1000), id)
+  else
+    call('ZADD', P .. ':failed:' .. queue, '-1', id)
+  end
+  call('LREM', LETTERS, 0, id)
+  call('RPUSH', LETTERS, id)
+  return 1
+end
+
 while at < #ARGV do
-  local size = tonumber(ARGV[at + 1])
-  call('XADD', results, ARGV[at], unpack(ARGV, at + 2, at + 1 + size))
-  at = at + 2 + size
+  local id, queue, left, results = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), {}
+  local first = at + 5
+  local last = first + tonumber(ARGV[at + 4]) - 1
+  local following = last + 1
+  for _ = 1, tonumber(ARGV[at + 3]) do
+    local size = tonumber(ARGV[following + 1])
+    results[#results + 1] = {following, following + 2, following + 1 + size}
+    following = following + 2 + size
+  end
+  local reply = restore(id, queue, left, results, first, last)
+  replies[#replies + 1] = reply
+  if reply == 1 then done[#done + 1] = id end
+  at = following
 end
-if left >= 0 then
-  call('PEXPIRE', job, left)
-  call('PEXPIRE', results, left)
-  call('ZADD', P .. ':failed:' .. queue, NOW + math.ceil(left / 1000), id)
-else
-  call('ZADD', P .. ':failed:' .. queue, '-1', id)
-end
-call('LREM', LETTERS, 0, id)
-call('RPUSH', LETTERS, id)
-call('SADD', P .. ':queues', LETTERS)
-audit({id})
-return 1
+if #done > 0 then call('SADD', P .. ':queues', LETTERS) end
+audit(done)
+return replies

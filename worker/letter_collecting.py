@@ -1,0 +1,123 @@
+"""Collecting the failures that others recorded: plain RQ workers, and RQ's own cleaning in `rq info` or a dashboard.
+
+They stand in the FailedJobRegistry of their queue and nowhere else. A page of the registries is looked through at a
+time, so that the dispatcher's loop goes on turning however many failed jobs there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Final
+
+from rq.job import Job
+
+from worker import dead_letters, logs, scripts, sentry
+from worker.claims import Claim, Claims
+from worker.letter_box import LetterBox
+from worker.letter_texts import Failure, failure, text_of
+from worker.outcomes import function_name
+from worker.payload import Payloads, Refused
+
+log = logs.get_logger()
+
+#: Between two passes over the registries: a failure is collected within this and the time that a pass takes.
+COLLECT_SECONDS: Final = 30.0
+#: Entries of a registry that one call looks at: about 2 ms of the server's time.
+PAGE: Final = 1000
+#: Jobs that are collected before the dispatcher's loop gets its turn.
+BATCH: Final = 100
+#: RQ's type of a result that says that a returned `Retry` was used up (rq/results.py).
+_MAX_RETRIES: Final = b"3"
+
+
+class Collect:
+    """A chore: makes dead letters of what others have failed on `queues`."""
+
+    def __init__(
+        self, claims: Claims, box: LetterBox, payloads: Payloads, queues: Sequence[str], release: str | None
+    ) -> None:
+        self.due = 0.0
+        self._claims = claims
+        self._box = box
+        self._payloads = payloads
+        self._queues = queues
+        self._release = release
+        self._at = 0  #: which queue is looked through
+        self._rank = 0  #: how far
+        self._found: list[str] = []
+
+    def run(self) -> None:
+        """Do one step of a pass: collect a batch of what was found, or look at the next page."""
+        self.due = monotonic()
+        if self._found:
+            batch, self._found = self._found[:BATCH], self._found[BATCH:]
+            self._collect(batch)
+        elif self._at < len(self._queues):
+            self._look()
+        else:
+            self._at = 0
+            self.due = monotonic() + COLLECT_SECONDS
+
+    def _look(self) -> None:
+        queue = self._queues[self._at]
+        seen, removed, *job_ids = self._box.call_about(queue, scripts.FAILURES, self._rank, PAGE)
+        self._found = [job_id.decode(errors="replace") for job_id in job_ids]
+        self._rank += seen - removed
+        if removed:
+            log.info("dead_letters.registry_cleaned", queue=queue, entries=removed)
+        if seen < PAGE:
+            self._at, self._rank = self._at + 1, 0
+
+    def _collect(self, job_ids: list[str]) -> None:
+        prefix = self._box.prefix
+        with self._box.redis.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hgetall(f"{prefix}:job:{job_id}")
+                pipeline.xrevrange(f"{prefix}:results:{job_id}", count=1)
+            replies = pipeline.execute()
+        for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True):
+            self._bury(Claim(job_id, "", _text(fields, b"origin"), _text(fields, b"origin"), fields), results)
+
+    def _bury(self, claim: Claim, results: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        result = results[0][1] if results else {}
+        job = self._job(claim)
+        function = function_name(job)
+        said = failure(text_of(result.get(b"exc_string")), function)
+        reason = "attempts_exhausted" if result.get(b"type") == _MAX_RETRIES else said.reason
+        letter = self._record(claim, job, function, said, reason)
+        written = {**dead_letters.fields(job, letter)}
+        if self._claims.collect(self._box.queue, claim.job_id, written):
+            told: dict[str, Any] = {"job_id": claim.job_id, "queue": claim.origin, "function": function}
+            fingerprint = letter["fingerprint"]
+            log.error("job.buried", **told, reason=reason, error=letter["message"], fingerprint=fingerprint, by="rq")
+            sentry.job_failed(None, **told, reason=reason, message=f"{said.exception} {letter['message']}".strip())
+
+    def _job(self, claim: Claim) -> Job | None:
+        try:
+            return self._payloads.restore(claim, self._box.redis)
+        except Refused:
+            return None
+
+    def _record(self, claim: Claim, job: Job | None, function: str, said: Failure, reason: str) -> dict[str, Any]:
+        retries = _text(claim.fields, b"number_of_retries")
+        letter = dead_letters.record(
+            reason,
+            claim,
+            attempts=int(retries) + 1 if retries.isdigit() else 1,
+            worker=_text(claim.fields, b"worker_name"),
+            release=self._release,
+            function=function,
+            sentence=said.message or dead_letters.REASONS[reason],
+            earlier=dead_letters.earlier(job, claim),
+        )
+        return {
+            **letter,
+            "exception": said.exception,
+            "fingerprint": said.fingerprint(function),
+            "traceback": said.traceback,
+        }
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode(errors="replace")
