@@ -25,6 +25,7 @@ from worker.doorbell import Doorbell
 from worker.exits import Exit
 from worker.heartbeats import Heartbeats
 from worker.leader import LeaderOnly, Leadership
+from worker.letter_chores import letter_chores
 from worker.orders import Orders
 from worker.outage import Outage
 from worker.outcomes import Deciding
@@ -82,6 +83,7 @@ class Dispatcher:
         self.schedule = schedule
         self.leadership = Leadership(self.claims, name)
         self.rescuer = Rescuer(self.claims, deciding, payloads)
+        self.payloads = payloads
         self.doorbell = Doorbell(
             lambda: queue.build_client(
                 settings, client_name=f"{name}.doorbell", blocking=True, max_connections=len(queues) + 1
@@ -206,6 +208,7 @@ class Dispatcher:
             Heartbeats(self.claims, self.scoreboard),
             self.rescue,
             Schedule(self.claims, self.settings.worker_queues, interval, consumers),
+            letter_chores(self.settings, self.claims, self.payloads, self.leadership),
         ]
         return [*chores, *self._leader_chores()]
 

@@ -1,13 +1,11 @@
 """Collecting the failures that others recorded: plain RQ workers, and RQ's own cleaning in `rq info` or a dashboard.
 
-They stand in the FailedJobRegistry of their queue and nowhere else. A page of the registries is looked through at a
-time, so that the dispatcher's loop goes on turning however many failed jobs there are.
+They stand in the FailedJobRegistry of their queue and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from time import monotonic
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rq.job import Job
@@ -21,8 +19,6 @@ from worker.payload import Payloads, Refused
 
 log = logs.get_logger()
 
-#: Between two passes over the registries: a failure is collected within this and the time that a pass takes.
-COLLECT_SECONDS: Final = 30.0
 #: Entries of a registry that one call looks at: about 2 ms of the server's time.
 PAGE: Final = 1000
 #: Jobs that are collected before the dispatcher's loop gets its turn.
@@ -32,42 +28,32 @@ _MAX_RETRIES: Final = b"3"
 
 
 class Collect:
-    """A chore: makes dead letters of what others have failed on `queues`."""
+    """Makes dead letters of what others have failed on `queues`."""
 
     def __init__(
         self, claims: Claims, box: LetterBox, payloads: Payloads, queues: Sequence[str], release: str | None
     ) -> None:
-        self.due = 0.0
         self._claims = claims
         self._box = box
         self._payloads = payloads
         self._queues = queues
         self._release = release
-        self._at = 0  #: which queue is looked through
-        self._rank = 0  #: how far
-        self._found: list[str] = []
 
-    def run(self) -> None:
-        """Do one step of a pass: collect a batch of what was found, or look at the next page."""
-        self.due = monotonic()
-        if self._found:
-            batch, self._found = self._found[:BATCH], self._found[BATCH:]
-            self._collect(batch)
-        elif self._at < len(self._queues):
-            self._look()
-        else:
-            self._at = 0
-            self.due = monotonic() + COLLECT_SECONDS
-
-    def _look(self) -> None:
-        queue = self._queues[self._at]
-        seen, removed, *job_ids = self._box.call_about(queue, scripts.FAILURES, self._rank, PAGE)
-        self._found = [job_id.decode(errors="replace") for job_id in job_ids]
-        self._rank += seen - removed
-        if removed:
-            log.info("dead_letters.registry_cleaned", queue=queue, entries=removed)
-        if seen < PAGE:
-            self._at, self._rank = self._at + 1, 0
+    def steps(self) -> Iterator[None]:
+        """Go through the registries once, a page or a batch of jobs at a time."""
+        for queue in self._queues:
+            rank = 0
+            while True:
+                seen, removed, *found = self._box.call_about(queue, scripts.FAILURES, rank, PAGE)
+                if removed:
+                    log.info("dead_letters.registry_cleaned", queue=queue, entries=removed)
+                yield
+                for at in range(0, len(found), BATCH):
+                    self._collect([job_id.decode(errors="replace") for job_id in found[at : at + BATCH]])
+                    yield
+                if seen < PAGE:
+                    break
+                rank += seen - removed
 
     def _collect(self, job_ids: list[str]) -> None:
         prefix = self._box.prefix

@@ -1,27 +1,21 @@
 """Keeping the dead-letter queue in order: within its bounds, and without ids whose job is gone or runs again.
 
-Whoever deletes or requeues a job with RQ's own means does not know that its id stands on that queue too. A page is gone
-through at a time, from the oldest letter on, so that the dispatcher's loop goes on turning.
+Whoever deletes or requeues a job with RQ's own means does not know that its id stands on that queue too.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Final
 
 from worker import logs, scripts
 from worker.letter_actions import Actions
-from worker.letter_box import PAGE, Letter, LetterBox
+from worker.letter_box import PAGE, Letter, LetterBox, Page
 
 log = logs.get_logger()
 
-#: Between two passes while something changes.
-UPKEEP_SECONDS: Final = 30.0
-#: Between two passes while length, head and tail of the queue stay the same.
-IDLE_SECONDS: Final = 300.0
 #: Letters that one script deletes.
 BATCH: Final = 100
 
@@ -42,15 +36,16 @@ class Census:
         if letter.moment and not self.oldest:
             self.oldest = letter.moment
 
-    def forget(self, letter: Letter) -> None:
-        """Take off the oldest letter."""
-        self.letters -= 1
-        self.kinds[(letter.origin, letter.reason)] -= 1
-        self.oldest = max(self.oldest, letter.moment)
+    def forget(self, oldest: list[Letter]) -> None:
+        """Take off the oldest letters."""
+        for letter in oldest:
+            self.letters -= 1
+            self.kinds[(letter.origin, letter.reason)] -= 1
+            self.oldest = max(self.oldest, letter.moment)
 
 
 class Upkeep:
-    """A chore. `see` gets every letter that a pass comes by and does not find too old, `tell` each pass's census."""
+    """`see` gets every letter that a pass comes by and does not find too old, `tell` each pass's census."""
 
     def __init__(
         self,
@@ -60,68 +55,50 @@ class Upkeep:
         see: Callable[[Letter], None] = lambda _letter: None,
         tell: Callable[[Census], None] = lambda _census: None,
     ) -> None:
-        self.due = 0.0
         self._actions = actions
         self._box: LetterBox = actions.box
         self._max_age = max_age
         self._max_jobs = max_jobs
         self._see = see
         self._tell = tell
-        self._census = Census()
-        self._passed_at = float("-inf")
-        self._mark: tuple[int, bytes, bytes] | None = None
-        self._next = -1  #: index of the next page; -1 = no pass is under way
-        self._left = 0  #: ids that this pass has still to look at
-        self._trimmed: Counter[str] = Counter()
 
-    def run(self) -> None:
-        """Do one step of a pass, or begin one if anything may have changed."""
-        self.due = monotonic()
-        if self._next < 0 and not self._begin():
-            self.due = monotonic() + UPKEEP_SECONDS
-            return
-        if self._left > 0:
-            self._go_through_page()
-        elif (excess := self._census.letters - self._max_jobs) > 0 and self._shorten(excess):
-            return
-        else:
-            self._end()
+    def steps(self) -> Iterator[None]:
+        """Go through the queue once, a page at a time, from the oldest letter on."""
+        census, trimmed = Census(now=self._box.now()), Counter[str]()
+        first, left = 0, self._box.count()
+        while left > 0:
+            page = self._box.page(first, first + min(PAGE, left) - 1)
+            swept = self._sweep(page)  # before anything is trimmed: it goes by their places
+            gone = self._trim("age", self._too_old(page.letters, census))
+            trimmed["age"] += gone
+            first += page.seen - swept - gone
+            left = left - page.seen if page.seen else 0
+            yield
+        while (excess := census.letters - self._max_jobs) > 0:
+            oldest = self._box.page(0, min(PAGE, excess) - 1).letters
+            gone = self._trim("count", oldest)
+            trimmed["count"] += gone
+            if not gone:
+                break
+            census.forget(oldest[:gone])
+            yield
+        self._report(trimmed, census)
 
-    def _begin(self) -> bool:
-        mark = self._marks()
-        if mark == self._mark and monotonic() - self._passed_at < IDLE_SECONDS:
-            return False
-        self._mark = mark
-        self._next, self._left = 0, mark[0]
-        self._census = Census(now=self._box.now())
-        return True
-
-    def _go_through_page(self) -> None:
-        page = self._box.page(self._next, self._next + min(PAGE, self._left) - 1)
-        swept = self._sweep(page.stale)
+    def _too_old(self, letters: list[Letter], census: Census) -> list[Letter]:
+        """Return the letters that are to go, and count the others."""
         too_old = []
-        for letter in page.letters:
-            if 0 < letter.moment < self._census.now - self._max_age:
+        for letter in letters:
+            if 0 < letter.moment < census.now - self._max_age:
                 too_old.append(letter)
             else:
-                self._census.count(letter)
+                census.count(letter)
                 self._see(letter)
-        gone = self._trim("age", too_old)
-        self._left = self._left - page.seen if page.seen else 0
-        self._next += page.seen - swept - gone
+        return too_old
 
-    def _shorten(self, excess: int) -> int:
-        """Delete a page of the oldest letters; returns how many went. The pass has swept what does not count."""
-        page = self._box.page(0, min(PAGE, excess) - 1)
-        gone = self._trim("count", page.letters)
-        for letter in page.letters[:gone]:
-            self._census.forget(letter)
-        return gone
-
-    def _sweep(self, stale: list[tuple[int, str]]) -> int:
-        if not stale:
+    def _sweep(self, page: Page) -> int:
+        if not page.stale:
             return 0
-        swept = int(self._box.call(scripts.SWEEP, *(value for pair in stale for value in pair)))
+        swept = int(self._box.call(scripts.SWEEP, *(value for pair in page.stale for value in pair)))
         log.info("dead_letters.swept", ids=swept)
         return swept
 
@@ -129,26 +106,10 @@ class Upkeep:
         gone = 0
         for at in range(0, len(letters), BATCH):
             gone += sum(self._actions.discard(letters[at : at + BATCH], action=f"trim by {why}"))
-        self._trimmed[why] += gone
         return gone
 
-    def _end(self) -> None:
-        self._next = -1
-        self._passed_at = monotonic()
-        self._mark = self._marks() if self._trimmed.total() else self._mark
-        if self._trimmed.total():
-            by = {f"by_{why}": count for why, count in self._trimmed.items()}
-            log.warning("dead_letters.trimmed", jobs=self._trimmed.total(), **by, left=self._census.letters)
-            self._trimmed.clear()
-        self._tell(self._census)
-        self.due = monotonic() + UPKEEP_SECONDS
-
-    def _marks(self) -> tuple[int, bytes, bytes]:
-        """Return what changes when letters come or go: length, head and tail of the queue."""
-        key = f"{self._box.prefix}:queue:{self._box.queue}"
-        with self._box.redis.pipeline(transaction=False) as pipeline:
-            pipeline.llen(key)
-            pipeline.lindex(key, 0)
-            pipeline.lindex(key, -1)
-            length, head, tail = pipeline.execute()
-        return length, head, tail
+    def _report(self, trimmed: Counter[str], census: Census) -> None:
+        if trimmed.total():
+            by = {f"by_{why}": count for why, count in trimmed.items()}
+            log.warning("dead_letters.trimmed", jobs=trimmed.total(), **by, left=census.letters)
+        self._tell(census)

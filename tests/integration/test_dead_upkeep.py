@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,32 +17,26 @@ from tests.support.engine import desk
 from tests.support.letters import actions, box, bury, ids, payloads, record, seed
 from tests.support.worker import consumer
 from worker import letter_collecting, letter_upkeep
+from worker.leader import Leadership
 from worker.letter_box import Letter
+from worker.letter_chores import LetterChores, letter_chores
 from worker.letter_collecting import Collect
 from worker.letter_upkeep import Census, Upkeep
+from worker.settings import load
 
 MONTH = 30 * 86400
 
 
 def collect(redis: redis_py.Redis, *queues: str) -> None:
-    """Do one pass of the chore."""
-    chore = Collect(desk(redis), box(redis), payloads(), queues or ("high", "default"), "abc123")
-    steps = itertools.count()
-    while (not chore._at and not next(steps)) or chore._at or chore._found or chore._rank:
-        chore.run()
+    """Do one pass over the registries."""
+    for _ in Collect(desk(redis), box(redis), payloads(), queues or ("high", "default"), "abc123").steps():
+        pass
 
 
-def keep_up(redis: redis_py.Redis, max_age: int = MONTH, max_jobs: int = 10_000, **listeners: Any) -> Upkeep:
-    """Do one pass of the chore."""
-    chore = Upkeep(actions(redis, "bounds"), max_age, max_jobs, **listeners)
-    one_pass(chore)
-    return chore
-
-
-def one_pass(chore: Upkeep) -> None:
-    chore.run()
-    while chore._next >= 0:
-        chore.run()
+def keep_up(redis: redis_py.Redis, max_age: int = MONTH, max_jobs: int = 10_000, **listeners: Any) -> None:
+    """Do one pass over the queue."""
+    for _ in Upkeep(actions(redis, "bounds"), max_age, max_jobs, **listeners).steps():
+        pass
 
 
 def fail_with_plain_rq(redis: redis_py.Redis, function: Any = tasks.boom, *args: Any, **options: Any) -> Job:
@@ -162,15 +156,64 @@ def test_a_pass_over_many_pages_sees_each_letter_once(redis: redis_py.Redis, mon
     assert 0 < told[0].oldest <= told[0].now
 
 
-def test_nothing_is_read_again_while_nothing_changes(redis: redis_py.Redis) -> None:
-    seed(redis, 5)
-    told: list[Census] = []
-    chore = keep_up(redis, tell=told.append)
-    one_pass(chore)
-    assert len(told) == 1
-    seed(redis, 1, first=5)
-    one_pass(chore)
-    assert [census.letters for census in told] == [5, 6]
+class Counted:
+    """A part of the chore that counts its passes; each takes two steps."""
+
+    passes = 0
+
+    def steps(self) -> Iterator[None]:
+        yield
+        self.passes += 1
+        yield
+
+
+def chore(redis: redis_py.Redis, part: Counted, name: str) -> LetterChores:
+    """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
+    settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
+    claims = desk(redis, name)
+    made = letter_chores(settings, claims, payloads(), Leadership(claims, name))
+    made._parts = [part]
+    return made
+
+
+def turn(made: LetterChores) -> None:
+    """Run the chore until it has nothing more to do now."""
+    made.run()
+    while made._pass is not None:
+        made.run()
+
+
+def test_a_pass_is_made_when_something_has_changed_and_only_then(redis: redis_py.Redis) -> None:
+    part = Counted()
+    made = chore(redis, part, "ann")
+    turn(made)
+    turn(made)
+    assert part.passes == 1, "the first is made whatever there is"
+    for change in (
+        lambda: seed(redis, 3),
+        lambda: redis.zadd("rq:failed:high", {"j": 5}),
+        lambda: redis.lpop("rq:queue:dead-letter"),
+        lambda: redis.zadd("rq:failed:high", {"j": 6}),
+    ):
+        change()
+        redis.delete("rq:agenda")  # what time does
+        turn(made)
+        turn(made)
+    assert part.passes == 5
+
+
+def test_one_instance_makes_the_pass_for_all(redis: redis_py.Redis) -> None:
+    part = Counted()
+    ann, bob = chore(redis, part, "ann"), chore(redis, part, "bob")
+    ann.run()
+    turn(bob)
+    assert part.passes == 0, "Ann is at it"
+    turn(ann)
+    turn(bob)
+    assert part.passes == 1, "it is done for a while"
+    redis.delete("rq:agenda", "rq:leader")
+    turn(bob)
+    assert part.passes == 2, "Bob has seen no pass of his own yet, and nobody leads"
 
 
 # -- what RQ's own means leave behind --------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ RESTORE = load("restore")
 LETTERS = load("letters")
 SWEEP = load("sweep")
 FAILURES = load("failures")
+LETTER_MARKS = load("letter_marks")
 #: What consumers and the dispatcher give a server that has lost its scripts; those about dead letters beyond replaying
 #: are loaded when they are used.
 ALL = (
