@@ -177,7 +177,7 @@ def _name(error: BaseException) -> str:
 def read(text: Any) -> dict[str, Any]:
     """Read a record from the field ``dead_letter``; {} when there is none or it is not ours."""
     try:
-        letter = json.loads(text) if text else {}
+        letter = json.loads(text.decode() if isinstance(text, bytes) else text) if text else {}
     except ValueError:
         return {}
     return letter if isinstance(letter, dict) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -30,15 +31,18 @@ class Filter:
     def __bool__(self) -> bool:
         return self != Filter()
 
+    def among(self, letters: Iterable[Letter]) -> Iterable[Letter]:
+        """Return those of some letters that are meant."""
+        return filter(self.matches, letters) if self else letters
+
     def matches(self, letter: Letter) -> bool:
         """Whether a letter is meant."""
-        record = letter.record
         return (
             self.queue in ("", letter.origin)
             and self.reason in ("", letter.reason)
-            and self.fingerprint in ("", record.get("fingerprint"))
-            and (not self.function or fnmatchcase(_text(record, "function"), self.function))
-            and (not self.exception or self._is_exception(_text(record, "exception")))
+            and self.fingerprint in ("", letter.fingerprint)
+            and (not self.function or fnmatchcase(letter.function, self.function))
+            and (not self.exception or self._is_exception(str(letter.record.get("exception", ""))))
             and (self.since is None or letter.moment >= self.since)
             and (self.until is None or letter.moment <= self.until)
         )
@@ -105,7 +109,3 @@ def rate(text: str) -> float:
 
 def _is_time(value: Any) -> bool:
     return isinstance(value, float)
-
-
-def _text(record: dict[str, Any], name: str) -> str:
-    return str(record.get(name, ""))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
+import click
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +32,13 @@ def printable(text: object) -> str:
 def one_line(text: object) -> str:
     """Return `printable(text)` on one line."""
     return " ".join(printable(text).split())
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print many lines, some hundred at a time: one write for each would take longer than making them."""
+    rest = iter(lines)
+    while chunk := list(islice(rest, 500)):
+        click.echo("\n".join(chunk))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -16,7 +16,7 @@ from worker.cli_tools import RedisCommand
 from worker.dead.choosing import choosing, chosen_by, open_box
 from worker.letter_box import Letter, LetterBox
 from worker.letter_filter import Filter
-from worker.terminal import one_line, print_table
+from worker.terminal import one_line, print_lines, print_table
 
 #: Characters of an error's message in a table.
 ERROR_CHARACTERS = 80
@@ -32,8 +32,7 @@ def list_letters(job_ids: tuple[str, ...], limit: int, as_json: bool, **options:
     box, chosen = open_box(), chosen_by(options)
     letters = islice(chosen_letters(box, job_ids, chosen), limit or None)
     if as_json:
-        for letter in letters:
-            click.echo(json.dumps(letter.as_dict()))
+        print_lines(json.dumps(letter.as_dict()) for letter in letters)
         return
     shown = list(letters)
     if not shown:
@@ -51,8 +50,11 @@ def groups(as_json: bool, **options: Any) -> None:
     box, chosen = open_box(), chosen_by(options)
     found: dict[tuple[str, str], Group] = {}
     for letter in box.newest_first(chosen):
-        fingerprint = str(letter.record.get("fingerprint", ""))
-        found.setdefault((fingerprint, letter.reason if not fingerprint else ""), Group(letter)).add(letter)
+        key = letter.fingerprint, "" if letter.fingerprint else letter.reason
+        group = found.get(key)
+        if group is None:
+            group = found[key] = Group(letter)
+        group.add(letter)
     ranked = sorted(found.values(), key=lambda group: -group.count)
     if as_json:
         for group in ranked:
@@ -120,7 +122,7 @@ class Group:
 def chosen_letters(box: LetterBox, job_ids: tuple[str, ...], chosen: Filter) -> Iterator[Letter]:
     """Return the letters of some ids, or those that a filter means, newest first."""
     if job_ids:
-        return (letter for letter in box.letters(job_ids) if chosen.matches(letter))
+        return iter(chosen.among(box.letters(job_ids)))
     return box.newest_first(chosen)
 
 

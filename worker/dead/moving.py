@@ -41,7 +41,7 @@ class BadLine(Exception):
 def export_letters(job_ids: tuple[str, ...], limit: int | None, output: TextIO, **options: Any) -> None:
     """Write dead letters as JSON Lines, byte by byte (base64): all, or those that are chosen. Changes nothing."""
     box, chosen, count = open_box(), chosen_by(options), 0
-    letters = islice(filter(chosen.matches, box.letters(job_ids)) if job_ids else box.oldest_first(chosen), limit)
+    letters = islice(iter(chosen.among(box.letters(job_ids))) if job_ids else box.oldest_first(chosen), limit)
     for chunk in _chunks((letter.job_id for letter in letters), _CHUNK):
         for line in _lines(box, chunk):
             output.write(json.dumps(line) + "\n")

@@ -152,7 +152,7 @@ class Replay:
         """Return the letters that were named, unread: the script says whether they are any. None: a filter chooses."""
         if not self._plan.job_ids:
             return None
-        return [Letter(job_id, "", "", {}) for job_id in self._plan.job_ids]
+        return [Letter(job_id) for job_id in self._plan.job_ids]
 
     def _steps(self) -> Iterator[str]:
         plan, rounds = self._plan, self._rounds
@@ -226,7 +226,7 @@ def _tell_dry_run(letters: Iterator[Letter], *, as_json: bool) -> None:
     kinds: Counter[tuple[str, str, str]] = Counter()
     named: list[str] = []
     for letter in letters:
-        kinds[(letter.origin, str(letter.record.get("function", "")), letter.reason)] += 1
+        kinds[(letter.origin, letter.function, letter.reason)] += 1
         if len(named) < _NAMED:
             named.append(letter.job_id)
     total = kinds.total()

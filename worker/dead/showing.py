@@ -103,7 +103,7 @@ def _print(letter: Letter, call: dict[str, Any]) -> None:
     if history:
         click.echo("It was a dead letter before:")
         for entry in history:
-            earlier = Letter(letter.job_id, letter.origin, "", entry)
+            earlier = Letter(letter.job_id, written=json.dumps(entry).encode())
             click.echo(
                 f"  {one_line(entry.get('at', ''))}  {one_line(earlier.reason)}  {error_of(earlier)}"
                 f"  (attempts {one_line(entry.get('attempts', '?'))})"
