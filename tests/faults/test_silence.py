@@ -42,22 +42,22 @@ def silenced(server: RedisServer, proxy: Proxy, how: str) -> Iterator[None]:
 def test_silence_is_noticed_although_nothing_falls_due_and_ends_when_it_ends(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path, how: str, busy: bool
 ) -> None:
-    """Neither the scheduler's looks nor a claim helps here; what is promised is 15 s."""
+    """The scheduler looks as rarely as on Upstash, where 20 s are promised; where it looks each second, 15 s are."""
     queue = Queue("default", connection=redis)
     journal = tmp_path / "journal"
-    environ = {"WORKER_SCHEDULER_INTERVAL": "0", "WORKER_PROCESSES": "1"}
+    environ = {"WORKER_SCHEDULER_INTERVAL": "15", "WORKER_PROCESSES": "1"}
     with Proxy(server.port) as proxy, Service(proxy.url, **environ) as service:
         until(lambda: redis.scard("rq:workers") == 1, service=service)
         children = service.children()
-        jobs = [queue.enqueue(tasks.journal_and_sleep, str(journal), 18)] if busy else []
+        jobs = [queue.enqueue(tasks.journal_and_sleep, str(journal), 25)] if busy else []
         if busy:
             until(journal.exists, service=service)
         with silenced(server, proxy, how):
             began = time.monotonic()
-            assert service.wait_for("redis.outage_started", timeout=30)["code"] == "read_timeout"
+            assert service.wait_for("redis.outage_started", timeout=40)["code"] == "read_timeout"
             print(f"{how}, {'busy' if busy else 'idle'}: noticed after {time.monotonic() - began:.1f} s")
         jobs.append(queue.enqueue(tasks.add, 1, 2))
-        until(lambda: all(job.get_status() == "finished" for job in jobs), 40, service=service)
+        until(lambda: all(job.get_status() == "finished" for job in jobs), 50, service=service)
         assert service.children() == children
         if busy:
             assert journal.read_text().count("begin") == 1

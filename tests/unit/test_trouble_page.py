@@ -23,4 +23,4 @@ def test_every_fault_is_measured_idle_and_busy() -> None:
 def test_numbers_and_names_in_the_text_are_those_of_the_code() -> None:
     text = " ".join(trouble_page.PAGE.read_text().split())
     assert all(f"`{name}`" in text for name in IGNORED)
-    assert f"is replaced after {DEAF_SECONDS:g} seconds" in text
+    assert f"is replaced {DEAF_SECONDS:g} seconds after" in text
