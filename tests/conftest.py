@@ -8,6 +8,7 @@ import pytest
 import redis as redis_py
 
 from tests.support.leaks import pytest_configure, pytest_sessionfinish  # noqa: F401 — hooks are found by their names
+from tests.support.reports import pytest_runtest_makereport  # noqa: F401
 from tests.support.server import RedisServer
 
 
