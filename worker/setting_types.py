@@ -29,6 +29,16 @@ def _with_unit(value: Any) -> Any:
     return int(found[1]) * _UNITS[found[2]] if found else value
 
 
+def _rate(value: Any) -> Any:
+    found = re.fullmatch(r"(\d+)/(\d*)([smhd])", value.strip().lower()) if isinstance(value, str) else None
+    return (int(found[1]), int(found[2] or 1) * _UNITS[found[3]]) if found else value
+
+
+def _positive(rate: tuple[int, int]) -> tuple[int, int]:
+    _require(min(rate) >= 1)
+    return rate
+
+
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
@@ -90,6 +100,7 @@ ModuleNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator
 SerializerNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_serializers)]
 QueueName = Annotated[str, AfterValidator(_queue)]
 Age = Annotated[int, BeforeValidator(_with_unit)]  #: seconds
+Rate = Annotated[tuple[int, int], BeforeValidator(_rate), AfterValidator(_positive)]  #: how many in how many seconds
 Level = Annotated[str, BeforeValidator(_upper), AfterValidator(_level)]
 Format = Annotated[str, AfterValidator(_format)]
 InstanceName = Annotated[str, AfterValidator(_instance)]

@@ -29,6 +29,7 @@ from worker.setting_types import (
     Prefix,
     QueueName,
     QueueNames,
+    Rate,
     SerializerNames,
 )
 
@@ -150,15 +151,25 @@ class Settings(BaseModel):
         30 * 86400,
         ge=60,
         le=3650 * 86400,
-        description="How long dead letters are kept: seconds, or with a unit (90m, 12h, 30d); not enforced yet",
+        description="How long dead letters are kept: seconds, or with a unit (90m, 12h, 30d)",
         json_schema_extra=_wants("a minute to ten years, like 30d, 12h or 86400", "30d"),
     )
     dead_letter_max_jobs: int = Field(
         10_000,
         ge=1,
         le=10_000_000,
-        description="How many dead letters are kept, newest first; not enforced yet",
+        description="How many dead letters are kept, newest first",
         json_schema_extra=_wants("a whole number from 1 to 10000000", "10000"),
+    )
+    dead_letter_alert_rate: Rate | None = Field(
+        None,
+        description="Tell DEAD_LETTER_ALERT_URL when so many dead letters of one kind come in a time; off without it",
+        json_schema_extra=_wants("a number and a time, like 10/h or 5/15m", "10/h"),
+    )
+    dead_letter_alert_url: SecretStr | None = Field(
+        None,
+        description="Where such alerts go, signed with NOTIFY_SECRET; see jobs.notifications.notify",
+        json_schema_extra=_wants("an https:// URL", "https://hooks.example.com/dead-letters", secret=True),
     )
     health_host: str = Field(
         "0.0.0.0",  # noqa: S104 — a probe comes from outside the container
@@ -243,6 +254,14 @@ def load(environ: Mapping[str, str], *, need_redis_url: bool = True) -> Settings
         problems.append(
             Problem("WORKER_ALLOW_PRIVATE_ADDRESSES", "true on Render", "false: it is for development only")
         )
+    if settings is not None and settings.dead_letter_alert_rate:
+        for name in ("dead_letter_alert_url", "notify_secret"):
+            if getattr(settings, name) is None:
+                problem = _problem(name, {})
+                problems.append(replace(problem, got="nothing, but DEAD_LETTER_ALERT_RATE is set"))
+        if not {"jobs", "jobs.notifications"} & set(settings.worker_job_modules):
+            wants = "jobs or jobs.notifications among them, because DEAD_LETTER_ALERT_RATE is set"
+            problems.append(Problem("WORKER_JOB_MODULES", "packages without it", wants))
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
