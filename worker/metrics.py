@@ -41,6 +41,7 @@ class ScoreboardCollector(Collector):
         yield from self._consumers(now)
         yield from self._redis(now)
         yield from self._children()
+        yield from self._letters(now)
 
     def _instance(self, now: float) -> Iterator[Metric]:
         header = self._board.header
@@ -125,6 +126,20 @@ class ScoreboardCollector(Collector):
         for cause, age in ages.items():
             outage.add_metric([cause], age)
         yield from (connected, outage)
+
+    def _letters(self, now: float) -> Iterator[Metric]:
+        """Only from the instance that counts them for all: take the `max` over instances."""
+        letters = self._board.letters
+        if not letters.fresh(now):
+            return
+        counts = GaugeMetricFamily(
+            "worker_dead_letters", "Dead letters by their queue and reason.", labels=["queue", "reason"]
+        )
+        for queue, reason, count in letters.counts():
+            counts.add_metric([queue, reason], count)
+        age = now - letters.oldest_at if letters.oldest_at else 0.0
+        yield counts
+        yield _gauge("worker_dead_letter_oldest_age_seconds", "Age of the oldest dead letter; 0 = none.", age)
 
     def _children(self) -> Iterator[Metric]:
         restarts = CounterMetricFamily(

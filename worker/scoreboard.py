@@ -15,6 +15,8 @@ import mmap
 from collections.abc import Iterator
 from time import monotonic
 
+from worker.letter_board import LetterBoard
+
 #: Consumers that one instance can hold: slots are fixed in number because the memory is mapped before the forks.
 MAX_CONSUMERS = 64
 
@@ -225,7 +227,9 @@ class Scoreboard:
     def __init__(self, max_consumers: int = MAX_CONSUMERS) -> None:
         count = max_consumers + 2
         slots_at = -(-ctypes.sizeof(Header) // 64) * 64
-        self._memory = mmap.mmap(-1, slots_at + count * ctypes.sizeof(Slot))
+        letters_at = slots_at + count * ctypes.sizeof(Slot)
+        self._memory = mmap.mmap(-1, letters_at + ctypes.sizeof(LetterBoard))
+        self.letters = LetterBoard.from_buffer(self._memory, letters_at)  #: written by the dispatcher
         self.header = Header.from_buffer(self._memory)
         self._slots = (Slot * count).from_buffer(self._memory, slots_at)
         self.consumers: list[Slot] = [self._slots[index] for index in range(max_consumers)]
