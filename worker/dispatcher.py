@@ -208,7 +208,7 @@ class Dispatcher:
             Heartbeats(self.claims, self.scoreboard),
             self.rescue,
             Schedule(self.claims, self.settings.worker_queues, interval, consumers),
-            letter_chores(self.settings, self.claims, self.payloads, self.leadership),
+            letter_chores(self.settings, self.claims, self.payloads, self.leadership, self.scoreboard.letters),
         ]
         return [*chores, *self._leader_chores()]
 

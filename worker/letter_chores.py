@@ -16,9 +16,11 @@ from worker import scripts
 from worker.claims import Claims
 from worker.leader import Deposed, Lead, Leadership
 from worker.letter_actions import Actions
+from worker.letter_alerts import Alerts
+from worker.letter_board import LetterBoard
 from worker.letter_box import LetterBox
 from worker.letter_collecting import Collect
-from worker.letter_upkeep import Upkeep
+from worker.letter_upkeep import Census, Upkeep
 from worker.payload import Payloads
 from worker.settings import Settings
 
@@ -89,8 +91,11 @@ class LetterChores:
 _OVER: Final = object()
 
 
-def letter_chores(settings: Settings, claims: Claims, payloads: Payloads, leadership: Leadership) -> LetterChores:
-    """Put the chore together for one dispatcher."""
+def letter_chores(
+    settings: Settings, claims: Claims, payloads: Payloads, leadership: Leadership, board: LetterBoard
+) -> LetterChores:
+    """Put the chore together for one dispatcher; what it counts goes on `board`."""
+    alerts = Alerts(claims.redis, settings)
     box = LetterBox(claims.redis, claims.prefix, settings.dead_letter_queue)
     actions = Actions(box, f"dispatcher@{settings.instance}", "bounds", claims.worker_name)
     queues = settings.worker_queues
@@ -98,12 +103,16 @@ def letter_chores(settings: Settings, claims: Claims, payloads: Payloads, leader
     def look() -> str:
         return str(box.call(scripts.LETTER_MARKS, *queues).decode(errors="replace"))
 
+    def tell(census: Census) -> None:
+        board.write(census.kinds, census.now - census.oldest if census.oldest else None, monotonic())
+        alerts.tell(census)
+
     return LetterChores(
         leadership,
         look,
         [
             Collect(claims, box, payloads, queues, settings.release),
-            Upkeep(actions, settings.dead_letter_max_age, settings.dead_letter_max_jobs),
+            Upkeep(actions, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.see, tell),
         ],
         every=LOOK_SECONDS if settings.worker_scheduler_interval else THRIFTY_SECONDS,
     )

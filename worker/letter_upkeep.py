@@ -45,14 +45,14 @@ class Census:
 
 
 class Upkeep:
-    """`see` gets every letter that a pass comes by and does not find too old, `tell` each pass's census."""
+    """`see` gets every letter that a pass finds young enough, and the server's time; `tell` gets each pass's census."""
 
     def __init__(
         self,
         actions: Actions,
         max_age: int,
         max_jobs: int,
-        see: Callable[[Letter], None] = lambda _letter: None,
+        see: Callable[[Letter, float], None] = lambda _letter, _now: None,
         tell: Callable[[Census], None] = lambda _census: None,
     ) -> None:
         self._actions = actions
@@ -92,7 +92,7 @@ class Upkeep:
                 too_old.append(letter)
             else:
                 census.count(letter)
-                self._see(letter)
+                self._see(letter, census.now)
         return too_old
 
     def _sweep(self, page: Page) -> int:

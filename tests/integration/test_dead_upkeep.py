@@ -22,6 +22,7 @@ from worker.letter_box import Letter
 from worker.letter_chores import LetterChores, letter_chores
 from worker.letter_collecting import Collect
 from worker.letter_upkeep import Census, Upkeep
+from worker.scoreboard import Scoreboard
 from worker.settings import load
 
 MONTH = 30 * 86400
@@ -147,7 +148,7 @@ def test_a_pass_over_many_pages_sees_each_letter_once(redis: redis_py.Redis, mon
         redis.delete(f"rq:job:letter-{number}")
     seen: list[Letter] = []
     told: list[Census] = []
-    keep_up(redis, max_jobs=50, see=seen.append, tell=told.append)
+    keep_up(redis, max_jobs=50, see=lambda letter, _now: seen.append(letter), tell=told.append)
     wanted = [f"letter-{number}" for number in range(60) if number not in (0, 6, 7, 33, 59)][5:]
     assert ids(redis) == wanted
     assert len({letter.job_id for letter in seen}) == len(seen) == 55
@@ -171,7 +172,7 @@ def chore(redis: redis_py.Redis, part: Counted, name: str) -> LetterChores:
     """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
     settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
     claims = desk(redis, name)
-    made = letter_chores(settings, claims, payloads(), Leadership(claims, name))
+    made = letter_chores(settings, claims, payloads(), Leadership(claims, name), Scoreboard(1).letters)
     made._parts = [part]
     return made
 

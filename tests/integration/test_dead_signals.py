@@ -1,0 +1,164 @@
+"""What dead letters tell of themselves: metrics, and an alert when a kind of failure becomes frequent."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from typing import Any
+
+import pytest
+import redis as redis_py
+from prometheus_client.parser import text_string_to_metric_families
+from rq import Queue
+
+from tests.support import tasks
+from tests.support.letters import actions, box, bury, seed
+from tests.support.server import RedisServer, free_port
+from tests.support.service import Service, until
+from tests.support.shop import Shop, status
+from worker.errors import SettingsError
+from worker.letter_alerts import Alerts
+from worker.letter_board import MAX_KINDS, STALE_SECONDS
+from worker.letter_upkeep import Upkeep
+from worker.scoreboard import Scoreboard
+from worker.settings import load
+
+ALERTING = {
+    "DEAD_LETTER_ALERT_RATE": "3/1h",
+    "DEAD_LETTER_ALERT_URL": "https://hooks.example.com/letters?token=hunter2",
+    "NOTIFY_SECRET": "s3cret",
+}
+
+
+def passes(redis: redis_py.Redis, count: int = 1, **environ: str) -> list[str]:
+    """Go over the letters as the dispatcher does; returns the alerts that wait on the queue."""
+    settings = load({**ALERTING, **environ}, need_redis_url=False)
+    for _ in range(count):
+        alerts = Alerts(redis, settings)
+        for _ in Upkeep(actions(redis), 86400, 100, alerts.see, alerts.tell).steps():
+            pass
+    return Queue("default", connection=redis).job_ids
+
+
+def test_a_kind_that_passes_the_rate_is_told_once_a_window(redis: redis_py.Redis) -> None:
+    seed(redis, 8, kinds=3)  # 3, 3 and 2 of a kind
+    names = [f"dead-letter-alert-{kind:012x}" for kind in (0, 1)]
+    assert sorted(passes(redis, 3)) == names
+    job = Queue("default", connection=redis).fetch_job(names[0])
+    assert job is not None
+    url, payload, event_id = job.args
+    assert url == ALERTING["DEAD_LETTER_ALERT_URL"]
+    assert event_id.startswith(names[0])
+    assert (payload["letters"], payload["seconds"], payload["fingerprint"]) == (3, 3600, "0" * 12)
+    assert payload["function"] == "tests.support.tasks.kind_0"
+    assert (job.result_ttl, job.failure_ttl) == (3600, 3600), "so long it stands in the way of another"
+    assert "hunter2" not in job.description
+    redis.delete(job.key)  # what Redis does when the window is over
+    redis.delete("rq:queue:default")
+    assert passes(redis) == names[:1]
+
+
+def test_what_is_older_than_the_window_does_not_count(redis: redis_py.Redis) -> None:
+    seed(redis, 3, step_seconds=1500)  # 75, 50 and 25 minutes ago
+    assert passes(redis) == []
+    assert passes(redis, DEAD_LETTER_ALERT_RATE="3/90m") != []
+
+
+def test_without_a_rate_nobody_is_told(redis: redis_py.Redis) -> None:
+    seed(redis, 5)
+    assert passes(redis, DEAD_LETTER_ALERT_RATE="") == []
+
+
+def test_alerts_that_fail_are_no_reason_for_alerts(redis: redis_py.Redis) -> None:
+    for number in range(3):
+        bury(redis, tasks.boom, job_id=f"dead-letter-alert-{number}")
+    assert len(box(redis).letters([f"dead-letter-alert-{number}" for number in range(3)])) == 3
+    assert passes(redis) == []
+
+
+def test_an_alert_is_delivered_signed(server: RedisServer, redis: redis_py.Redis) -> None:
+    for number in range(3):
+        bury(redis, tasks.boom, f"number {number}")
+    with Shop() as receiver:
+        receiver.routes["/letters"] = status(204)
+        environ = {
+            **ALERTING,
+            "DEAD_LETTER_ALERT_URL": receiver.url("/letters"),
+            "WORKER_ALLOW_PRIVATE_ADDRESSES": "true",
+            "WORKER_JOB_MODULES": "jobs,tests.support.tasks",
+        }
+        with Service(server.url, WORKER_PROCESSES="1", **environ) as service:
+            until(lambda: receiver.requests, 15, what="the alert's delivery", service=service)
+            event = service.wait_for("dead_letters.alert")
+            until(lambda: redis.zcard("rq:finished:high") == 1, service=service)
+    (request,) = receiver.requests
+    told: dict[str, Any] = json.loads(request.body)
+    assert (told["event"], told["letters"], told["message"]) == ("dead_letters.rate", 3, "number 2")
+    assert told["fingerprint"] == event["fingerprint"]
+    assert request.headers["webhook-signature"].startswith("t=")
+
+
+@pytest.mark.parametrize(
+    ("environ", "variable"),
+    [
+        ({"DEAD_LETTER_ALERT_RATE": "often"}, "DEAD_LETTER_ALERT_RATE"),
+        ({"DEAD_LETTER_ALERT_RATE": "0/h"}, "DEAD_LETTER_ALERT_RATE"),
+        ({"NOTIFY_SECRET": ""}, "NOTIFY_SECRET"),
+        ({"DEAD_LETTER_ALERT_URL": ""}, "DEAD_LETTER_ALERT_URL"),
+        ({"WORKER_JOB_MODULES": "billing"}, "WORKER_JOB_MODULES"),
+    ],
+)
+def test_settings_that_cannot_work_are_said(environ: dict[str, str], variable: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({**ALERTING, **environ}, need_redis_url=False)
+    assert [problem.variable for problem in caught.value.problems] == [variable]
+    assert "hunter2" not in str(caught.value)
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_count_by_queue_and_reason_and_tell_the_age_of_the_oldest(
+    server: RedisServer, redis: redis_py.Redis
+) -> None:
+    seed(redis, 3, step_seconds=600)
+    bury(redis, tasks.give_up, queue="high")
+    port = free_port()
+    with Service(server.url, WORKER_PROCESSES="1", HEALTH_PORT=str(port), HEALTH_HOST="127.0.0.1") as service:
+        counts = until(lambda: _scrape(port), 15, what="the first count", service=service)
+    assert counts["worker_dead_letters", "default", "failed"] == 3
+    assert counts["worker_dead_letters", "high", "permanent"] == 1
+    assert 1790 < counts["worker_dead_letter_oldest_age_seconds", "", ""] < 1900
+
+
+def _scrape(port: int) -> dict[tuple[str, str, str], float]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return {}
+    return {
+        (sample.name, sample.labels.get("queue", ""), sample.labels.get("reason", "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith("worker_dead_letter")
+    }
+
+
+def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() -> None:
+    board = Scoreboard(1).letters
+    now = time.monotonic()
+    assert not board.fresh(now)
+    kinds = {(f"queue-{number}", "failed"): number + 1 for number in range(MAX_KINDS + 10)}
+    board.write({**kinds, ("gone", "failed"): 0}, 5.0, now)
+    counts = list(board.counts())
+    assert len(counts) == MAX_KINDS
+    assert sum(count for _, _, count in counts) == sum(kinds.values())
+    assert counts[0] == (f"queue-{MAX_KINDS + 9}", "failed", MAX_KINDS + 10)
+    assert counts[-1][:2] == ("other", "other")
+    assert board.fresh(now)
+    assert not board.fresh(now + STALE_SECONDS + 1)
+    board.write({}, None, now)
+    assert list(board.counts()) == []
+    assert board.oldest_at == 0.0
