@@ -128,8 +128,8 @@ def chosen_letters(box: LetterBox, job_ids: tuple[str, ...], chosen: Filter) -> 
 
 def error_of(letter: Letter) -> str:
     """Return a letter's exception and message on one line, cut to fit."""
-    text = f"{letter.record.get('exception', '')} {letter.record.get('message', '')}".strip()
-    return one_line(text)[:ERROR_CHARACTERS]
+    text = one_line(f"{letter.record.get('exception', '')} {letter.record.get('message', '')}".strip())
+    return text if len(text) <= ERROR_CHARACTERS else f"{text[: ERROR_CHARACTERS - 1]}…"
 
 
 def date(moment: float) -> str:

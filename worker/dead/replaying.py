@@ -190,10 +190,10 @@ class Replay:
             status = dict(zip(canaries, box.status(canaries), strict=True))
             self.failed = {job_id: state for job_id, state in status.items() if state in _BADLY}
             waiting = [job_id for job_id, state in status.items() if state not in (*_WELL, *_BADLY)]
-            if self.failed or not waiting:
+            if not waiting:
                 return
             if monotonic() >= deadline:
-                self.failed = {job_id: f"still {status[job_id]} after the timeout" for job_id in waiting}
+                self.failed |= {job_id: f"still {status[job_id]} after the timeout" for job_id in waiting}
                 return
             yield f"waiting for {len(waiting)} canaries"
             if not self._stopping.wait(LOOK_SECONDS):

@@ -40,7 +40,7 @@ def show(job_id: str, arguments: bool, as_json: bool) -> None:
 
 
 @click.command(cls=RedisCommand)
-@click.option("--limit", default=50, show_default=True, help="How many lines, newest first.")
+@click.option("--limit", default=1000, show_default=True, help="How many batches to look at, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the ids.")
 def audit(limit: int, as_json: bool) -> None:
     """Show who replayed, edited, deleted or imported dead letters."""
@@ -52,7 +52,7 @@ def audit(limit: int, as_json: bool) -> None:
     if not lines:
         click.echo("Nobody has changed a dead letter yet.")
         return
-    print_table(("at", "who", "action", "count", "run", "which", "first id"), map(_audit_row, lines))
+    print_table(("at", "who", "action", "count", "run", "which", "first id"), map(_audit_row, _by_run(lines)))
 
 
 def read_payload(box: LetterBox, job_id: str) -> tuple[Job, bytes]:
@@ -122,6 +122,20 @@ def _shown(call: dict[str, Any]) -> str:
         return ""
     named = [f"{name}={value!r}" for name, value in call["kwargs"].items()]
     return f"({', '.join([*map(repr, call['args']), *named])})"
+
+
+def _by_run(lines: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Put together what one command did in many batches; `lines` come newest first."""
+    runs: dict[tuple[str, str], dict[str, str]] = {}
+    for line in lines:
+        key = (line["run"], line["action"])
+        count = int(runs[key]["count"]) if key in runs else 0
+        runs[key] = {
+            **line,
+            "count": str(count + int(line["count"])),
+            "at": runs[key]["at"] if key in runs else line["at"],
+        }
+    return list(runs.values())
 
 
 def _audit_row(line: dict[str, str]) -> tuple[object, ...]:
