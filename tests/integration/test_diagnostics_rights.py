@@ -1,0 +1,114 @@
+"""The commands that the worker needs: the list is what a real service sends, and each lack of one is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+from rq import Queue, Retry
+
+from tests.support import tasks
+from tests.support.diagnosing import diagnosed, failure
+from tests.support.server import RedisServer
+from tests.support.service import Service, until
+from worker.diagnosis import needs
+from worker.diagnosis.report import Status
+
+USER = "worker-user"
+
+
+@pytest.fixture
+def limited(server: RedisServer, redis: redis_py.Redis) -> Iterator[str]:
+    """The URL of a user who may do what `acl_rules` says and nothing else."""
+    redis.execute_command("ACL", "SETUSER", USER, "reset", "on", ">pw-of-user", *needs.acl_rules("rq"))
+    yield server.url.replace("redis://", f"redis://{USER}:pw-of-user@")
+    redis.execute_command("ACL", "DELUSER", USER)
+
+
+def test_a_user_with_the_needed_rights_alone_passes(limited: str) -> None:
+    report = diagnosed(limited)
+    assert failure(report) == ("", "")
+    assert report.step("auth").facts["denied"] == []
+
+
+def test_each_lack_of_a_right_is_found(limited: str, redis: redis_py.Redis) -> None:
+    """A list with a command too few would show here: the form of another one would be counted for it."""
+    for need in needs.all_needs():
+        if need in (
+            "SUBSCRIBE",
+            "UNSUBSCRIBE",
+            "HELLO",
+            "PING",
+        ):  # tried by the pub/sub trial; needed to connect at all
+            continue
+        redis.execute_command("ACL", "SETUSER", USER, f"-{need.lower()}")
+        report = diagnosed(limited)
+        redis.execute_command("ACL", "SETUSER", USER, f"+{need.lower()}")
+        assert report.step("auth").facts["denied"] == [need]
+        assert failure(report) == ("auth", "no_permission")
+        assert need.replace("|", " ") in report.conclusion
+
+
+def test_a_channel_that_may_not_be_listened_to_is_found(limited: str, redis: redis_py.Redis) -> None:
+    redis.execute_command("ACL", "SETUSER", USER, "resetchannels")
+    assert failure(diagnosed(limited)) == ("fitness", "no_permission")
+
+
+def test_keys_that_may_not_be_touched_are_found(limited: str, redis: redis_py.Redis) -> None:
+    redis.execute_command("ACL", "SETUSER", USER, "resetkeys", "~other:*")
+    report = diagnosed(limited)
+    assert failure(report) == ("auth", "no_permission")
+
+
+def test_the_trial_of_rights_changes_nothing(server: RedisServer, redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis)
+    queue.enqueue(tasks.add, 1, 2)
+    before = {key: (redis.dump(key), redis.pttl(key) < 0) for key in redis.scan_iter()}
+    diagnosed(server.url)
+    assert {key: (redis.dump(key), redis.pttl(key) < 0) for key in redis.scan_iter()} == before
+
+
+def test_a_service_with_the_needed_rights_alone_works(limited: str, redis: redis_py.Redis) -> None:
+    """Everything that sends commands of its own is in it: retries, delays, dependents, dead letters, orders."""
+    queue = Queue("default", connection=redis)
+    with Service(limited) as service:
+        first = queue.enqueue(tasks.add, 1, 2)
+        dependent = queue.enqueue(tasks.add, 3, 4, depends_on=first)
+        failing = queue.enqueue(tasks.boom, "for good", retry=Retry(max=1, interval=1))
+        until(lambda: dependent.get_status() == "finished" and failing.get_status() == "failed", 30)
+        until(lambda: redis.llen("rq:queue:dead-letter") == 1)
+        assert not service.of("redis.outage_started"), service.events
+
+
+def test_the_list_covers_what_a_service_sends(own_server: RedisServer) -> None:
+    with own_server.client() as redis:
+        queue = Queue("default", connection=redis)
+        jobs = [queue.enqueue(tasks.add, 1, 2), queue.enqueue(tasks.boom, "x", retry=Retry(max=1, interval=1))]
+        jobs.append(queue.enqueue(tasks.add, 1, 2, depends_on=jobs[0]))
+        redis.execute_command("ACL", "SETUSER", USER, "on", ">pw-of-user", "~*", "&*", "+@all")
+        redis.config_resetstat()
+        redis.execute_command("ACL", "LOG", "RESET")
+        with Service(own_server.url.replace("redis://", f"redis://{USER}:pw-of-user@")):
+            until(lambda: redis.llen("rq:queue:dead-letter") == 1, 30)
+        sent = {name.removeprefix("cmdstat_").upper() for name in redis.info("commandstats")}
+    ours = {"LLEN", "INFO", "CONFIG|RESETSTAT", "ACL|LOG"}
+    unneeded = {"CLIENT|SETINFO", "CLIENT|INFO"}  # redis-py and RQ go on without their answers
+    assert sent - ours - unneeded <= set(needs.all_needs())
+
+
+def test_the_needs_of_the_scripts_are_read_from_them() -> None:
+    found = needs.by_scripts()
+    assert {"LPOP", "RPUSH", "LPUSH", "XADD", "HINCRBYFLOAT", "ZPOPMIN", "TIME"} <= found
+    words = {word for word in found if not word.isalpha()}
+    assert not words
+
+
+def test_a_lack_of_everything_is_told_shortly(server: RedisServer, redis: redis_py.Redis) -> None:
+    rules = ("reset", "on", ">pw-of-user", "~*", "+ping", "+hello", "+client", "+set")
+    redis.execute_command("ACL", "SETUSER", USER, *rules)
+    report = diagnosed(server.url.replace("redis://", f"redis://{USER}:pw-of-user@"))
+    redis.execute_command("ACL", "DELUSER", USER)
+    finding = next(finding for finding in report.step("auth").findings if finding.status is Status.FAILED)
+    assert finding.says.count(",") == 11
+    assert "more" in finding.says

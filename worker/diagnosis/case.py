@@ -1,0 +1,160 @@
+"""What the steps of one diagnosis share: the target, the deadline, and what earlier steps have learned."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from redis import Redis
+
+from worker.diagnosis.report import Finding, Status
+
+#: Port of a URL that names none.
+DEFAULT_PORT: Final = 6379
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address that the host name stands for."""
+
+    family: socket.AddressFamily
+    ip: str
+    port: int
+
+    @property
+    def sockaddr(self) -> tuple[str, int]:
+        """What `socket.connect` wants."""
+        return (self.ip, self.port)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether packets to it may cross the open internet."""
+        return ipaddress.ip_address(self.ip.partition("%")[0]).is_global
+
+    def __str__(self) -> str:
+        kind = "IPv6" if self.family == socket.AF_INET6 else "IPv4"
+        return f"{self.ip} ({kind})"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL's parts. `repr` and `str` hold no user and no password."""
+
+    url: str = field(repr=False)
+    scheme: str
+    host: str
+    port: int
+    path: str  #: of a unix socket
+    database: int
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+    options: dict[str, str] = field(repr=False)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the URL asks for TLS."""
+        return self.scheme == "rediss"
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it names a socket of this machine instead of a host."""
+        return self.scheme == "unix"
+
+    def __str__(self) -> str:
+        secret = ("default" if self.user == "default" else "***" * bool(self.user)) + ":***" * bool(self.password)
+        at = f"{secret}@" if secret else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{at}{self.path if self.is_unix else f'{host}:{self.port}/{self.database}'}"
+
+
+def target_of(url: str) -> Target:
+    """Take a URL apart in which `redis_url.problems` finds nothing wrong."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    is_unix = parts.scheme == "unix"
+    database = options.get("db") or ("0" if is_unix else parts.path.strip("/")) or "0"
+    return Target(
+        url=url,
+        scheme=parts.scheme,
+        host="" if is_unix else parts.hostname or "",
+        port=0 if is_unix else parts.port or DEFAULT_PORT,
+        path=unquote(parts.path) if is_unix else "",
+        database=int(database),
+        user=unquote(options.get("username", parts.username or "")),
+        password=unquote(options.get("password", parts.password or "")),
+        options=options,
+    )
+
+
+@dataclass(slots=True)
+class Case:
+    """One diagnosis under way. `timeout` is what a step may take, in seconds."""
+
+    url: str = field(repr=False)
+    timeout: float
+    prefix: str  #: RQ's key prefix
+    queues: tuple[str, ...]
+    letters_queue: str
+    connections: int  #: what one instance of the worker opens
+    environ: Mapping[str, str] = field(repr=False, default_factory=dict)
+    target: Target | None = None
+    addresses: list[Address] = field(default_factory=list)
+    password_needed: bool = True
+    client: Redis | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  #: of the server (INFO, or HELLO where that is refused)
+    began: float = field(default_factory=monotonic)  #: when the current step began
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def left(self) -> float:
+        """Seconds that the current step still has; never quite 0, which sockets take for "do not wait"."""
+        return max(0.01, self.began + self.patience - monotonic())
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a step waits for the network: a little less than it has, so that it can still say so."""
+        return self.timeout * 0.9
+
+    @property
+    def there(self) -> Target:
+        """The target, once the URL was found good."""
+        if self.target is None:
+            raise RuntimeError("the URL was not read yet")
+        return self.target
+
+    @property
+    def redis(self) -> Redis:
+        """The client, once it has connected."""
+        if self.client is None:
+            raise RuntimeError("nothing is connected yet")
+        return self.client
+
+    def key(self, name: str) -> str:
+        """Name a key that nobody else uses: under RQ's prefix, because users may have rights there only."""
+        return f"{self.prefix}:diagnosis:{self.token}:{name}"
+
+
+@dataclass(slots=True)
+class Found:
+    """What a step found. `halt`: whether further steps make no sense; by default when one of its findings failed."""
+
+    says: str
+    findings: list[Finding] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    halt: bool | None = None
+    status: Status | None = None  #: instead of the worst of the findings
+
+    def add(self, status: Status, says: str, fix: str = "", code: str = "") -> None:
+        """Add a finding."""
+        self.findings.append(Finding(status=status, says=says, fix=fix, code=code))
+
+
+def skipped(why: str) -> Found:
+    """Say that a step does not apply."""
+    return Found(why, halt=False, status=Status.SKIPPED)

@@ -1,0 +1,155 @@
+"""The course of a diagnosis: every step in order, each within its time, up to where further ones make no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Thread
+from time import monotonic
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from worker.diagnosis.backlog import check_backlog
+from worker.diagnosis.case import Case, Found
+from worker.diagnosis.conclusion import conclude
+from worker.diagnosis.fitness import check_fitness
+from worker.diagnosis.latency import check_latency
+from worker.diagnosis.login import check_login
+from worker.diagnosis.names import check_names
+from worker.diagnosis.places import notes
+from worker.diagnosis.report import SENSELESS, Finding, Report, Status, StepReport, worst
+from worker.diagnosis.rest import check_rest
+from worker.diagnosis.server import check_server
+from worker.diagnosis.speech import check_speech
+from worker.diagnosis.tcp import check_tcp
+from worker.diagnosis.tls import check_tls
+from worker.diagnosis.url import check_url
+from worker.terminal import one_line
+from worker.translate import translate
+from worker.troubles import trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. `code` is the exit code when it is the first to fail; `alone`: it runs whatever the others found."""
+
+    name: str
+    title: str
+    code: int
+    check: Callable[[Case], Found]
+    alone: bool = False
+
+
+STEPS: Final = (
+    Step("url", "URL", 10, check_url),
+    Step("dns", "Name", 11, check_names),
+    Step("tcp", "TCP", 12, check_tcp),
+    Step("tls", "TLS", 13, check_tls),
+    Step("redis", "Redis", 14, check_speech),
+    Step("auth", "Login", 15, check_login),
+    Step("latency", "Latency", 16, check_latency),
+    Step("server", "Server", 17, check_server),
+    Step("fitness", "Fitness", 18, check_fitness),
+    Step("rq", "Queues", 19, check_backlog),
+    Step("rest", "REST", 20, check_rest, alone=True),
+)
+#: A shorter password could be part of any word.
+_SHORTEST_SECRET: Final = 4
+#: What finds out why nothing can be reached; the others need a connection.
+REACHING: Final = STEPS[:6]
+
+
+def diagnose(
+    case: Case,
+    steps: tuple[Step, ...] = STEPS,
+    *,
+    source: str = "REDIS_URL",
+    tell: Callable[[StepReport], None] | None = None,
+) -> Report:
+    """Run `steps`, telling each to `tell` when it is done; never raises for what is wrong with Redis."""
+    began, at = monotonic(), datetime.now(UTC)
+    done: list[StepReport] = []
+    halted = ""
+    for step in steps:
+        if halted and not step.alone:
+            report = _skipped(step, f"{SENSELESS}{halted}")
+        else:
+            report, halts = _run(step, case)
+            halted = halted or (step.title if halts and not step.alone else "")
+        done.append(report)
+        if tell is not None:
+            tell(report)
+    if case.client is not None:
+        with suppress(RedisError, OSError):
+            case.client.close()
+    statuses = [step.status for step in done]
+    codes = [step.code for step, report in zip(steps, done, strict=True) if report.status is Status.FAILED]
+    return Report(
+        at=at.isoformat(timespec="seconds"),
+        target=str(case.target) if case.target is not None else "",
+        source=source,
+        status=worst(statuses),
+        exit_code=codes[0] if codes else 0,
+        seconds=round(monotonic() - began, 3),
+        steps=tuple(done),
+        notes=tuple(notes(case, {report.name: report.facts for report in done})),
+        conclusion=conclude(done),
+    )
+
+
+def _run(step: Step, case: Case) -> tuple[StepReport, bool]:
+    """Run one step in a thread, because not everything in it can be given a timeout; returns whether to halt."""
+    outcome: list[Found] = []
+    case.began = began = monotonic()
+    thread = Thread(target=lambda: outcome.append(_guarded(step, case)), daemon=True, name=f"step-{step.name}")
+    thread.start()
+    thread.join(case.timeout)
+    # A step that is late goes on in its thread with the client: nobody else may use that any more.
+    found = outcome[0] if outcome else _late(case)
+    status = found.status or worst([Status.OK, *(finding.status for finding in found.findings)])
+    halts = found.halt if found.halt is not None else status is Status.FAILED
+    report = StepReport(
+        name=step.name,
+        title=step.title,
+        status=status,
+        seconds=round(monotonic() - began, 6),
+        says=_clean(case, found.says),
+        findings=tuple(
+            finding.model_copy(update={"says": _clean(case, finding.says), "fix": _clean(case, finding.fix)})
+            for finding in found.findings
+        ),
+        facts=found.facts,
+    )
+    return report, halts
+
+
+def _guarded(step: Step, case: Case) -> Found:
+    """Turn trouble that comes while a step runs into what it found."""
+    try:
+        return step.check(case)
+    except (RedisError, OSError) as error:
+        reason = translate(error) or trouble("unknown", type(error).__name__)
+        # A connection that is gone is gone for the next steps, too; a refused command need not be.
+        return Found(
+            "ended by trouble", [Finding.of(reason)], halt=reason.code not in ("no_permission", "unknown_command")
+        )
+    except Exception as error:  # noqa: BLE001 — a server that answers in shapes that nobody expects
+        return Found("not understood", [Finding.of(trouble("unknown", type(error).__name__))], halt=False)
+
+
+def _late(case: Case) -> Found:
+    says = f"The step did not end within {case.timeout:g} s."
+    return Found("not done in time", [Finding.of(trouble("read_timeout"), says)], halt=True)
+
+
+def _skipped(step: Step, why: str) -> StepReport:
+    return StepReport(name=step.name, title=step.title, status=Status.SKIPPED, seconds=0.0, says=why)
+
+
+def _clean(case: Case, text: str) -> str:
+    """Make a text safe to print, and take the password out of it, should a server ever have quoted that."""
+    secret = case.target.password if case.target is not None else ""
+    return one_line(text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text)

@@ -1,0 +1,90 @@
+"""What a diagnosis says: the documented JSON is these models, dumped."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.errors import RedisTrouble
+
+#: Goes up when a field changes its meaning or goes away; new fields do not change it.
+SCHEMA: Final = 1
+
+
+class Status(enum.StrEnum):
+    """How a step or one of its findings came out; later ones are worse."""
+
+    SKIPPED = "skipped"
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+#: What a step says that was not run because of an earlier one.
+SENSELESS: Final = "makes no sense after "
+_RANK: Final = {status: rank for rank, status in enumerate(Status)}
+
+
+def worst(statuses: list[Status]) -> Status:
+    """Return the worst of some statuses, SKIPPED when there are none."""
+    return max(statuses, key=_RANK.__getitem__, default=Status.SKIPPED)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Finding(_Frozen):
+    """One thing that a step found."""
+
+    status: Status
+    says: str = Field(description="What was found; for a warning or failure the cause")
+    fix: str = Field("", description="What to do about it")
+    code: str = Field("", description="The trouble's stable name (worker/troubles.py), when it is one")
+
+    @staticmethod
+    def of(trouble: RedisTrouble, says: str = "", status: Status = Status.FAILED, *, fix: str = "") -> Finding:
+        """Make the finding that is a trouble; `says` is put behind its sentence, a better `fix` in its fix's place."""
+        detail = says or (f"The server said: {trouble.detail}." if trouble.detail else "")
+        return Finding(
+            status=status,
+            says=f"{trouble.trouble.sentence} {detail}".strip(),
+            fix=fix or trouble.trouble.fix,
+            code=trouble.code,
+        )
+
+
+class StepReport(_Frozen):
+    """One step."""
+
+    name: str = Field(description="Stable name: url, dns, tcp, tls, redis, auth, latency, server, fitness, rq, rest")
+    title: str
+    status: Status = Field(description="The worst of its findings")
+    seconds: float = Field(description="How long it took")
+    says: str = Field(description="One line: what was seen, or why it was skipped")
+    findings: tuple[Finding, ...] = ()
+    facts: dict[str, Any] = Field(default_factory=dict, description="What was measured or read, by name")
+
+
+class Report(_Frozen):
+    """A whole diagnosis."""
+
+    schema_version: int = SCHEMA
+    at: str = Field(description="When it began: RFC 3339, UTC")
+    target: str = Field(description="The URL without user and password")
+    source: str = Field(description="Where the URL came from: --url, REDIS_URL or .env")
+    status: Status = Field(description="The worst of its steps")
+    exit_code: int = Field(description="0, or the code of the first step that failed")
+    seconds: float = Field(description="How long all took")
+    steps: tuple[StepReport, ...]
+    notes: tuple[str, ...] = Field((), description="What hosts' limits mean for what was found")
+    conclusion: str = Field(description="The most likely cause and the next step, in one sentence")
+
+    def step(self, name: str) -> StepReport:
+        """Return the step `name`; raises `KeyError`."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
