@@ -6,6 +6,7 @@ import sys
 from typing import Final, TextIO
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from worker.diagnosis.report import SENSELESS, Finding, Report, Status, StepReport
@@ -37,12 +38,9 @@ class Printer:
             self._skipped.append(step)
             return
         self._flush()
-        style = _STYLES[step.status]
-        line = Text()
-        line.append(f"{_MARKS[step.status]} {step.title:<{_TITLE_WIDTH}} {step.status.value:<8}", style)
-        line.append(f"{_seconds(step):>10}  ", "dim")
-        line.append(step.says, "dim" if step.status is Status.SKIPPED else "")
-        self._print(line)
+        head = Text(f"{_MARKS[step.status]} {step.title:<{_TITLE_WIDTH}} {step.status.value:<8}", _STYLES[step.status])
+        head.append(f"{_seconds(step):>10}  ", "dim")
+        self._print(head, Text(step.says, "dim" if step.status is Status.SKIPPED else ""))
         told = ""
         for finding in step.findings:
             if self._verbose or finding.status is not Status.OK:
@@ -53,29 +51,32 @@ class Printer:
         """Print the notes, the conclusion and how long it took."""
         self._flush()
         for note in report.notes:
-            self._print(Text(f"  {note}", "dim"))
-        self._print(Text())
-        line = Text("→ ", _STYLES[report.status])
-        line.append(report.conclusion, "bold")
-        self._print(line)
-        self._print(Text(f"  {report.seconds:.2f} s, exit code {report.exit_code}", "dim"))
+            self._print(Text("  "), Text(note, "dim"))
+        self._console.print()
+        self._print(Text("→ ", _STYLES[report.status]), Text(report.conclusion, "bold"))
+        self._print(Text("  "), Text(f"{report.seconds:.2f} s, exit code {report.exit_code}", "dim"))
 
     def _flush(self) -> None:
         if self._skipped:
             titles = ", ".join(step.title for step in self._skipped)
-            self._print(Text(f"{_MARKS[Status.SKIPPED]} {titles}: {self._skipped[0].says}", "dim"))
+            self._print(Text(f"{_MARKS[Status.SKIPPED]} ", "dim"), Text(f"{titles}: {self._skipped[0].says}", "dim"))
             self._skipped.clear()
 
     def _finding(self, finding: Finding, *, with_fix: bool) -> None:
-        self._print(Text(f"{_INDENT}{finding.says}", _STYLES[finding.status]))
+        self._print(Text(_INDENT), Text(finding.says, _STYLES[finding.status]))
         if finding.fix and with_fix:
-            self._print(Text(f"{_INDENT}Fix: {finding.fix}"))
+            self._print(Text(_INDENT), Text(f"Fix: {finding.fix}"))
 
-    def _print(self, text: Text) -> None:
-        # Hanging indents: what wraps on a terminal stays in its column.
-        plain = text.plain
-        indent = len(plain) - len(plain.lstrip(" "))
-        self._console.print(text, soft_wrap=not self._console.is_terminal or indent == 0)
+    def _print(self, head: Text, body: Text) -> None:
+        """Print a line; on a terminal what does not fit goes on under the body's beginning."""
+        if not self._console.is_terminal:
+            self._console.print(head + body)
+            return
+        grid = Table.grid()
+        grid.add_column(width=len(head.plain), no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(head, body)
+        self._console.print(grid)
 
 
 def _seconds(step: StepReport) -> str:
