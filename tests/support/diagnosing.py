@@ -8,7 +8,7 @@ import sys
 
 from tests.support.broken import PASSWORD
 from tests.support.service import ROOT
-from worker.diagnosis.course import diagnose
+from worker.diagnosis.course import STEPS, Step, diagnose
 from worker.diagnosis.report import Report, Status
 from worker.diagnosis.start import case_of
 
@@ -16,9 +16,9 @@ from worker.diagnosis.start import case_of
 TIMEOUT_SECONDS = 3.0
 
 
-def diagnosed(url: str, *, timeout: float = TIMEOUT_SECONDS, **environ: str) -> Report:
-    """Run every step against `url` in this process."""
-    report = diagnose(case_of(environ, url, timeout=timeout))
+def diagnosed(url: str, *, timeout: float = TIMEOUT_SECONDS, steps: tuple[Step, ...] = STEPS, **environ: str) -> Report:
+    """Run every step (or `steps`) against `url` in this process."""
+    report = diagnose(case_of(environ, url, timeout=timeout), steps)
     assert PASSWORD not in report.model_dump_json()
     assert report.exit_code or report.status is not Status.FAILED
     return report

@@ -66,6 +66,7 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
     "HSETNX": ("K", "field", "1"),
     "LINDEX": ("K", "0"),
     "LMOVE": ("K", "K", "LEFT", "LEFT"),
+    "LPOS": ("K", "1"),
     "LPUSH": ("K", "1"),
     "LRANGE": ("K", "0", "0"),
     "LREM": ("K", "0", "1"),
