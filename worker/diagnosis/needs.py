@@ -90,6 +90,7 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
     "ZRANGE": ("K", "0", "0"),
     "ZRANGEBYSCORE": ("K", "0", "1"),
     "ZREM": ("K", "1"),
+    "ZREMRANGEBYRANK": ("K", "0", "0"),
     "ZREMRANGEBYSCORE": ("K", "0", "1"),
     "ZSCORE": ("K", "1"),
 }
