@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
 
 import click
-from redis import Redis
-from redis.exceptions import ResponseError
 
 from worker import cron_file
-from worker.cli_tools import RedisCommand, connect, settings_or_exit
+from worker.cli_tools import settings_or_exit
+from worker.diagnosis.course import REACHING, diagnose
+from worker.diagnosis.start import TIMEOUT_SECONDS, case_of
+from worker.diagnosis.text import Printer
 from worker.exits import Exit
 from worker.settings import Settings
 
 
-@click.command(cls=RedisCommand)
-@click.option("--timeout", default=5.0, show_default=True, help="Seconds to try to reach Redis.")
+@click.command()
+@click.option(
+    "--timeout",
+    default=TIMEOUT_SECONDS,
+    show_default=True,
+    type=click.FloatRange(min=0.1, max=300),
+    help="Seconds that a step of the diagnosis may take.",
+)
 def check(timeout: float) -> None:
-    """Check the settings, then try Redis step by step; say in words what is wrong."""
+    """Check the settings, then diagnose Redis step by step; say in words what is wrong.
+
+    `python tools/redis_diagnostics.py` takes the same steps, and gives them as JSON or Markdown, too.
+    """
     settings = settings_or_exit()
     click.echo("Settings: good.")
     click.echo(
@@ -27,16 +37,18 @@ def check(timeout: float) -> None:
         f"health port {settings.health_port or 'off'}"
     )
     _check_schedule(settings)
-    client = connect(settings, patience=timeout)
-    facts = _facts(client)
-    product = "Valkey" if "valkey_version" in facts else "Redis"
-    version = facts.get("valkey_version") or facts.get("redis_version") or "version not told"
-    click.echo(f"Redis: answers ({product} {version}).")
-    client.eval("return 1", 0)
-    click.echo("Scripts: may run.")
-    policy = facts.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        click.echo(f"! Its eviction policy is {policy}: when memory runs out it deletes jobs. Set it to noeviction.")
+    click.echo("Redis:")
+    printer = Printer()
+    report = diagnose(case_of(os.environ, _url(settings), timeout=timeout), tell=printer.step)
+    printer.end(report)
+    if report.exit_code:
+        click.echo(f"Redis: {report.conclusion}", err=True)
+        unreached = any(step.code == report.exit_code for step in REACHING)
+        sys.exit(Exit.REDIS if unreached else Exit.FAILED)
+
+
+def _url(settings: Settings) -> str:
+    return settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
 
 
 def _check_schedule(settings: Settings) -> None:
@@ -49,12 +61,3 @@ def _check_schedule(settings: Settings) -> None:
     click.echo(f"Schedule: {lines}.")
     for queue in cron_file.foreign_queues(schedule, settings):
         click.echo(f"! The schedule puts jobs on {queue!r}, which is not in WORKER_QUEUES.")
-
-
-def _facts(client: Redis) -> dict[str, Any]:
-    """Ask for INFO; {} where a provider or an ACL refuses it, since the worker itself does not need it."""
-    try:
-        facts: dict[str, Any] = client.info()
-    except ResponseError:
-        return {}
-    return facts

@@ -43,7 +43,8 @@ def test_help_names_every_command() -> None:
 def test_check_is_content_with_a_good_environment(url: str) -> None:
     told = run("check", url=url)
     assert told.returncode == 0, told.stderr
-    assert "Redis: answers" in told.stdout
+    assert "✓ Redis    ok" in told.stdout
+    assert "→ Redis works for the worker" in told.stdout
 
 
 def test_check_lists_what_is_wrong_and_has_an_exit_code_for_each_kind() -> None:

@@ -60,7 +60,6 @@ def waiting(url: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize(
     ("command", "denied"),
     [
-        (("check",), "EVAL"),
         (("status",), "SMEMBERS"),
         (("dead", "list"), "LRANGE"),
         (("dead", "replay", "x"), "EVALSHA"),
@@ -75,18 +74,27 @@ def test_a_refusal_after_connecting_is_explained(limited: str, command: tuple[st
     assert "hunter2" not in told.stderr + told.stdout
 
 
-def test_check_does_not_need_info_and_warns_of_eviction(server: RedisServer, redis: redis_py.Redis) -> None:
-    redis.config_set("maxmemory-policy", "allkeys-lru")
-    try:
-        told = run("check", url=server.url)
-        assert told.returncode == 0
-        assert "! Its eviction policy is allkeys-lru" in told.stdout
-        redis.execute_command("ACL", "SETUSER", "no-info", "on", ">pw", "~*", "+@all", "-info")
-        told = run("check", url=server.url.replace("redis://", "redis://no-info:pw@"))
-        assert (told.returncode, "version not told" in told.stdout) == (0, True), told.stderr
-    finally:
-        redis.config_set("maxmemory-policy", "noeviction")
-        redis.execute_command("ACL", "DELUSER", "no-info")
+def test_check_names_every_command_that_is_refused(limited: str) -> None:
+    told = run("check", url=limited)
+    assert told.returncode == 75
+    assert "Redis: The Redis user may not run a command that the worker needs; refused: " in told.stderr
+    assert "hunter2" not in told.stderr + told.stdout
+
+
+def test_check_does_not_need_info(server: RedisServer, redis: redis_py.Redis) -> None:
+    redis.execute_command("ACL", "SETUSER", "no-info", "on", ">pw", "~*", "&*", "+@all", "-info")
+    told = run("check", url=server.url.replace("redis://", "redis://no-info:pw@"))
+    redis.execute_command("ACL", "DELUSER", "no-info")
+    assert told.returncode == 0, told.stdout
+
+
+def test_check_does_not_let_a_server_pass_that_deletes_jobs(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.config_set("maxmemory", "100mb")
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+    told = run("check", url=own_server.url)
+    assert told.returncode == 1
+    assert "The eviction policy is allkeys-lru" in told.stderr
 
 
 def test_a_wait_survives_an_outage(own_server: RedisServer) -> None:
