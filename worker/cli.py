@@ -75,7 +75,7 @@ def serve(settings: Settings) -> Exit:
     bell, hail = Bell(), Bell()
     instance = f"{settings.instance}.{secrets.token_hex(2)}"
     preload(settings)
-    from worker import consumer, dispatcher
+    from worker import boot, consumer, dispatcher
     from worker.watch import WatchLock, consumers_watch
 
     watch = WatchLock() if consumers_watch(len(settings.worker_queues), settings.worker_threads) else None
@@ -87,12 +87,12 @@ def serve(settings: Settings) -> Exit:
     def consume(slot: Slot) -> int:
         return consumer.main(settings, scoreboard, bell, hail, watch, f"{instance}.{slot.index}", slot)
 
-    roles: dict[Role, Callable[[Slot], int]] = {
-        Role.CONSUMER: consume,
-        Role.DISPATCHER: partial(
-            dispatcher.main, settings, scoreboard, bell, hail, f"{instance}.dispatcher", schedule=schedule
-        ),
-    }
+    def dispatch(slot: Slot) -> int:
+        boot.explain_trouble(settings, slot)
+        name = f"{instance}.dispatcher"
+        return dispatcher.main(settings, scoreboard, bell, hail, name, slot, schedule=schedule)
+
+    roles: dict[Role, Callable[[Slot], int]] = {Role.CONSUMER: consume, Role.DISPATCHER: dispatch}
     if settings.health_port:
         roles[Role.HEALTH] = partial(answer_probes, settings, scoreboard)
     return Supervisor(
