@@ -11,14 +11,9 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
 try:
     from tools.diagnostics_command import main
 except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] in ("tools", "worker"):
-        raise
-    print(
-        f"The package {error.name} is not installed: python -m pip install -r requirements.txt, "
-        f"or use .venv/bin/python after `make test`.",
-        file=sys.stderr,
-    )
-    sys.exit(2)
+    from tools.installed import end_without
+
+    end_without(error)
 
 if __name__ == "__main__":
     main(prog_name="redis_diagnostics")

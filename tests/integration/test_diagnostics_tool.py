@@ -117,11 +117,12 @@ def test_both_forms_of_output_at_once_are_a_wrong_command_line() -> None:
     assert "exclude each other" in told.stderr
 
 
-def test_without_the_requirements_it_says_how_to_install_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [TOOL, "tools/service_tester.py"])
+def test_without_the_requirements_it_says_how_to_install_them(tmp_path: Path, file: str) -> None:
     for folder in ("tools", "worker"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     bare = subprocess.run(
-        [sys.executable, "-S", "-E", str(tmp_path / TOOL)], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-S", "-E", str(tmp_path / file)], capture_output=True, text=True, timeout=30, check=False
     )
     assert bare.returncode == 2
     assert "python -m pip install -r requirements.txt" in bare.stderr

@@ -1,4 +1,4 @@
-"""A stand-in for Upstash's REST API: POST / with a command, a bearer token, JSON answers; errors as documented."""
+"""A stand-in for Upstash's REST API: POST / with a command, POST /pipeline with some; errors as documented."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import http.server
 import json
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class RestApi:
-    """Answers PING with the right `token`; `error` instead of every answer, `page` instead of JSON."""
+    """Answers PING, SET, GET, DEL with the right `token`; `error` for every answer, `page` instead of JSON.
 
-    def __init__(self, token: str = "rest-token-hunter2", *, error: str = "", page: bool = False) -> None:
+    `read_only` takes no writes, as Upstash's second token.
+    """
+
+    def __init__(
+        self, token: str = "rest-token-hunter2", *, error: str = "", page: bool = False, read_only: bool = False
+    ) -> None:
         self.token = token
+        self.data: dict[str, str] = {}
+        self._read_only = read_only
         api = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -25,8 +32,10 @@ class RestApi:
                     self._answer(401, b'{"error":"WRONGPASS invalid or missing auth token"}')
                 elif error:
                     self._answer(400, json.dumps({"error": error}).encode())
+                elif self.path == "/pipeline":
+                    self._answer(200, json.dumps([api.run(each) for each in command]).encode())
                 else:
-                    self._answer(200, json.dumps({"result": "PONG" if command == ["PING"] else None}).encode())
+                    self._answer(200, json.dumps(api.run(command)).encode())
 
             def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
@@ -38,6 +47,22 @@ class RestApi:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def run(self, command: list[Any]) -> dict[str, Any]:
+        """Run one command."""
+        match command:
+            case ["PING"]:
+                return {"result": "PONG"}
+            case ["GET", key]:
+                return {"result": self.data.get(key)}
+            case [_, *_] if self._read_only:
+                return {"error": "NOPERM this user has no permissions to run the command"}
+            case ["SET", key, value, "EX", int()]:
+                self.data[key] = value
+                return {"result": "OK"}
+            case ["DEL", key]:
+                return {"result": int(self.data.pop(key, None) is not None)}
+        return {"error": f"ERR unknown command {command}"}
 
     @property
     def environ(self) -> dict[str, str]:

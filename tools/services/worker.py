@@ -1,0 +1,115 @@
+"""The worker: whether a job that is put on a queue comes back with its result."""
+
+from __future__ import annotations
+
+import secrets
+from time import monotonic, sleep
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.defaults import RQ_KEY_PREFIX
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
+
+from tools.services.outcome import Outcome, Request, failed, skipped
+from worker import fleet, queue
+from worker.dead_letters import REASONS, read
+from worker.diagnosis.report import Status
+from worker.errors import RedisTrouble, SettingsError
+from worker.settings import Settings, load
+from worker.terminal import one_line
+from worker.translate import translate
+
+#: The job that is sent; the worker's WORKER_JOB_MODULES must hold its package.
+FUNCTION: Final = "jobs.probe.echo"
+_LOOK_SECONDS: Final = 0.05
+#: Seconds that the job may run, and that its result is kept should nobody fetch it.
+_RUN_SECONDS: Final = 30
+_KEPT_SECONDS: Final = 60
+
+
+def check_worker(request: Request) -> Outcome:
+    """Enqueue a job that does nothing, wait for its result and delete every trace of it."""
+    if not request.environ.get("REDIS_URL"):
+        return skipped("worker", "REDIS_URL is not set")
+    try:
+        settings = load(request.environ)
+    except SettingsError as error:
+        return failed("worker", error.problems[0].variable + " is wrong.", str(error.problems[0]))
+    try:
+        client = queue.build_client(settings, client_name="service_tester")
+        with client:
+            return _probe(client, settings, request)
+    except (RedisError, OSError, RedisTrouble) as error:
+        trouble = translate(error)
+        if trouble is None:
+            raise
+        return failed("worker", trouble.trouble.sentence, trouble.trouble.fix, code=trouble.code)
+
+
+def _probe(client: Redis, settings: Settings, request: Request) -> Outcome:
+    name = request.queue or settings.worker_queues[0]
+    text = secrets.token_hex(8)
+    began = monotonic()
+    job = Queue(name, connection=client, serializer="json").enqueue(
+        FUNCTION,
+        text,
+        job_id=f"probe-{text}",
+        job_timeout=_RUN_SECONDS,
+        result_ttl=_KEPT_SECONDS,
+        failure_ttl=_KEPT_SECONDS,
+        ttl=int(request.wait) + _RUN_SECONDS,
+    )
+    try:
+        return _outcome(client, job, name, text, began, request.wait)
+    finally:
+        _forget(client, job, settings.dead_letter_queue)
+
+
+def _outcome(client: Redis, job: Job, name: str, text: str, began: float, wait: float) -> Outcome:
+    ended = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+    try:
+        while (status := job.get_status()) not in ended and monotonic() - began < wait:
+            sleep(_LOOK_SECONDS)
+        seconds = monotonic() - began
+        facts = {"queue": name, "seconds": round(seconds, 3), "status": str(status.value if status else None)}
+        if status is JobStatus.FINISHED:
+            job.refresh()
+            if job.return_value() == text:
+                says = f"A job on {name!r} came back with its result after {seconds * 1000:.0f} ms."
+                return Outcome("worker", Status.OK, says, facts=facts)
+            return failed("worker", "The job came back with another result.", "Whose jobs.probe runs there?", **facts)
+        if status in ended:
+            return _refused(client, job, facts)
+    except NoSuchJobError:
+        return failed("worker", "The job was deleted while it waited.", "Who empties the queue?", queue=name)
+    return _unread(client, name, wait, facts)
+
+
+def _refused(client: Redis, job: Job, facts: dict[str, object]) -> Outcome:
+    letter = read(client.hget(job.key, "dead_letter"))
+    reason = str(letter.get("reason", ""))
+    words = REASONS.get(reason, "an RQ worker failed it")
+    fix = "See python -m worker dead list, and the worker's log."
+    if reason in ("refused_function", "unknown_function"):
+        fix = "Put jobs into WORKER_JOB_MODULES of the service, or deploy this release there."
+    said = f" {one_line(letter['message'])}" if letter.get("message") else ""
+    return failed("worker", f"The worker did not run the job: {words}.{said}", fix, **facts)
+
+
+def _unread(client: Redis, name: str, wait: float, facts: dict[str, object]) -> Outcome:
+    if client.exists(f"{RQ_KEY_PREFIX}:suspended"):
+        return failed("worker", "All queues are suspended.", "Let them go on: rq resume -u $REDIS_URL", **facts)
+    if not fleet.readers(client, RQ_KEY_PREFIX, name):
+        fix = f"Start a worker with {name!r} in WORKER_QUEUES, or name another --queue."
+        return failed("worker", f"No consumer reads the queue {name!r}.", fix, **facts)
+    fix = "See what they do: python -m worker status. More consumers, or a longer --wait."
+    return failed("worker", f"Consumers read {name!r}, but none took the job within {wait:g} s.", fix, **facts)
+
+
+def _forget(client: Redis, job: Job, letters: str) -> None:
+    """Delete the job, its result and its dead letter."""
+    job.delete(remove_from_queue=True)
+    client.lrem(f"{RQ_KEY_PREFIX}:queue:{letters}", 0, job.id)
