@@ -65,6 +65,8 @@ class Story:
     causes: Counter[str] = field(default_factory=Counter)
     outages: list[float] = field(default_factory=list)
     last: Seen | None = None
+    was_down: bool = False  #: between `known` and now
+    known: Seen | None = None  #: the last one that was good
     down_since: float | None = None
     restarts: int = 0
     cuts: int = 0
@@ -82,9 +84,10 @@ class Story:
             self.outages.append(monotonic() - self.down_since)
             self.down_since = None
             self._say("back", f"✓ back after {self.outages[-1]:.1f} s", seconds=round(self.outages[-1], 3))
+            self.was_down = True
         elif before is None:
             self._say("up", f"✓ answers in {seen.seconds * 1000:.1f} ms; probing goes on, Ctrl-C ends it")
-        self._changes(seen, before)
+        self._changes(seen)
         self._speed(seen)
 
     def end(self) -> int:
@@ -115,18 +118,20 @@ class Story:
             words = f"✗ {reason.code}: {reason.trouble.sentence} {reason.trouble.fix}"
             self._say("down", words, code=reason.code)
 
-    def _changes(self, seen: Seen, before: Seen | None) -> None:
+    def _changes(self, seen: Seen) -> None:
         if seen.cut:
             self.cuts += 1
             self._say("cut", "! a connection that was held open was cut")
-        if before is None or before.trouble is not None:
+        known, self.known = self.known, seen
+        was_down, self.was_down = self.was_down, False
+        if known is None:
             return
-        if seen.addresses != before.addresses:
-            old, new = (", ".join(sorted(each.addresses)) for each in (before, seen))
+        if seen.addresses != known.addresses:
+            old, new = (", ".join(sorted(each.addresses)) for each in (known, seen))
             self._say("addresses", f"! the name stands for other addresses: {old} → {new}")
-        if seen.role != before.role:
-            self._say("role", f"! the role changed: {before.role} → {seen.role}", role=seen.role)
-        if 0 < seen.client_id < before.client_id:
+        if seen.role != known.role:
+            self._say("role", f"! the role changed: {known.role} → {seen.role}", role=seen.role)
+        if 0 < seen.client_id < known.client_id + was_down:  # they grow by one at least, each probe is a client
             self.restarts += 1
             self._say("restart", "! the server was restarted, or another one answers")
 
@@ -146,15 +151,20 @@ class Story:
             click.echo(f"{now:%H:%M:%S}.{now.microsecond // 1000:03d}  {words}")
 
     def _summary(self, told: dict[str, Any]) -> str:
-        words = f"{told['probes']} probes in {told['seconds']} s: {told['failed']} failed, {told['outages']} outages"
+        words = f"{_count(self.probes, 'probe')} in {told['seconds']} s: {self.failed} failed, "
+        words += _count(told["outages"], "outage")
         if self.outages:
             causes = ", ".join(f"{code} × {count}" for code, count in sorted(self.causes.items()))
             words += f" (longest {told['longest_outage_seconds']:.1f} s; {causes})"
-        words += f", {self.cuts} held connections cut, {self.restarts} restarts, {self.slow} slow answers"
+        words += f", {_count(self.cuts, 'cut')}, {_count(self.restarts, 'restart')}, {_count(self.slow, 'slow answer')}"
         if "answer_ms" in told:
             took = told["answer_ms"]
             words += f"; connect and PING p50 {took['p50']:.2f} ms, p99 {took['p99']:.2f}, max {took['max']:.2f}"
         return words
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 @contextmanager

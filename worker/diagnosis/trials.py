@@ -60,7 +60,7 @@ def _write(case: Case, found: Found) -> None:
 
 
 def _script(case: Case, found: Found) -> None:
-    """Run a script like the worker's, and have the server compile all of those."""
+    """Run a script like the worker's. The server compiles all of those, too."""
     case.redis.script_load(_SCRIPT)
     case.redis.evalsha(case.redis.script_load(_SCRIPT), 0, case.key("script"), str(TTL_SECONDS))
     case.redis.delete(case.key("script"))
