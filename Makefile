@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' -)
 
-.PHONY: run test check lint bench outages storm soak clean
+.PHONY: run test check lint bench docs captures outages storm soak clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -24,6 +24,16 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench
+
+# Renew what docs/ quotes from the code. A test fails when it is stale.
+docs: $(STAMP)
+	@$(BIN)/python -m tests.support.trouble_page
+	@$(BIN)/python -m tests.support.troubleshooting_page
+
+# Record again what the tools print for good and broken servers, then renew the docs with it: half a minute.
+captures: $(STAMP)
+	@$(BIN)/python -m tests.support.captures
+	@$(MAKE) --no-print-directory docs
 
 # Every fault of Redis, to an idle and to a busy service, and the slow tests: about six minutes. Writes what it measures
 # into docs/redis-trouble.md. `make test` runs a minute's worth of these.
