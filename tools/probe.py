@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from worker.diagnosis.case import Case
 from worker.diagnosis.login import client_of
@@ -29,7 +29,7 @@ class Seen:
     seconds: float
     addresses: frozenset[str] = frozenset()
     role: str = ""
-    client_id: int = 0  #: grows on one server; a smaller one than before means a restart or another server
+    run_id: str = ""  #: another one means a restart or another server; "" where INFO is refused
     cut: bool = False
 
 
@@ -51,7 +51,8 @@ class Prober:
             with client_of(self._case) as client:
                 metadata = _hello(client)
                 client.ping()
-            seconds = monotonic() - began
+                seconds = monotonic() - began
+                run_id = _run_id(client)
         except (RedisError, OSError) as error:
             reason = translate(error) or trouble("unknown", type(error).__name__)
             self.close()
@@ -61,7 +62,7 @@ class Prober:
             seconds,
             addresses,
             role=str(metadata.get("role", "")),
-            client_id=int(metadata.get("id", 0)),
+            run_id=run_id,
             cut=self._is_cut(),
         )
 
@@ -105,6 +106,12 @@ class Prober:
             self.close()
             return True
         return False
+
+
+def _run_id(client: Redis) -> str:
+    with suppress(ResponseError):
+        return str(client.info("server").get("run_id", ""))
+    return ""
 
 
 def _hello(client: Redis) -> dict[str, Any]:

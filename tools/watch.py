@@ -65,7 +65,6 @@ class Story:
     causes: Counter[str] = field(default_factory=Counter)
     outages: list[float] = field(default_factory=list)
     last: Seen | None = None
-    was_down: bool = False  #: between `known` and now
     known: Seen | None = None  #: the last one that was good
     down_since: float | None = None
     restarts: int = 0
@@ -84,7 +83,6 @@ class Story:
             self.outages.append(monotonic() - self.down_since)
             self.down_since = None
             self._say("back", f"✓ back after {self.outages[-1]:.1f} s", seconds=round(self.outages[-1], 3))
-            self.was_down = True
         elif before is None:
             self._say("up", f"✓ answers in {seen.seconds * 1000:.1f} ms; probing goes on, Ctrl-C ends it")
         self._changes(seen)
@@ -123,7 +121,6 @@ class Story:
             self.cuts += 1
             self._say("cut", "! a connection that was held open was cut")
         known, self.known = self.known, seen
-        was_down, self.was_down = self.was_down, False
         if known is None:
             return
         if seen.addresses != known.addresses:
@@ -131,7 +128,7 @@ class Story:
             self._say("addresses", f"! the name stands for other addresses: {old} → {new}")
         if seen.role != known.role:
             self._say("role", f"! the role changed: {known.role} → {seen.role}", role=seen.role)
-        if 0 < seen.client_id < known.client_id + was_down:  # they grow by one at least, each probe is a client
+        if seen.run_id and known.run_id and seen.run_id != known.run_id:
             self.restarts += 1
             self._say("restart", "! the server was restarted, or another one answers")
 
