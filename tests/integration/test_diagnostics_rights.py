@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from rq import Queue, Retry
 from tests.support import tasks
 from tests.support.diagnosing import diagnosed, failure
 from tests.support.server import RedisServer
-from tests.support.service import Service, until
+from tests.support.service import ROOT, Service, until
 from worker.diagnosis import needs
 from worker.diagnosis.course import REACHING
 from worker.diagnosis.report import Status
@@ -92,6 +93,23 @@ def test_the_list_covers_what_a_service_sends(own_server: RedisServer) -> None:
     ours = {"LLEN", "INFO", "CONFIG|RESETSTAT", "ACL|LOG"}
     unneeded = {"CLIENT|SETINFO", "CLIENT|INFO"}  # redis-py and RQ go on without their answers
     assert sent - ours - unneeded <= set(needs.all_needs())
+
+
+def test_the_list_covers_what_the_modules_of_the_service_call() -> None:
+    """Chores that come every few minutes are not seen by running a service for a second."""
+    beside = ("_command.py", "fleet", "development", "status_view")  # what people run, and what they need to read
+    call = re.compile(r"\b(?:pipe|pipeline|redis|connection|_redis|_client)\.([a-z]+)\(")
+    called = {
+        (path.name, name.upper())
+        for path in (ROOT / "worker").glob("*.py")
+        if not any(part in path.name for part in beside)
+        for name in call.findall(path.read_text())
+    }
+    # Methods of redis-py that are no commands.
+    no_commands = {"EXECUTE", "PIPELINE", "CLOSE", "DISCONNECT", "RESET", "RELEASE"}
+    missing = {(file, name) for file, name in called if name not in {*needs.all_needs(), *no_commands}}
+    assert not missing
+    assert {"XREVRANGE", "SCAN", "HSET"} <= {name for _, name in called}
 
 
 def test_the_needs_of_the_scripts_are_read_from_them() -> None:

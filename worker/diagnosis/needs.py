@@ -1,7 +1,7 @@
 """Which commands the worker needs, and a form of each that changes nothing.
 
-What the scripts call is read from their texts. What the clients send is listed here, and a test holds the list against
-what a real service makes a real server count.
+What the scripts call is read from their texts. What the clients send is listed here, and tests hold the list against what
+a real service makes a real server count, and against what the modules call.
 
 Every form runs on a key that holds a string (with a time to live): a command for lists, hashes, sets or streams is then
 refused for its type before it can write anything, and only after the server has looked at the user's rights.
@@ -35,6 +35,7 @@ BY_CLIENTS: Final = (
     "MULTI",
     "PING",
     "SADD",
+    "SCAN",
     "SCRIPT|LOAD",
     "SET",
     "SMEMBERS",
@@ -42,6 +43,7 @@ BY_CLIENTS: Final = (
     "SUBSCRIBE",
     "UNSUBSCRIBE",
     "WATCH",
+    "XREVRANGE",
     "ZADD",
     "ZREM",
 )
@@ -77,12 +79,14 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
     "PUBLISH": ("C", "probe"),
     "RPUSH": ("K", "1"),
     "SADD": ("K", "1"),
+    "SCAN": ("0", "COUNT", "1"),
     "SCRIPT|LOAD": ("return 1",),
     "SISMEMBER": ("K", "1"),
     "SREM": ("K", "1"),
     "TIME": (),
     "UNWATCH": (),
     "XADD": ("K", "*", "field", "1"),
+    "XREVRANGE": ("K", "+", "-", "COUNT", "1"),
     "XDEL": ("K", "1-1"),
     "ZADD": ("K", "XX", "1", "1"),
     "ZCOUNT": ("K", "0", "1"),
