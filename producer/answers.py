@@ -1,0 +1,24 @@
+"""What a producer's calls return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The job `id` is in Redis. `created` is False when it was there before; `status` is where it is."""
+
+    id: str
+    created: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A cached value and whether it is stale, and the job that makes a new one (None while the value is fresh)."""
+
+    value: Any
+    stale: bool
+    job: Enqueued | None

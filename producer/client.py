@@ -1,0 +1,256 @@
+"""The producer: enqueue jobs, ask how they are, read what came of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from .answers import Answer, Enqueued
+from .errors import InvalidJob, Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
+from .payload import JobSpec, Retry, callback_fields, check_function, check_job_id, moment, unique_id
+from .reading import ENDED, FIELDS, JobState, read
+from .scripts import CANCEL, ENQUEUE
+from .transport import Transport
+
+#: Seconds for one call, all tries together; a Netlify function has 10.
+DEFAULT_SECONDS: Final = 8.0
+#: `wait` looks after this, then ever more slowly, up to the second.
+_FIRST_LOOK, _SLOWEST_LOOK = 0.1, 2.0
+
+
+class Producer:
+    """Puts jobs on RQ's queues and reads what comes of them; thread-safe.
+
+    `seconds` bounds every call. Each call is one HTTP request (`wait`: one a look) and is safe to repeat: a job has the
+    id that the caller or this class chose before anything was sent. Raises `ProducerError`s.
+    """
+
+    def __init__(self, transport: Transport, *, prefix: str = "rq", seconds: float = DEFAULT_SECONDS) -> None:
+        self._transport = transport
+        self._prefix = prefix
+        self._seconds = seconds
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, *, seconds: float = DEFAULT_SECONDS) -> Producer:
+        """Use UPSTASH_REDIS_REST_URL and _TOKEN, or else REDIS_URL; raises `Misconfigured`."""
+        from .rest import RestTransport  # noqa: PLC0415 — TCP producers do not need httpx
+        from .tcp import TcpTransport  # noqa: PLC0415
+
+        url, token = environ.get("UPSTASH_REDIS_REST_URL", ""), environ.get("UPSTASH_REDIS_REST_TOKEN", "")
+        prefix = environ.get("RQ_KEY_PREFIX") or "rq"
+        if url or token:
+            if not url or not token:
+                missing = "UPSTASH_REDIS_REST_TOKEN" if url else "UPSTASH_REDIS_REST_URL"
+                raise Misconfigured(f"{missing} is not set, and its companion is. Set both, or neither and REDIS_URL.")
+            return cls(RestTransport(url, token), prefix=prefix, seconds=seconds)
+        if not environ.get("REDIS_URL"):
+            raise Misconfigured("Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, or REDIS_URL.")
+        return cls(TcpTransport(environ["REDIS_URL"]), prefix=prefix, seconds=seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections that are kept for the next call."""
+        self._transport.close()
+
+    def enqueue(
+        self,
+        function: str,
+        *args: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str = "default",
+        job_id: str | None = None,
+        unique: str | None = None,
+        rerun_after: float | None = None,
+        timeout: int | None = None,
+        result_ttl: int | None = None,
+        failure_ttl: int | None = None,
+        ttl: int | None = None,
+        retry: Retry | int | None = None,
+        meta: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        at_front: bool = False,
+        callback_url: str | None = None,
+    ) -> Enqueued:
+        """Enqueue ``function(*args, **kwargs)`` once; `function` is named with its module.
+
+        An id that exists is left and returned as it is, whatever its state, so a call may be repeated. `job_id` names
+        the job; `unique` says what it is about, so that all such jobs share one id. `rerun_after`: a job of that id
+        that ended so many seconds ago or more is run again, in place. `callback_url` is told when the job has ended,
+        by a signed request from the worker (`jobs.delivery`). Times are seconds.
+        """
+        spec = JobSpec(function, args, kwargs, queue, timeout, result_ttl, failure_ttl, ttl, retry, meta, description)
+        outcome, job_id, status, _, _ = self._enqueue(
+            spec, _chosen_id(function, job_id, unique), rerun_after, at_front, callback_url
+        )
+        return Enqueued(job_id, outcome == "created", status)
+
+    def ask(
+        self,
+        function: str,
+        *args: Any,
+        unique: str,
+        cache_key: str,
+        freshness: int,
+        limit: tuple[str, int, int] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str = "default",
+        rerun_after: float = 60.0,
+        timeout: int | None = None,
+        result_ttl: int | None = None,
+        retry: Retry | int | None = None,
+        callback_url: str | None = None,
+    ) -> Answer:
+        """Answer from what jobs cached as JSON under `cache_key` (`JobContext.cache_set`), or have it made.
+
+        A value whose remaining time to live is at least `freshness` seconds is fresh and answered without a job; an
+        older one is answered too, and refreshed in the background. `limit` is (who asks, calls, seconds): above it,
+        `RateLimited` is raised. All in one request.
+        """
+        spec = JobSpec(function, args, kwargs, queue, timeout, result_ttl, retry=retry)
+        outcome, job_id, status, cached, wait = self._enqueue(
+            spec,
+            _chosen_id(function, None, unique),
+            rerun_after,
+            False,
+            callback_url,
+            cache=(cache_key, freshness),
+            limit=limit,
+        )
+        if outcome == "limited":
+            raise RateLimited(max(1, int(wait)))
+        try:
+            value = json.loads(cached) if cached else None
+        except ValueError:
+            raise Refused("What is cached there is not JSON.") from None
+        fresh = outcome == "fresh"
+        return Answer(
+            value, cached is not None and not fresh, None if fresh else Enqueued(job_id, outcome == "created", status)
+        )
+
+    def status(self, job_id: str) -> JobState:
+        """Return where the job is; raises `NoSuchJob`."""
+        check_job_id(job_id)
+        row, results = self._transport.call(
+            [
+                ["HMGET", self._key("job", job_id), *FIELDS],
+                ["XREVRANGE", self._key("results", job_id), "+", "-", "COUNT", "1"],
+            ],
+            self._seconds,
+        )
+        state = read(job_id, row, results)
+        if state is None:
+            raise NoSuchJob(job_id)
+        return state
+
+    def result(self, job_id: str) -> Any:
+        """Return what the job returned; raises `NoSuchJob`, `NotFinished` and `JobFailed`."""
+        return self.status(job_id).result()
+
+    def wait(self, job_id: str, seconds: float) -> Any:
+        """Wait up to `seconds` for the job's end and return what it returned; raises as `result` does."""
+        check_job_id(job_id)
+        deadline = time.monotonic() + seconds
+        pause = _FIRST_LOOK
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            (status,) = self._transport.call(
+                [["HGET", self._key("job", job_id), "status"]], min(self._seconds, max(left, 1.0))
+            )
+            if status is None or status in ENDED:
+                return self.result(job_id)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise NotFinished(job_id, status)
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, _SLOWEST_LOOK)
+
+    def cancel(self, job_id: str) -> str:
+        """Cancel the job as RQ does and return its status: canceled, or what it had ended as before.
+
+        A running job finishes, and its outcome is kept; it is never started again. Raises `NoSuchJob`.
+        """
+        check_job_id(job_id)
+        script = ["EVAL", CANCEL, "1", self._key("job", job_id), job_id, self._prefix, str(int(time.time()))]
+        ((outcome, status),) = self._transport.call([script], self._seconds)
+        if outcome == "missing":
+            raise NoSuchJob(job_id)
+        if outcome == "limited":
+            raise Refused(f"The job {job_id} has a rate limit, so that its slot must go to another: cancel it with RQ.")
+        return str(status)
+
+    def _enqueue(
+        self,
+        spec: JobSpec,
+        job_id: str,
+        rerun_after: float | None,
+        at_front: bool,
+        callback_url: str | None,
+        *,
+        cache: tuple[str, int] | None = None,
+        limit: tuple[str, int, int] | None = None,
+    ) -> tuple[str, str, str, str | None, int]:
+        fields = spec.fields()
+        token = uuid.uuid4().hex
+        if rerun_after is not None:
+            fields["call"] = token  # a repeated call knows its own run by it, even when that has ended meanwhile
+        callback: list[str] = [""]
+        if callback_url is not None:
+            callback = [f"callback-{token}", *_flat(callback_fields(callback_url, job_id, spec.queue))]
+        keys = [self._key("job", job_id), self._key("queue", spec.queue), f"{self._prefix}:queues"]
+        cache_key, freshness = cache or ("", "")
+        caller, calls, window = limit or ("", "", "")
+        if cache is not None or limit is not None:
+            keys.append(self._key("cache", cache_key))
+        if limit is not None:
+            keys.append(self._key("rate", caller))
+        flat = _flat(fields)
+        arguments = [job_id, spec.queue, self._prefix, "L" if at_front else "R", fields.get("ttl", "")]
+        arguments += [
+            "" if rerun_after is None else moment(rerun_after),
+            token,
+            str(freshness),
+            str(calls),
+            str(window),
+        ]
+        script = ["EVAL", ENQUEUE, str(len(keys)), *keys, *arguments, str(len(flat)), *flat, *callback]
+        try:
+            (answer,) = self._transport.call([script], self._seconds)
+        except Unreachable as error:
+            raise Unreachable(
+                f"{error} It is not known whether the job {job_id} was enqueued; enqueue it again with that job_id, "
+                f"and it runs once.",
+                job_id,
+            ) from None
+        outcome, found, status, cached, wait = answer
+        return outcome, found, status, cached, wait
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}:{kind}:{name}"
+
+
+def _chosen_id(function: str, job_id: str | None, unique: str | None) -> str:
+    check_function(function)
+    if job_id is not None and unique is not None:
+        raise InvalidJob("give job_id or unique, not both: unique makes the id")
+    if unique is not None:
+        return unique_id(function, unique)
+    if job_id is None:
+        return str(uuid.uuid4())
+    check_job_id(job_id)
+    return job_id
+
+
+def _flat(fields: Mapping[str, str]) -> list[str]:
+    return [part for pair in fields.items() for part in pair]

@@ -1,0 +1,111 @@
+"""What Redis knows about a job, read without unpickling anything."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .errors import JobFailed, NotFinished, Refused
+
+#: Statuses that a job does not leave by itself.
+ENDED: Final = frozenset({"finished", "failed", "stopped", "canceled"})
+#: Fields of a job's hash, in the order in which they are asked for. All are text, unlike `data`.
+FIELDS: Final = ("status", "origin", "enqueued_at", "started_at", "ended_at", "meta", "dead_letter")
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """One job at one moment.
+
+    `status` is RQ's: queued, started, finished, failed, deferred, scheduled, stopped, canceled, rate_limited,
+    ready_to_enqueue. `percent` and `message` are what the job reported; dates are RQ's texts, "" while unset. `reason`
+    is the worker's word for why a job failed for good ("permanent", "attempts_exhausted", …), `error` its sentence.
+    """
+
+    id: str
+    status: str
+    queue: str
+    enqueued_at: str
+    started_at: str
+    ended_at: str
+    percent: int
+    message: str
+    reason: str
+    error: str
+    _value: str | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended, well or not."""
+        return self.status in ENDED
+
+    def result(self) -> Any:
+        """Return what the job returned; raises `NotFinished`, `JobFailed` and `Refused` (not JSON)."""
+        if not self.ended:
+            raise NotFinished(self.id, self.status)
+        if self.status != "finished":
+            raise JobFailed(self.id, self.status, self.reason, self.error or "no more is known")
+        if self._value is None:
+            return None
+        try:
+            return json.loads(base64.b64decode(self._value, validate=True))
+        except (binascii.Error, ValueError):
+            raise Refused(
+                f"The result of job {self.id} is not JSON: it was enqueued with RQ's pickle serializer, which a "
+                f"producer does not read. Enqueue it with serializer='json', or with this package."
+            ) from None
+
+
+def read(job_id: str, row: list[Any], results: list[Any]) -> JobState | None:
+    """Build a state from the answers to HMGET of `FIELDS` and XREVRANGE of one result; None when there is no job."""
+    status, origin, enqueued_at, started_at, ended_at, meta, letter = (value or "" for value in row)
+    if not status and not origin:
+        return None
+    told = _object(_object(meta).get("progress"))
+    dead = _object(letter)
+    result = _fields(results[0][1]) if results else {}
+    error = f"{dead.get('exception', '')}: {dead.get('message', '')}".strip(": ")
+    percent = told.get("percent")
+    return JobState(
+        id=job_id,
+        status=status or "queued",
+        queue=origin,
+        enqueued_at=enqueued_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        percent=percent if isinstance(percent, int) else 100 if status == "finished" else 0,
+        message=str(told.get("message", "")),
+        reason=str(dead.get("reason", "")) if status == "failed" else "",
+        error=(error or _last_line(result.get("exc_string"))) if status == "failed" else "",
+        _value=result.get("return_value") if result.get("type") == "1" else None,
+    )
+
+
+def _fields(entry: list[Any]) -> dict[str, str]:
+    """Pair up a stream entry's flat list."""
+    return dict(zip(entry[::2], entry[1::2], strict=True))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """Return a JSON object, parsed or as text; {} for anything else, a pickle among it."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _last_line(text: str | None) -> str:
+    """Return the last line of a traceback as RQ stores it: the exception."""
+    try:
+        lines = (
+            zlib.decompress(base64.b64decode(text or "", validate=True)).decode(errors="replace").strip().splitlines()
+        )
+    except (binascii.Error, zlib.error):
+        return ""
+    return lines[-1] if lines else ""

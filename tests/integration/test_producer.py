@@ -1,0 +1,251 @@
+"""The Python producer, over REST and over TCP, with RQ's own worker and ours at the other end."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis as redis_py
+from rq import Queue, Retry, SimpleWorker
+from rq.job import Job
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
+from rq.serializers import JSONSerializer
+
+import producer as package
+from producer import InvalidJob, JobFailed, NoSuchJob, NotFinished, Producer
+from tests.support import snapshots, tasks
+from tests.support.producers import over_rest, over_tcp
+from tests.support.rest_stub import RestStub
+from tests.support.server import RedisServer
+from tests.support.worker import consumer
+
+ADD = "tests.support.tasks.add"
+LETTERS = "dead-letter"
+
+
+@pytest.fixture
+def stub(server: RedisServer) -> Iterator[RestStub]:
+    with RestStub(server.port) as stub:
+        yield stub
+
+
+@pytest.fixture(params=["rest", "tcp"])
+def producer(request: pytest.FixtureRequest, server: RedisServer, stub: RestStub) -> Iterator[Producer]:
+    with over_rest(stub) if request.param == "rest" else over_tcp(server) as producer:
+        yield producer
+
+
+def work_by_rq(redis: redis_py.Redis) -> None:
+    SimpleWorker(["default"], connection=redis, serializer=JSONSerializer).work(burst=True)
+
+
+def work_by_ours(redis: redis_py.Redis) -> None:
+    consumer(redis).work(burst=True)
+
+
+WORKERS = pytest.mark.parametrize("work", [work_by_rq, work_by_ours])
+
+
+def fetch(redis: redis_py.Redis, job_id: str) -> Job:
+    return Job.fetch(job_id, connection=redis, serializer=JSONSerializer)
+
+
+def unpacked(seen: snapshots.Snapshot) -> snapshots.Snapshot:
+    """The payload as JSON: RQ compresses it, and over REST nobody can."""
+
+    def value(at: tuple[str, str], content: Any) -> Any:
+        if at[1] != "data":
+            return content
+        return json.loads(content if content[:1] == b"[" else zlib.decompress(content))
+
+    return {at: value(at, content) for at, content in seen.items()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"timeout": 9, "result_ttl": 7, "failure_ttl": 8, "meta": {"a": 1}, "description": "two numbers"},
+        {"retry": package.Retry(3, [10, 60]), "ttl": 60},
+        {"retry": 2},
+        {"at_front": True},
+        {"result_ttl": 0},
+        {"queue": "high"},
+    ],
+)
+def test_it_writes_key_by_key_what_rqs_own_enqueue_writes(
+    producer: Producer, redis: redis_py.Redis, options: dict[str, Any]
+) -> None:
+    theirs = {name: value for name, value in options.items() if name not in ("queue", "timeout")}
+    if (retry := theirs.get("retry")) is not None:
+        theirs["retry"] = Retry(retry) if isinstance(retry, int) else Retry(retry.max, list(retry.interval))
+    queue = Queue(options.get("queue", "default"), connection=redis, serializer="json")
+    queue.enqueue(ADD, 1, right={"ä": [None, "x" * 100]}, job_id="job", job_timeout=options.get("timeout"), **theirs)
+    by_rq = unpacked(snapshots.take(redis))
+    redis.flushall()
+    producer.enqueue(ADD, 1, kwargs={"right": {"ä": [None, "x" * 100]}}, job_id="job", **options)
+    assert snapshots.differences(by_rq, unpacked(snapshots.take(redis))) == {}
+
+
+@WORKERS
+def test_a_worker_runs_the_job_and_the_producer_reads_its_result(
+    producer: Producer, redis: redis_py.Redis, work: Callable[[redis_py.Redis], None]
+) -> None:
+    job = producer.enqueue(ADD, 2, kwargs={"right": 3})
+    assert job.created
+    state = producer.status(job.id)
+    assert (state.status, state.queue, state.ended) == ("queued", "default", False)
+    with pytest.raises(NotFinished, match="has not ended yet; it is queued"):
+        producer.result(job.id)
+    work(redis)
+    assert producer.result(job.id) == 5
+    assert producer.wait(job.id, 5) == 5
+    assert fetch(redis, job.id).return_value() == 5
+    assert producer.status(job.id).percent == 100
+
+
+@WORKERS
+def test_none_and_failures_come_back_as_such(
+    producer: Producer, redis: redis_py.Redis, work: Callable[[redis_py.Redis], None]
+) -> None:
+    nothing = producer.enqueue("tests.support.tasks.sleep", 0, description="nothing")
+    failing = producer.enqueue("tests.support.tasks.boom", "no luck – ß")
+    work(redis)
+    assert producer.result(nothing.id) == 0
+    with pytest.raises(JobFailed, match="ValueError: no luck – ß"):
+        producer.wait(failing.id, 5)
+    assert producer.status(failing.id).status == "failed"
+
+
+def test_progress_and_the_reason_of_a_dead_letter_are_told(producer: Producer, redis: redis_py.Redis) -> None:
+    job = producer.enqueue("tests.support.tasks.give_up")
+    redis.hset(f"rq:job:{job.id}", "meta", json.dumps({"progress": {"percent": 40, "message": "half-way"}}))
+    state = producer.status(job.id)
+    assert (state.percent, state.message) == (40, "half-way")
+    work_by_ours(redis)
+    state = producer.status(job.id)
+    assert (state.status, state.reason) == ("failed", "permanent")
+    assert state.error.endswith("PermanentError: there is no such product")
+
+
+def test_an_id_that_exists_is_returned_as_it_is_in_any_state(producer: Producer, redis: redis_py.Redis) -> None:
+    assert producer.enqueue(ADD, 1, 1, job_id="one").created
+    again = producer.enqueue(ADD, 5, 5, job_id="one", queue="high")
+    assert (again.id, again.created, again.status) == ("one", False, "queued")
+    assert redis.llen("rq:queue:default") == 1
+    assert not redis.exists("rq:queue:high")
+    work_by_ours(redis)
+    again = producer.enqueue(ADD, 5, 5, job_id="one")
+    assert (again.created, again.status) == (False, "finished")
+    assert producer.result("one") == 2
+    for status in ("started", "failed", "deferred", "scheduled", "stopped", "canceled"):
+        redis.hset("rq:job:one", "status", status)
+        assert producer.enqueue(ADD, 5, 5, job_id="one") == package.Enqueued("one", False, status)
+    assert redis.llen("rq:queue:default") == 0
+
+
+def test_jobs_about_one_thing_share_one_id(producer: Producer, redis: redis_py.Redis) -> None:
+    one = producer.enqueue(ADD, 1, 1, unique="lamp")
+    other = producer.enqueue(ADD, 1, 1, unique="lamp")
+    assert (other.id, other.created) == (one.id, False)
+    assert producer.enqueue(ADD, 1, 1, unique="chair").created
+    assert redis.llen("rq:queue:default") == 2
+    with pytest.raises(InvalidJob, match="not both"):
+        producer.enqueue(ADD, unique="lamp", job_id="lamp")
+
+
+@pytest.mark.parametrize("function", [ADD, "tests.support.tasks.boom"])
+def test_an_ended_job_runs_again_in_place_and_leaves_its_registry(
+    producer: Producer, redis: redis_py.Redis, function: str
+) -> None:
+    args = (1, 2) if function == ADD else ("first",)
+    producer.enqueue(function, *args, job_id="one", meta={"old": 1}, retry=None)
+    work_by_ours(redis)
+    ended = producer.status("one").status
+    assert producer.enqueue(function, *args, job_id="one", rerun_after=3600) == package.Enqueued("one", False, ended)
+    again = producer.enqueue(ADD, 20, 22, job_id="one", rerun_after=0, result_ttl=900)
+    assert (again.created, again.status) == (True, "queued")
+    assert redis.ttl("rq:job:one") == -1
+    queue = Queue("default", connection=redis)
+    assert "one" not in FinishedJobRegistry(queue=queue).get_job_ids() + FailedJobRegistry(queue=queue).get_job_ids()
+    with pytest.raises(NotFinished):
+        producer.result("one")
+    work_by_ours(redis)
+    assert producer.result("one") == 42
+    assert redis.lrange(f"rq:queue:{LETTERS}", 0, -1) == []
+    assert not {b"dead_letter", b"attempts"} & set(redis.hkeys("rq:job:one"))
+    assert "old" not in fetch(redis, "one").meta
+
+
+def test_cancel_does_key_by_key_what_rqs_cancel_does(producer: Producer, redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis, serializer="json")
+    queue.enqueue(ADD, 1, 1, job_id="other")
+    queue.enqueue(ADD, 1, 1, job_id="job").cancel()
+    by_rq = snapshots.take(redis)
+    redis.flushall()
+    queue.enqueue(ADD, 1, 1, job_id="other")
+    queue.enqueue(ADD, 1, 1, job_id="job")
+    assert producer.cancel("job") == "canceled"
+    assert snapshots.differences(by_rq, snapshots.take(redis)) == {}
+    assert CanceledJobRegistry(queue=queue).get_job_ids() == ["job"]
+    assert producer.cancel("job") == "canceled"
+    with pytest.raises(JobFailed, match="job canceled"):
+        producer.result("job")
+    work_by_ours(redis)
+    assert producer.cancel("other") == "finished"
+    assert producer.result("other") == 2
+
+
+def test_a_running_job_that_is_canceled_ends_as_with_rq(producer: Producer, redis: redis_py.Redis) -> None:
+    job = producer.enqueue("tests.support.tasks.look", "done")
+    seen = []
+    tasks.observer = lambda _: seen.append((producer.cancel(job.id), redis.zcard("rq:wip:default")))
+    try:
+        work_by_ours(redis)
+    finally:
+        tasks.observer = None
+    assert seen == [("canceled", 0)]
+    assert fetch(redis, job.id).return_value() == "done"
+
+
+def test_ids_that_are_none_are_said_to_be_none(producer: Producer) -> None:
+    for call in (producer.status, producer.result, producer.cancel, lambda job_id: producer.wait(job_id, 1)):
+        with pytest.raises(NoSuchJob, match="There is no job nothing"):
+            call("nothing")
+
+
+def test_waiting_ends_at_its_deadline(producer: Producer) -> None:
+    job = producer.enqueue(ADD, 1, 1)
+    with pytest.raises(NotFinished, match="it is queued"):
+        producer.wait(job.id, 0.3)
+
+
+def test_a_result_that_is_pickled_is_refused_in_words(producer: Producer, redis: redis_py.Redis) -> None:
+    job = Queue("default", connection=redis).enqueue(ADD, 1, 1)
+    SimpleWorker(["default"], connection=redis).work(burst=True)
+    with pytest.raises(package.Refused, match="pickle serializer"):
+        producer.result(job.id)
+
+
+def test_one_enqueue_costs_one_request_and_one_command(stub: RestStub, redis: redis_py.Redis) -> None:
+    with over_rest(stub) as producer:
+        producer.enqueue(ADD, 1, 1)  # the connection, the script in the server's cache
+        redis.config_resetstat()
+        stub.requests, stub.commands = 0, type(stub.commands)()
+        producer.enqueue(ADD, 1, 1)
+        executed = {name: row["calls"] for name, row in redis.info("commandstats").items()}
+    assert (stub.requests, dict(stub.commands)) == (1, {"EVAL": 1})
+    inner = {name.removeprefix("cmdstat_"): calls for name, calls in executed.items()}
+    for own in ("eval", "info", "config|resetstat"):
+        inner.pop(own, None)
+    assert inner == {"hmget": 1, "hset": 1, "sadd": 1, "rpush": 1}
+
+
+def test_the_environment_may_name_another_prefix(stub: RestStub, redis: redis_py.Redis) -> None:
+    environ = {"UPSTASH_REDIS_REST_URL": stub.url, "UPSTASH_REDIS_REST_TOKEN": "stub-token-correct-horse"}
+    with Producer.from_environment({**environ, "RQ_KEY_PREFIX": "{shop}"}) as producer:
+        producer.enqueue(ADD, 1, 1, job_id="one")
+    assert sorted(redis.keys()) == [b"{shop}:job:one", b"{shop}:queue:default", b"{shop}:queues"]
