@@ -165,6 +165,7 @@ def callback_fields(url: str, parent: str, queue: str) -> dict[str, str]:
         "dependency_id": parent,
         "dependency_ids": json.dumps([parent]),
         "allow_dependency_failures": "1",
+        "enqueue_at_front": "0",
     }
 
 

@@ -59,7 +59,7 @@ if callback ~= '' and call('EXISTS', P .. ':job:' .. callback) == 0 then
   else
     call('SADD', job .. ':dependents', callback)
     call('SADD', P .. ':job::' .. callback .. ':dependencies', id)
-    call('ZADD', P .. ':deferred:' .. name, '-1', callback)
+    call('ZADD', P .. ':deferred:' .. name, call('TIME')[1], callback)
   end
 end
 return {outcome, id, status or 'queued', cached, 0}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from redis import Redis
     from rq.job import Job
 
+    from producer import Producer
+
 #: The key under `job.meta` where producers find the progress.
 PROGRESS_KEY = "progress"
 
@@ -83,6 +85,10 @@ class JobContext(ABC):
     def cache_set(self, key: str, value: bytes, ttl: int) -> None:
         """Cache `value` for `ttl` seconds (at least 1)."""
 
+    @abstractmethod
+    def producer(self) -> Producer:
+        """Return a producer on the Redis that this job came from: enqueue further jobs, ask how others ended."""
+
 
 class RedisContext(JobContext):
     """The context of a job that a consumer runs; made by `JobContext.for_job`.
@@ -119,6 +125,15 @@ class RedisContext(JobContext):
             self._connection.set(_cache_key(key), value, ex=max(1, ttl))
         except _redis_errors() as error:
             self._log_trouble("cache_set", error)
+
+    def producer(self) -> Producer:
+        """Return a producer on this job's Redis; unlike the cache, its trouble is raised (`producer.ProducerError`)."""
+        from rq.defaults import RQ_KEY_PREFIX  # noqa: PLC0415
+
+        from producer import Producer  # noqa: PLC0415 — most jobs enqueue none
+        from producer.tcp import TcpTransport  # noqa: PLC0415
+
+        return Producer(TcpTransport.over(self._connection), prefix=RQ_KEY_PREFIX)
 
     def _log_trouble(self, operation: str, error: Exception) -> None:
         if not self._trouble_logged:
@@ -159,6 +174,10 @@ class OfflineContext(JobContext):
     def cache_set(self, key: str, value: bytes, ttl: int) -> None:
         """Cache `value` in this context's memory."""
         self._cache[key] = (monotonic() + max(1, ttl), value)
+
+    def producer(self) -> Producer:
+        """Raise `RuntimeError`: there is no Redis here."""
+        raise RuntimeError("Outside a worker there is no Redis to enqueue on; run this as a job.")
 
 
 #: Shared by everything that runs outside a job, so that a REPL keeps its cache from one call to the next.

@@ -24,7 +24,7 @@ from worker.development import is_local
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the checkout, so that the developer's own .data is left alone."""
-    for name in ("worker", "jobs"):
+    for name in ("worker", "jobs", "producer"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 

@@ -159,3 +159,15 @@ def _seconds(rounds: int, connection: redis.Redis, job: Job) -> float:
     for _ in range(rounds):
         JobContext.for_job(job, connection, "high", 1, allow_private_addresses=False, notify_secret=None)
     return perf_counter() - started
+
+
+def test_a_job_may_enqueue_another_one_and_ask_how_it_is(connection: redis.Redis, job: Job) -> None:
+    producer = JobContext.for_job(job, connection, "high", 1).producer()
+    follower = producer.enqueue("jobs.products.analyze_product", "https://x.example/", queue="low")
+    assert producer.status(follower.id).status == "queued"
+    assert Queue("low", connection=connection).job_ids == [follower.id]
+
+
+def test_outside_a_job_there_is_no_producer() -> None:
+    with pytest.raises(RuntimeError, match="Outside a worker"):
+        OfflineContext().producer()
