@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TypedDict, cast
+from datetime import UTC, datetime
+from typing import Any, TypedDict, cast
 
 from jobs.fetching import fetch_page
 from jobs.product_page import read_product
@@ -13,10 +14,15 @@ from jobs.verdict import Verdict, judge
 from worker import context
 from worker.retry import RetryLater, RetryPolicy, with_policy
 
-#: Seconds that an analysis stays good: prices change daily, reviews more slowly.
-CACHE_TTL = 6 * 3600
-#: Part of the cache's keys. Raise it when an analysis comes out differently, or old ones go on being served.
-CACHE_VERSION = 1
+#: Seconds that an analysis stays fresh: prices change daily, reviews more slowly.
+FRESH_SECONDS = 6 * 3600
+#: Seconds that it is kept: producers answer a stale one at once, and have it refreshed in the background.
+KEEP_SECONDS = 7 * 86400
+#: A job makes a new one so long before the old one turns stale: producers tell by Redis's clock, jobs by their own.
+MARGIN_SECONDS = 60
+#: Part of the cache's keys. Raise it when an analysis comes out differently, or old ones go on being served. The
+#: function in netlify/functions/analyze.mjs has it, too.
+CACHE_VERSION = 2
 
 
 class Analysis(TypedDict):
@@ -36,6 +42,7 @@ class Analysis(TypedDict):
     reasons_against: list[str]
     confidence: float  #: 0–1; below 0.35 the verdict is always "consider"
     sources: list[str]  #: of "json-ld", "microdata", "opengraph", best first
+    analyzed_at: str  #: ISO 8601 in UTC, to the second
 
 
 @with_policy(RetryPolicy(max_attempts=5, base=2.0, cap=300.0, retry_on=(RetryLater,)))
@@ -47,10 +54,10 @@ def analyze_product(url: str) -> Analysis:
     """
     job = context.current()
     address = canonical(checked(url))
-    key = f"product:{CACHE_VERSION}:{hashlib.sha256(str(address).encode()).hexdigest()}"
-    if (cached := job.cache_get(key)) is not None:
+    key = cache_key(str(address))
+    if (cached := _fresh(job.cache_get(key))) is not None:
         job.progress(100, "answered from the cache")
-        return cast(Analysis, json.loads(cached) | {"url": url})
+        return cast(Analysis, cached | {"url": url})
     job.progress(10, "fetching the page")
     page = fetch_page(address)
     job.progress(50, "reading the page")
@@ -73,7 +80,22 @@ def analyze_product(url: str) -> Analysis:
         reasons_against=judgement.reasons_against,
         confidence=judgement.confidence,
         sources=sources,
+        analyzed_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    job.cache_set(key, json.dumps(analysis).encode(), CACHE_TTL)
+    job.cache_set(key, json.dumps(analysis).encode(), KEEP_SECONDS)
     job.progress(100, f"verdict: {analysis['verdict']}")
     return analysis
+
+
+def cache_key(canonical_url: str) -> str:
+    """Return the name under which the analysis of a page is cached, for `JobContext.cache_get` and producers."""
+    return f"product:{CACHE_VERSION}:{hashlib.sha256(canonical_url.encode()).hexdigest()}"
+
+
+def _fresh(cached: bytes | None) -> dict[str, Any] | None:
+    """Return a cached analysis that need not be made anew."""
+    if cached is None:
+        return None
+    analysis: dict[str, Any] = json.loads(cached)
+    age = datetime.now(UTC) - datetime.fromisoformat(analysis["analyzed_at"])
+    return analysis if age.total_seconds() < FRESH_SECONDS - MARGIN_SECONDS else None

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jobs import products
 from jobs.products import analyze_product
 from tests.support.shop import Shop, page, sample, status
 from worker import context
@@ -34,6 +36,8 @@ def job() -> Iterator[OfflineContext]:
 def test_the_answer_is_complete_and_json(shop: Shop, job: OfflineContext) -> None:
     answer = analyze_product(shop.url("/buy?utm_source=mail#reviews"))
     assert json.loads(json.dumps(answer)) == answer
+    age = datetime.now(UTC) - datetime.fromisoformat(answer.pop("analyzed_at"))  # type: ignore[misc]
+    assert timedelta(seconds=-1) <= age < timedelta(seconds=60)
     assert answer == {
         "url": shop.url("/buy?utm_source=mail#reviews"),
         "canonical_url": shop.url("/buy"),
@@ -114,6 +118,20 @@ def test_the_second_link_to_a_page_is_answered_from_the_cache(shop: Shop, job: O
     assert job.reported == [{"percent": 100, "message": "answered from the cache"}]
 
 
+def test_a_stale_answer_is_made_anew_and_kept_for_producers(shop: Shop, job: OfflineContext) -> None:
+    url = shop.url("/buy")
+    key = products.cache_key(url)
+    analyze_product(url)
+    kept = json.loads(job.cache_get(key) or b"")
+    for age, requests in ((products.FRESH_SECONDS - 120, 1), (products.FRESH_SECONDS, 2)):
+        past = datetime.now(UTC) - timedelta(seconds=age)
+        job.cache_set(key, json.dumps(kept | {"analyzed_at": past.isoformat(timespec="seconds")}).encode(), 1000)
+        analyze_product(url)
+        assert len(shop.requests) == requests
+    renewed = json.loads(job.cache_get(key) or b"")
+    assert renewed["analyzed_at"] >= kept["analyzed_at"]
+
+
 def test_other_pages_and_other_failures_are_not_answered_from_the_cache(shop: Shop, job: OfflineContext) -> None:
     shop.routes["/lamp"] = status(503)
     with pytest.raises(RetryLater):
@@ -129,7 +147,7 @@ def test_the_answer_is_the_same_in_every_process(shop: Shop, job: OfflineContext
     program = (
         "import json, sys; from worker import context; from jobs.products import analyze_product\n"
         "with context.use(context.OfflineContext(allow_private_addresses=True)):\n"
-        "    print(json.dumps([analyze_product(url) for url in sys.argv[1:]]))"
+        "    print(json.dumps([analyze_product(url) | {'analyzed_at': None} for url in sys.argv[1:]]))"
     )
     urls = [shop.url("/consider"), shop.url("/microdata")]
     answers = {
@@ -142,7 +160,8 @@ def test_the_answer_is_the_same_in_every_process(shop: Shop, job: OfflineContext
         ).stdout
         for seed in ("1", "2")
     }
-    assert answers == {json.dumps([analyze_product(url) for url in urls]) + "\n"}
+    own = [{**analyze_product(url), "analyzed_at": None} for url in urls]
+    assert answers == {json.dumps(own) + "\n"}
 
 
 def test_without_the_switch_a_local_page_is_refused(shop: Shop) -> None:
