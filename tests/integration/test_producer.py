@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +21,7 @@ from rq.serializers import JSONSerializer
 import producer as package
 from producer import InvalidJob, JobFailed, NoSuchJob, NotFinished, Producer
 from tests.support import snapshots, tasks
-from tests.support.producers import over_rest, over_tcp
+from tests.support.producers import over_rest, over_tcp, rest_environment
 from tests.support.rest_stub import RestStub
 from tests.support.server import RedisServer
 from tests.support.worker import consumer
@@ -249,3 +253,50 @@ def test_the_environment_may_name_another_prefix(stub: RestStub, redis: redis_py
     with Producer.from_environment({**environ, "RQ_KEY_PREFIX": "{shop}"}) as producer:
         producer.enqueue(ADD, 1, 1, job_id="one")
     assert sorted(redis.keys()) == [b"{shop}:job:one", b"{shop}:queue:default", b"{shop}:queues"]
+
+
+def test_a_cached_answer_is_fresh_then_stale_then_made(producer: Producer, redis: redis_py.Redis) -> None:
+    def ask(**more: Any) -> package.Answer:
+        return producer.ask(ADD, 1, 1, unique="sum", cache_key="sum", freshness=100, **more)
+
+    made = ask()
+    assert (made.value, made.stale) == (None, False)
+    assert made.job is not None
+    assert made.job.created
+    redis.set("rq:cache:sum", json.dumps({"größe": 2}), ex=101)
+    assert ask() == package.Answer({"größe": 2}, False, None)
+    redis.expire("rq:cache:sum", 99)
+    stale = ask()
+    assert (stale.value, stale.stale) == ({"größe": 2}, True)
+    assert stale.job == package.Enqueued(made.job.id, False, "queued")
+    redis.set("rq:cache:sum", b"{no json", ex=1000)
+    with pytest.raises(package.Refused, match="not JSON"):
+        ask()
+
+
+def test_who_asks_too_often_is_told_when_to_come_back(producer: Producer, redis: redis_py.Redis) -> None:
+    def ask(who: str) -> package.Answer:
+        return producer.ask(ADD, 1, 1, unique="sum", cache_key="sum", freshness=100, limit=(who, 2, 30))
+
+    ask("ann")
+    ask("ann")
+    with pytest.raises(package.RateLimited, match="Try again in") as caught:
+        ask("ann")
+    assert 1 <= caught.value.retry_after <= 30
+    ask("bob")
+    assert redis.llen("rq:queue:default") == 1
+
+
+def test_it_works_as_a_folder_that_was_copied_into_another_project(stub: RestStub, tmp_path: Path) -> None:
+    shutil.copytree(Path(package.__file__).parent, tmp_path / "worthit_producer")
+    program = (
+        "from worthit_producer import Producer\n"
+        "with Producer.from_environment() as producer:\n"
+        "    print(producer.enqueue('jobs.a.b', 1).status)\n"
+        "import sys\n"
+        "assert not {'rq', 'redis', 'worker', 'jobs', 'pydantic'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=rest_environment(stub), capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("queued\n", "")

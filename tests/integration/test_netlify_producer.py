@@ -1,0 +1,196 @@
+"""The JavaScript producer against a real server, with RQ's worker and ours at the other end."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+import redis as redis_py
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+import producer as package
+from tests.support import node, rest_faults, snapshots
+from tests.support.node import needs_node
+from tests.support.producers import over_rest, rest_environment
+from tests.support.rest_stub import RestStub
+from tests.support.server import RedisServer
+from tests.support.worker import consumer
+
+pytestmark = needs_node
+ADD = "tests.support.tasks.add"
+
+
+@pytest.fixture
+def stub(server: RedisServer) -> Iterator[RestStub]:
+    with RestStub(server.port) as stub:
+        yield stub
+
+
+@pytest.fixture
+def calls(stub: RestStub) -> Callable[..., list[dict[str, Any]]]:
+    return lambda *rows, **options: node.calls(rest_environment(stub), *rows, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({}, {}),
+        (
+            {"timeout": 9, "resultTtl": 7, "failureTtl": 8, "meta": {"a": 1}, "kwargs": {"right": "ä"}},
+            {"timeout": 9, "result_ttl": 7, "failure_ttl": 8, "meta": {"a": 1}, "kwargs": {"right": "ä"}},
+        ),
+        ({"retry": {"max": 3, "interval": [10, 60]}, "ttl": 60}, {"retry": package.Retry(3, [10, 60]), "ttl": 60}),
+        ({"retry": 2, "queue": "high", "atFront": True}, {"retry": 2, "queue": "high", "at_front": True}),
+        ({"callbackUrl": "https://me.example/done"}, {"callback_url": "https://me.example/done"}),
+    ],
+)
+def test_it_writes_key_by_key_what_the_python_producer_writes(
+    stub: RestStub,
+    calls: Callable[..., list[dict[str, Any]]],
+    redis: redis_py.Redis,
+    options: dict[str, Any],
+    same: dict[str, Any],
+) -> None:
+    with over_rest(stub) as producer:
+        producer.enqueue(ADD, 1, job_id="job", description="add", **same)
+    by_python = plain(snapshots.take(redis))
+    redis.flushall()
+    (answer,) = calls(["enqueue", ADD, [1], {"jobId": "job", "description": "add", **options}])
+    assert answer == {"value": {"id": "job", "created": True, "status": "queued"}}
+    assert snapshots.differences(by_python, plain(snapshots.take(redis))) == {}
+
+
+def plain(seen: snapshots.Snapshot) -> snapshots.Snapshot:
+    """JSON as values: the two languages space it differently."""
+    texts = {"data", "retry_intervals", "dependency_ids"}
+    return {at: json.loads(value) if at[1] in texts else value for at, value in seen.items()}
+
+
+def by_rq(redis: redis_py.Redis) -> None:
+    SimpleWorker(["default"], connection=redis, serializer=JSONSerializer).work(burst=True)
+
+
+def by_ours(redis: redis_py.Redis) -> None:
+    consumer(redis).work(burst=True)
+
+
+@pytest.mark.parametrize("work", [by_rq, by_ours])
+def test_a_worker_runs_the_job_and_it_reads_the_result(
+    calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis, work: Callable[[redis_py.Redis], None]
+) -> None:
+    answers = calls(
+        ["enqueue", "tests.support.tasks.parse", ['{"größe": [1, null, "😀"]}'], {"jobId": "one"}],
+        ["enqueue", ADD, [1], {"jobId": "two", "kwargs": {"right": 2}}],
+        ["result", "two"],
+        ["wait", "two", 200],
+        ["status", "nothing"],
+    )
+    assert [answer.get("code") for answer in answers] == [None, None, "not_finished", "not_finished", "no_such_job"]
+    work(redis)
+    one, two, state = calls(["result", "one"], ["wait", "two", 5000], ["status", "two"])
+    assert (one["value"], two["value"]) == ({"größe": [1, None, "😀"]}, 3)
+    assert (state["value"]["status"], state["value"]["ended"], state["value"]["percent"]) == ("finished", True, 100)
+
+
+def test_failures_cancels_and_reruns(calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis) -> None:
+    calls(["enqueue", "tests.support.tasks.give_up", [], {"unique": "lamp"}], ["enqueue", ADD, [1, 1], {"jobId": "c"}])
+    shared, canceled = calls(["enqueue", "tests.support.tasks.give_up", [], {"unique": "lamp"}], ["cancel", "c"])
+    assert (shared["value"]["created"], canceled["value"]) == (False, "canceled")
+    consumer(redis).work(burst=True)
+    job_id = shared["value"]["id"]
+    failed, kept, again = calls(
+        ["result", job_id],
+        ["enqueue", "tests.support.tasks.give_up", [], {"unique": "lamp", "rerunAfter": 60}],
+        ["enqueue", "tests.support.tasks.give_up", [], {"unique": "lamp", "rerunAfter": 0}],
+    )
+    assert (failed["code"], failed["status"], failed["reason"]) == ("job_failed", "failed", "permanent")
+    assert kept["value"] == {"id": job_id, "created": False, "status": "failed"}
+    assert again["value"] == {"id": job_id, "created": True, "status": "queued"}
+    assert redis.lrange("rq:queue:default", 0, -1) == [job_id.encode()]
+
+
+BAD: list[tuple[Any, Any, dict[str, Any], str]] = [
+    ("add", [], {}, "named with its module"),
+    ("jobs.add\n", [], {}, "named with its module"),
+    (ADD, "no list", {}, "args must be an array"),
+    (ADD, ["__nan__"], {}, "NaN, which JSON cannot carry"),
+    (ADD, ["__undefined__"], {}, "type undefined"),
+    (ADD, [2**60], {}, "beyond 2\\^53"),
+    (ADD, ["x" * 1_000_001], {}, "at most 1000000"),
+    (ADD, [], {"timeout": 0}, "timeout must be whole seconds"),
+    (ADD, [], {"timeout": "60"}, "timeout must be whole seconds"),
+    (ADD, [], {"resultTtl": 1.5}, "result_ttl must be whole seconds"),
+    (ADD, [], {"retry": 0}, "retry must be a whole number"),
+    (ADD, [], {"retry": {"max": 1, "interval": [-1]}}, "interval"),
+    (ADD, [], {"queue": "a b"}, "the queue must be"),
+    (ADD, [], {"queue": "dead-letter"}, "no consumer reads it"),
+    (ADD, [], {"jobId": "a:b"}, "a job id must have"),
+    (ADD, [], {"jobId": "a", "unique": "b"}, "not both"),
+    (ADD, [], {"unique": ""}, "unique must be a text"),
+    (ADD, [], {"callbackUrl": "me.example"}, "callbackUrl must be"),
+]
+
+
+def test_what_would_make_a_poison_job_is_refused(
+    calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis
+) -> None:
+    for row, answer in zip(BAD, calls(*(["enqueue", *row[:3]] for row in BAD)), strict=True):
+        assert answer.get("code") == "invalid_job", row
+        assert row[3].replace("\\", "") in answer["message"]
+    assert redis.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (rest_faults.refuse, "unreachable", "connection broke"),
+        (rest_faults.delayed(3), "unreachable", "did not answer in time"),
+        (rest_faults.dripping(0.1), "unreachable", "did not answer in time"),
+        (rest_faults.BAD_GATEWAY, "unreachable", "HTTP status 502"),
+        (rest_faults.THROTTLED, "unreachable", "HTTP status 429"),
+        (rest_faults.answering(401, {"error": "WRONGPASS x"}), "refused", "refuses the credentials"),
+        (rest_faults.answering(404, "<html>", "text/html"), "refused", "is not Redis's REST API"),
+        (rest_faults.answering(200, ["x"]), "refused", "form that it should not have"),
+    ],
+)
+def test_trouble_ends_in_words_within_the_deadline(
+    stub: RestStub, fault: rest_faults.Fault, code: str, said: str
+) -> None:
+    stub.fault = fault
+    begin = time.monotonic()
+    (answer,) = node.calls(
+        {**rest_environment(stub), "TEST_TIMEOUT_MS": "900"}, ["enqueue", ADD, [1, 1], {"jobId": "mine"}]
+    )
+    assert time.monotonic() - begin < 8  # it did not hang; Node's own start included
+    assert (answer["name"], answer["code"]) == ("ProducerError", code)
+    assert said in answer["message"]
+    assert answer.get("jobId") == ("mine" if code == "unreachable" else None)
+    assert "stub-token" not in json.dumps(answer)
+
+
+def test_a_thousand_enqueues_with_a_fifth_of_the_answers_lost_make_a_thousand_jobs(
+    stub: RestStub, calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis
+) -> None:
+    dice = random.Random(20)
+    lost = []
+
+    def lose_some(handler: BaseHTTPRequestHandler, run: Callable[[], None]) -> None:
+        if dice.random() < 0.2:
+            lost.append(1)
+            rest_faults.drop_answer(handler, run)
+        else:
+            run()
+
+    stub.fault = lose_some
+    answers = calls(*(["enqueue", ADD, [n, n], {"jobId": f"job-{n}"}] for n in range(1000)), together=8)
+    assert sorted(answer["value"]["id"] for answer in answers) == sorted(f"job-{n}" for n in range(1000))
+    assert len(lost) > 100
+    assert stub.requests == 1000 + len(lost)
+    ids = redis.lrange("rq:queue:default", 0, -1)
+    assert sorted(ids) == sorted(f"job-{n}".encode() for n in range(1000))
