@@ -33,6 +33,7 @@ class _Later(click.Group):
         "dead": "worker.dead_command",
         "develop": "worker.develop_command",
         "enqueue": "worker.enqueue_command",
+        "migrate": "worker.migrate_command",
         "status": "worker.status_command",
     }
 
