@@ -12,15 +12,23 @@ def test_keys_are_sorted_into_jobs_indexes_and_others() -> None:
             *("queue:default", "queue:dead-letter", "queue:default:intermediate", "queues"),
             *("wip:default", "failed:default", "finished:default", "scheduled:default", "deferred:default"),
             *("rl-keys", "rl:shop", "rl:shop:allowed", "rl:shop:rate_limited", "groups", "group:g"),
-            *("execution:a:w1", "cache:product:2:ff", "cron_jobs"),
+            *("execution:a:w1", "cache:product:2:ff", "cron_jobs", "cron-runs"),
             *("worker:w", "worker:w:executions", "workers", "workers:default", "suspended", "clean_registries:default"),
-            *("scheduler:x", "scheduler-lock:default", "rate:ann", "migration:moved"),
+            *(
+                "scheduler:x",
+                "scheduler-lock:default",
+                "rate:ann",
+                "migration:moved",
+                "leader",
+                "leader-token",
+                "agenda",
+            ),
         ],
         "dead-letter",
     )
     assert found.job_ids == ["a", "b"]
-    assert found.others == ["cache:product:2:ff", "cron_jobs", "execution:a:w1", "rl:shop"]
-    assert found.left == 10
+    assert found.others == ["cache:product:2:ff", "cron-runs", "cron_jobs", "execution:a:w1", "rl:shop"]
+    assert found.left == 13
     names = [index.name for index in found.indexes]
     assert names[-2:] == ["queue:default", "queue:default:intermediate"], "queues come last"
     runs = {index.name for index in found.indexes if index.runs}
