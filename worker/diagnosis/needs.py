@@ -1,7 +1,7 @@
 """Which commands the worker needs, and a form of each that changes nothing.
 
-What the scripts call is read from their texts. What the clients send is listed here, and tests hold the list against what
-a real service makes a real server count, and against what the modules call.
+What the scripts call is read from their texts. What the clients send is listed here, and tests hold the list against
+what a real service makes a real server count, and against what the modules call.
 
 Every form runs on a key that holds a string (with a time to live): a command for lists, hashes, sets or streams is then
 refused for its type before it can write anything, and only after the server has looked at the user's rights.
