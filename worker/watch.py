@@ -15,7 +15,7 @@ import fcntl
 import os
 import tempfile
 from time import monotonic
-from typing import Any
+from typing import IO, Any
 
 from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -40,7 +40,7 @@ class WatchLock:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 — held for the life of the process
+        self._file = _nameless_file()
         self._held_by = 0
 
     def take(self) -> bool:
@@ -61,6 +61,13 @@ class WatchLock:
         self._held_by = 0
         fcntl.lockf(self._file, fcntl.LOCK_UN)
         return True
+
+
+def _nameless_file() -> IO[bytes]:
+    """Open a file that only this process and its children know; in memory on Linux, whose disk may be read-only."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("worker-watch"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 class Watch:
