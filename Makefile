@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' -)
 
 .PHONY: run test check lint bench docs captures outages storm soak clean
+.PHONY: run test check lint bench outages storm soak lock clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -47,6 +48,13 @@ storm: $(STAMP)
 # Ten minutes of random faults under load: nothing lost, nobody ended, and how long recovering took.
 soak: $(STAMP)
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+# Exact versions and hashes of everything that requirements.txt needs: what the image installs.
+lock: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	@CUSTOM_COMPILE_COMMAND="make lock" PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(BIN)/pip-compile --quiet \
+		--generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--no-config --output-file requirements.lock requirements.txt
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
