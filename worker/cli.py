@@ -142,11 +142,12 @@ def read_schedule(settings: Settings) -> list[Entry]:
 def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int:
     """Run the health endpoint until the supervisor says stop (a TERM from the platform alone does not count)."""
     from worker import health, signals
+    from worker.probe_server import HealthPortError
 
     signals.Child()
     try:
         health.run(scoreboard, settings, lambda: bool(slot.stop_asked_at))
-    except health.HealthPortError as error:
+    except HealthPortError as error:
         log.critical("health.cannot_listen", error=str(error))
         return Exit.HEALTH_PORT
     return Exit.OK

@@ -21,7 +21,7 @@ from rq import Queue
 from tests.support import tasks
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
-from worker import health
+from worker import health, probe_server
 from worker.scoreboard import RedisState, Scoreboard, State
 
 
@@ -135,7 +135,7 @@ Alone = tuple[Scoreboard, int, threading.Event, threading.Thread]
 def alone() -> Iterator[Alone]:
     board, over = Scoreboard(max_consumers=2), threading.Event()
     board.header.started_at = board.header.heartbeat = time.monotonic()
-    listener = health.listen("127.0.0.1", 0)
+    listener = probe_server.listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=health.serve, args=(board, listener, over.is_set))
     thread.start()
@@ -154,7 +154,7 @@ def test_it_stops_at_once_while_clients_hang_on_and_frees_its_port(alone: Alone)
         over.set()
         thread.join(5)
         assert time.monotonic() - began < 0.2
-    health.listen("127.0.0.1", port).close()
+    probe_server.listen("127.0.0.1", port).close()
 
 
 def test_it_ticks_its_slot(alone: Alone) -> None:
@@ -165,7 +165,7 @@ def test_it_ticks_its_slot(alone: Alone) -> None:
 
 
 def test_a_client_that_drips_is_cut_off_however_lively_it_looks(alone: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "CONNECTION_SECONDS", 0.5)
+    monkeypatch.setattr(probe_server, "CONNECTION_SECONDS", 0.5)
 
     def drip(client: socket.socket) -> None:
         for _ in range(100):
@@ -206,11 +206,11 @@ def test_a_port_in_use_ends_in_a_sentence_that_names_the_variable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            health.HealthPortError, match=f"HEALTH_PORT {port} .*address already in use.*HEALTH_PORT to a"
+            probe_server.HealthPortError, match=f"HEALTH_PORT {port} .*address already in use.*HEALTH_PORT to a"
         ):
-            health.listen("127.0.0.1", port)
-    with pytest.raises(health.HealthPortError, match=r"HEALTH_HOST 192\.0\.2\.1"):
-        health.listen("192.0.2.1", 0)
+            probe_server.listen("127.0.0.1", port)
+    with pytest.raises(probe_server.HealthPortError, match=r"HEALTH_HOST 192\.0\.2\.1"):
+        probe_server.listen("192.0.2.1", 0)
 
 
 def test_metrics_tell_states_outages_restarts_and_memory(alone: Alone) -> None:
