@@ -13,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import ConfigDict, Field, SecretStr, ValidationError
 
 from worker import redis_url
 from worker.defaults import DERIVED
 from worker.errors import Problem, SettingsError
 from worker.logs import FORMATS, LEVELS
+from worker.monitor_settings import MonitorSettings
+from worker.monitor_settings import wants as _wants
 from worker.setting_types import (
     Age,
     Dsn,
@@ -33,16 +35,12 @@ from worker.setting_types import (
     SerializerNames,
 )
 
-_OURS: Final = ("WORKER_", "HEALTH_", "DEAD_LETTER_", "LOG_", "SENTRY_", "NOTIFY_")
+_OURS: Final = ("WORKER_", "HEALTH_", "DEAD_LETTER_", "LOG_", "SENTRY_", "NOTIFY_", "MONITOR_", "AUTOSCALE_")
 #: A wrong value is shown up to here.
 _SHOWN_CHARACTERS: Final = 80
 
 
-def _wants(text: str, example: str, *, secret: bool = False, variable: str = "") -> dict[str, Any]:
-    return {"wants": text, "example": example, "secret": secret, "variable": variable}
-
-
-class Settings(BaseModel):
+class Settings(MonitorSettings):
     """What the service runs with. Attributes are the variables' names in lower case; times are seconds."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -130,6 +128,12 @@ class Settings(BaseModel):
         le=300,
         description="Seconds that running jobs get after SIGTERM; below the platform's own limit (Render: 30)",
         json_schema_extra=_wants("seconds from 0 to 300", "25"),
+    )
+    worker_unhealthy_exit: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds of failing its own /healthz after which the service ends, to be restarted; 0 = never",
+        json_schema_extra=_wants("seconds, 0 or more; 0 where the platform probes", "300"),
     )
     worker_scheduler_interval: float = Field(
         1.0,
@@ -262,6 +266,8 @@ def load(environ: Mapping[str, str], *, need_redis_url: bool = True) -> Settings
         if not {"jobs", "jobs.notifications"} & set(settings.worker_job_modules):
             wants = "jobs or jobs.notifications among them, because DEAD_LETTER_ALERT_RATE is set"
             problems.append(Problem("WORKER_JOB_MODULES", "packages without it", wants))
+    if settings is not None and settings.autoscale_min > settings.autoscale_max:
+        problems.append(_problem("autoscale_max", {"autoscale_max": settings.autoscale_max}))
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
