@@ -1,0 +1,121 @@
+"""A local server that speaks the part of Render's API that the autoscaler uses, and misbehaves when told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+KEY = "rnd_a_key_for_tests"
+SERVICE_ID = "srv-d0abc1234567890abcde"
+NAME = "worthit-worker"
+
+
+class Render:
+    """One account with one background worker.
+
+    `faults` are answered first, one a request: a status, (status, headers), or "drop" for a connection that is closed
+    without an answer. `on_scale` hears each accepted number. `calls` keeps (method, path, body).
+    """
+
+    def __init__(self, instances: int = 1, on_scale: Callable[[int], None] = lambda _: None) -> None:
+        self.instances = instances
+        self.faults: list[Any] = []
+        self.calls: list[tuple[str, str, Any]] = []
+        self.suspended = False
+        self.autoscaled = False
+        self._on_scale = on_scale
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                stub._answer(self)
+
+            def do_POST(self) -> None:
+                stub._answer(self)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    @property
+    def scaled_to(self) -> list[int]:
+        """The numbers that were asked for, refused ones included."""
+        return [body["numInstances"] for method, _, body in self.calls if method == "POST"]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        length = int(handler.headers.get("Content-Length", 0))
+        body = json.loads(handler.rfile.read(length)) if length else None
+        address = urlsplit(handler.path)
+        self.calls.append((handler.command, address.path, body))
+        fault = self.faults.pop(0) if self.faults else None
+        if fault == "drop":
+            handler.close_connection = True
+            return
+        if fault is not None:
+            status, headers = fault if isinstance(fault, tuple) else (fault, {})
+            self._send(handler, status, {"id": "", "message": "as the test said"}, **headers)
+        elif handler.headers.get("Authorization") != f"Bearer {KEY}":
+            self._send(handler, 401, {"id": "", "message": "Unauthorized"})
+        elif address.path == "/v1/services" and handler.command == "GET":
+            named = parse_qs(address.query).get("name") in ([NAME], None)
+            self._send(handler, 200, [{"cursor": "c", "service": self._service()}] if named else [])
+        elif address.path == f"/v1/services/{SERVICE_ID}" and handler.command == "GET":
+            self._send(handler, 200, self._service())
+        elif address.path == f"/v1/services/{SERVICE_ID}/scale" and handler.command == "POST":
+            self._scale(handler, body)
+        else:
+            self._send(handler, 404, {"id": "", "message": "not found: service"})
+
+    def _scale(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
+        wanted = body.get("numInstances") if isinstance(body, dict) else None
+        if not isinstance(wanted, int) or not 1 <= wanted <= 100:
+            self._send(handler, 400, {"id": "", "message": "invalid numInstances"})
+            return
+        self.instances = wanted
+        self._on_scale(wanted)
+        self._send(handler, 202, None)
+
+    def _service(self) -> dict[str, Any]:
+        return {
+            "id": SERVICE_ID,
+            "name": NAME,
+            "type": "background_worker",
+            "suspended": "suspended" if self.suspended else "not_suspended",
+            "serviceDetails": {
+                "numInstances": self.instances,
+                "plan": "starter",
+                "autoscaling": {"enabled": True, "min": 1, "max": 3} if self.autoscaled else None,
+            },
+        }
+
+    @staticmethod
+    def _send(handler: BaseHTTPRequestHandler, status: int, body: Any, **headers: str) -> None:
+        content = b"" if body is None else json.dumps(body).encode()
+        handler.send_response(status)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
