@@ -34,6 +34,7 @@ class _Later(click.Group):
         "develop": "worker.develop_command",
         "enqueue": "worker.enqueue_command",
         "migrate": "worker.migrate_command",
+        "monitor": "worker.monitor_command",
         "status": "worker.status_command",
     }
 
