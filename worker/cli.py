@@ -144,10 +144,19 @@ def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int
     """Run the health endpoint until the supervisor says stop (a TERM from the platform alone does not count)."""
     from worker import health, signals
     from worker.probe_server import HealthPortError
+    from worker.self_probe import SelfProbe
 
     signals.Child()
+    limit = settings.worker_unhealthy_exit
+    probe = SelfProbe(scoreboard, limit, settings.worker_shutdown_grace) if limit else None
+
+    def stop() -> bool:
+        if probe is not None:
+            probe.turn()
+        return bool(slot.stop_asked_at)
+
     try:
-        health.run(scoreboard, settings, lambda: bool(slot.stop_asked_at))
+        health.run(scoreboard, settings, stop)
     except HealthPortError as error:
         log.critical("health.cannot_listen", error=str(error))
         return Exit.HEALTH_PORT

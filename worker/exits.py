@@ -15,6 +15,7 @@ class Exit(enum.IntEnum):
     HEALTH_PORT = 69  #: the health endpoint cannot listen: EX_UNAVAILABLE
     CRASHED = 70  #: an error of our own: EX_SOFTWARE
     BOOT_FAILED = 71  #: children die before they can work, again and again
+    UNHEALTHY = 74  #: its own /healthz failed for WORKER_UNHEALTHY_EXIT; EX_IOERR is the nearest
     REDIS = 75  #: a one-shot command could not reach Redis: EX_TEMPFAIL
     SETTINGS = 78  #: the environment is wrong: EX_CONFIG
 

@@ -206,6 +206,7 @@ class Header(ctypes.Structure):
             "ever_connected",
             ctypes.c_int32,
         ),  #: 1 once any consumer reached Redis (written by consumers, never undone)
+        ("fate", ctypes.c_int32),  #: the code to end with, other than 0 (written by the self-probe)
         ("started_at", ctypes.c_double),
         ("heartbeat", ctypes.c_double),  #: last tick of the supervisor
         ("deadline", ctypes.c_double),  #: when a soft stop turns hard
@@ -216,6 +217,7 @@ class Header(ctypes.Structure):
     quiet: int
     stopping: int
     ever_connected: int
+    fate: int
     started_at: float
     heartbeat: float
     deadline: float

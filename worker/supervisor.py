@@ -80,7 +80,7 @@ class Supervisor:
                 break
             self.sleep()
         log.info("service.stopped", seconds=round(monotonic() - self.header.started_at, 1))
-        return self.fate or Exit.OK
+        return self.fate or Exit(self.header.fate)
 
     def sleep(self) -> None:
         """Wait for the next signal, respawn or tick; handle what came."""
