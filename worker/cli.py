@@ -69,10 +69,12 @@ def run() -> None:
 
 def serve(settings: Settings) -> Exit:
     """Preload what the children share, then supervise until the end."""
+    from worker import signals
     from worker.bell import Bell
     from worker.scoreboard import Role, Scoreboard
     from worker.supervisor import Supervisor
 
+    inbox = signals.listen()  # before the preload, which may take seconds
     scoreboard = Scoreboard()
     bell, hail = Bell(), Bell()
     instance = f"{settings.instance}.{secrets.token_hex(2)}"
@@ -98,7 +100,11 @@ def serve(settings: Settings) -> Exit:
     if settings.health_port:
         roles[Role.HEALTH] = partial(answer_probes, settings, scoreboard)
     return Supervisor(
-        scoreboard, roles, consumers=settings.worker_processes, grace=settings.worker_shutdown_grace
+        scoreboard,
+        roles,
+        consumers=settings.worker_processes,
+        grace=settings.worker_shutdown_grace,
+        inbox=inbox,
     ).run()
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from queue import Empty
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final
 
@@ -51,6 +51,7 @@ class Supervisor:
         *,
         consumers: int,
         grace: float,
+        inbox: SimpleQueue[int] | None = None,
     ) -> None:
         self.scoreboard = scoreboard
         self.header = scoreboard.header
@@ -63,14 +64,16 @@ class Supervisor:
         self._condemned: dict[int, float] = {}  #: pid → when to kill it: its stacks were asked for
         self._killed: dict[int, str] = {}  #: pid → why we killed it
         self._slots = list(scoreboard)
+        self._inbox = inbox  #: signals since before the preload, None: listened to from `run` on
         self.header.supervisor_pid = os.getpid()
         self.header.wanted_consumers = consumers
         self.header.started_at = monotonic()
 
     def run(self) -> Exit:
         """Supervise until a stop is asked and everybody is gone, or until the service cannot boot."""
-        self._inbox = signals.listen()
+        self._inbox = self._inbox or signals.listen()
         log.info("service.started", pid=os.getpid(), consumers=self.header.wanted_consumers)
+        self.sleep(0.001)  # a stop may have come during the preload
         while True:
             self.header.heartbeat = monotonic()
             self.reap()
@@ -82,11 +85,12 @@ class Supervisor:
         log.info("service.stopped", seconds=round(monotonic() - self.header.started_at, 1))
         return self.fate or Exit(self.header.fate)
 
-    def sleep(self) -> None:
+    def sleep(self, longest: float = TICK_SECONDS) -> None:
         """Wait for the next signal, respawn or tick; handle what came."""
         due = min((when for when in self._respawn_at.values() if when > self.header.heartbeat), default=float("inf"))
+        assert self._inbox is not None  # noqa: S101 — `run` has made it
         with contextlib.suppress(Empty):
-            number = self._inbox.get(timeout=min(TICK_SECONDS, max(0.001, due - monotonic())))
+            number = self._inbox.get(timeout=min(longest, max(0.001, due - monotonic())))
             while True:
                 self.receive(number)
                 number = self._inbox.get_nowait()
