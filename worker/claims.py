@@ -35,7 +35,9 @@ IDLE_TTL_SECONDS: Final = 480
 EXECUTION_MARK: Final = "w"
 
 #: Fields of a job's hash that tell of failed attempts (``TRACES`` in ``scripts/_common.lua``).
-TRACES: Final = frozenset({b"attempts", b"crashes", b"handbacks", b"last_error", b"first_failed_at", b"suspect"})
+TRACES: Final = frozenset(
+    {b"attempts", b"crashes", b"handbacks", b"last_error", b"first_failed_at", b"suspect", b"unknown"}
+)
 
 Value: TypeAlias = bytes | str | int | float
 

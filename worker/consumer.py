@@ -74,6 +74,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             retry.default_policy(
                 self.settings.worker_retry_attempts, self.settings.worker_retry_base, self.settings.worker_retry_cap
             ),
+            max_handbacks=self.settings.worker_max_handbacks,
+            unknown_grace=self.settings.worker_unknown_grace,
         )
         self._dequeue_strategy = DequeueStrategy.DEFAULT
         self.prefetch = Prefetch()
@@ -405,6 +407,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.slot.tick(State.DRAINING)
         if self.crew is not None:
             self.drain(self.crew)
+        self.give_up()
         while True:
             try:
                 self.hand_back()
@@ -442,6 +445,18 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 self.outage.note(error)
         self.runner.interrupted += crew.begun()
         crew.close()
+
+    def give_up(self) -> None:
+        """Bury those interrupted jobs that stops have interrupted too often."""
+        kept = []
+        for claim in self.runner.interrupted:
+            job, _ = self.runner.restore_quietly(claim)
+            letter = self.deciding.handed_back(claim, monotonic(), job)
+            if letter is None:
+                kept.append(claim)
+            else:
+                self.runner.note(letter, job, None)
+        self.runner.interrupted = kept
 
     def hand_back(self) -> None:
         """Settle what is done, release what is not."""

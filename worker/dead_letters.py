@@ -42,6 +42,7 @@ REASONS: Final = {
     "timeout": "the job ran longer than its timeout",
     "crashed": "the job's process died again and again while it ran",
     "stopped": "somebody stopped the job",
+    "handed_back": "stops of the service interrupted it again and again",
     "refused_function": "its function is not in the job packages",
     "refused_class": "its payload names a class that is not allowed",
     "refused_serializer": "its payload's format is not accepted",

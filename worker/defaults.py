@@ -37,6 +37,7 @@ def _instance(_environ: Mapping[str, str]) -> str:
 DERIVED: Final[dict[str, Callable[[Mapping[str, str]], str | None]]] = {
     "worker_processes": _cpus,
     "worker_scheduler_interval": _interval,
+    "worker_unknown_grace": lambda environ: "600" if environ.get("RENDER_GIT_COMMIT") else None,
     "health_port": lambda environ: environ.get("PORT") or None,
     "log_format": _log_format,
     "instance": _instance,

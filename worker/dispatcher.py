@@ -78,6 +78,8 @@ class Dispatcher:
             settings.worker_max_crashes,
             DEFAULT_RESULT_TTL,
             settings.release,
+            max_handbacks=settings.worker_max_handbacks,
+            unknown_grace=settings.worker_unknown_grace,
         )
         payloads = Payloads(settings.worker_job_modules, settings.worker_serializers)
         self.schedule = schedule
@@ -182,7 +184,7 @@ class Dispatcher:
         try:
             for slot in self.scoreboard.consumers:
                 if slot.worker_name and not slot.pid:
-                    self.rescuer.hand_back(slot.worker_name.decode())
+                    self.rescuer.hand_back(slot.worker_name.decode(), slot.execution_id.decode())
             self.leadership.abdicate()
         except (RedisError, OSError) as error:
             self.outage.note(error)

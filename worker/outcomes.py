@@ -21,6 +21,8 @@ from worker.retry import GiveUp, PermanentError, RetryLater, RetryPolicy, decide
 
 #: Characters of the last error that a job's hash shows while it waits for its next attempt.
 LAST_ERROR_CHARACTERS: Final = 300
+#: The longest wait for a release that knows a job's function.
+UNKNOWN_CAP_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Deciding:
     result_ttl: int
     release: str | None = None
     default_policy: RetryPolicy | None = None  #: of jobs whose producer and whose function ask for no retries
+    max_handbacks: int = 10
+    unknown_grace: float = 0.0
 
     def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished:
         """The job returned `value`."""
@@ -71,9 +75,13 @@ class Deciding:
             written["retries_left"] = job.retries_left - 1
         return Retried(claim, started, ended, delay, bool(job.enqueue_at_front_on_retry), written)
 
-    def refusal(self, claim: Claim, refused: Refused, started: float, job: Job | None = None) -> Buried:
-        """The job must not or cannot run here."""
+    def refusal(self, claim: Claim, refused: Refused, started: float, job: Job | None = None) -> Retried | Buried:
+        """The job must not or cannot run here. An unknown function may be one of the next release: it is waited for."""
         attempts = attempt_of(claim)
+        waits = number(claim, b"unknown")
+        if refused.code == "unknown_function" and _waited(waits) < self.unknown_grace:
+            written: dict[str, Value] = {"unknown": waits + 1, "last_error": str(refused)[:LAST_ERROR_CHARACTERS]}
+            return Retried(claim, started, started, _unknown_wait(waits), at_front=True, fields=written)
         return self.bury(refused.code, claim, started, started, job=job, sentence=str(refused), attempts=attempts)
 
     def crash(self, claim: Claim, how: str, moment: float, job: Job | None = None) -> Retried | Buried:
@@ -90,6 +98,20 @@ class Deciding:
             "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
         }
         return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
+
+    def handed_back(self, claim: Claim, moment: float, job: Job | None = None) -> Buried | None:
+        """The service stopped under the job: it goes back (None), until that has happened too often."""
+        times = number(claim, b"handbacks") + 1
+        if times < self.max_handbacks:
+            return None
+        sentence = (
+            f"{times} stops of the service in a row interrupted the job, so it never comes to its end. Give it more "
+            f"time (WORKER_SHUTDOWN_GRACE and the platform's shutdown delay), make it shorter, or let it save what it "
+            f"has done when it is interrupted; then replay it."
+        )
+        letter = self.bury("handed_back", claim, moment, moment, job=job, sentence=sentence, attempts=attempt_of(claim))
+        letter.fields["handbacks"] = times
+        return letter
 
     def bury(
         self,
@@ -149,6 +171,16 @@ class Deciding:
         if isinstance(decision, GiveUp):
             return decision.reason, 0.0
         return None, decision.delay
+
+
+def _unknown_wait(waits: int) -> float:
+    """Seconds until a job of an unknown function is tried again: 1, 2, 4 … 30."""
+    return float(min(2**waits, UNKNOWN_CAP_SECONDS)) if waits < 10 else float(UNKNOWN_CAP_SECONDS)
+
+
+def _waited(waits: int) -> float:
+    """Seconds that so many of those waits have taken together."""
+    return sum(map(_unknown_wait, range(waits)))
 
 
 def attempt_of(claim: Claim) -> int:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
+from rq.job import Job
+
 from worker import logs, rq_finish, sentry
-from worker.claims import BUSY_TTL_SECONDS, Buried, Claims
+from worker.claims import BUSY_TTL_SECONDS, Buried, Claim, Claims
 from worker.dead_letters import read
-from worker.outcomes import Deciding, function_name
+from worker.outcomes import Deciding, function_name, number
 from worker.payload import Payloads, Refused
 
 log = logs.get_logger()
@@ -41,34 +43,54 @@ class Rescuer:
         names, self.living = self._claims.watch(self._claims.queues)
         return sum(map(self._rescue, names))
 
-    def hand_back(self, worker_name: str) -> int:
-        """Put back everything of a worker that was killed because the service stops; nobody is to blame."""
+    def hand_back(self, worker_name: str, running: str) -> int:
+        """Put back everything of a worker that was killed because the service stops; nobody is to blame.
+
+        `running` is the execution whose code it ran: its hand-back is counted, and the last one buries it.
+        """
         dead = self._claims.in_name_of(worker_name)
-        left = dead.rescue(worker_name, "")
-        if left.released:
-            log.info("claims.released", worker=worker_name, jobs=left.released)
-        return left.released
+        left = dead.rescue(worker_name, running)
+        for claim in left.running:
+            job = self._restored(claim)
+            letter = self._deciding.handed_back(claim, monotonic(), job)
+            if letter is None:
+                dead.release([claim], interrupted=frozenset({claim.execution_id}))
+                log.warning("job.interrupted", job_id=claim.job_id, handbacks=number(claim, b"handbacks") + 1)
+            else:
+                self._bury(dead, letter, job, worker=worker_name)
+        jobs = left.released + len(left.running)
+        if jobs:
+            log.info("claims.released", worker=worker_name, jobs=jobs, interrupted=len(left.running))
+        return jobs
 
     def _rescue(self, worker_name: str) -> int:
         dead = self._claims.in_name_of(worker_name)
         left = dead.rescue(worker_name, "?")
         for claim in left.running:
-            try:
-                job = self._payloads.restore(claim, self._claims.redis)
-            except Refused:
-                job = None
+            job = self._restored(claim)
             outcome = self._deciding.crash(claim, "lost together with its instance", monotonic(), job)
-            if dead.exchange([outcome], 0).unsettled and isinstance(outcome, Buried):
-                rq_finish.bury(dead, outcome, job)
-            fields: dict[str, Any] = {"job_id": claim.job_id, "queue": claim.origin, "function": function_name(job)}
-            log.error("job.rescued", **fields, worker=worker_name, how="its instance is gone")
+            log.error("job.rescued", **_told(claim, job), worker=worker_name, how="its instance is gone")
             if isinstance(outcome, Buried):
-                letter = read(outcome.fields["dead_letter"])
-                log.error("job.buried", **fields, reason=letter["reason"], error=letter["message"])
-                sentry.job_failed(None, **fields, reason=letter["reason"], message=letter["message"])
+                self._bury(dead, outcome, job)
+            else:
+                dead.exchange([outcome], 0)
         if left.released:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
         return left.released + len(left.running)
+
+    def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
+        """Bury in the dead worker's name, and tell people."""
+        if dead.exchange([letter], 0).unsettled:
+            rq_finish.bury(dead, letter, job)
+        record, fields = read(letter.fields["dead_letter"]), {**_told(letter.claim, job), **more}
+        log.error("job.buried", **fields, reason=record["reason"], error=record["message"])
+        sentry.job_failed(None, **_told(letter.claim, job), reason=record["reason"], message=record["message"])
+
+    def _restored(self, claim: Claim) -> Job | None:
+        try:
+            return self._payloads.restore(claim, self._claims.redis)
+        except Refused:
+            return None
 
 
 class Rescue:
@@ -111,3 +133,7 @@ class Rescue:
     def wake(self) -> None:
         """Look soon: a queue has rung, so somebody may hold a claim from now on."""
         self._stirred_at = monotonic()
+
+
+def _told(claim: Claim, job: Job | None) -> dict[str, Any]:
+    return {"job_id": claim.job_id, "queue": claim.origin, "function": function_name(job)}

@@ -23,7 +23,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from worker import context, dead_letters, logs, sentry
 from worker.claims import Buried, Claim, Outcome, Retried
-from worker.outcomes import Deciding, attempt_of, function_name
+from worker.outcomes import Deciding, attempt_of, function_name, number
 from worker.payload import Payloads, Refused
 from worker.retry import RetryPolicy, policy_of
 from worker.rq_finish import RqFinish
@@ -77,11 +77,11 @@ class Runner:
             policy = policy_of(function)
             value = self.call(job, claim, function)
         except Refused as refused:
-            self.note(self.deciding.refusal(claim, refused, started, job), job, None)
+            self.refuse(claim, refused, started, job)
         except JobStopped:
             self.stop(job, claim, policy, started)
         except ShutdownRequested:
-            log.warning("job.interrupted")
+            log.warning("job.interrupted", handbacks=number(claim, b"handbacks") + 1)
             self.interrupted.append(claim)
         except BaseException as error:  # noqa: BLE001 — whatever job code raises (SystemExit too) is the job's failure
             self.fail(job, claim, error, policy, started)
@@ -140,7 +140,7 @@ class Runner:
         error.__traceback__ = _of_the_job(error.__traceback__)
         if job is None:  # restoring it raised what no check of ours expects: kept as a dead letter, not lost
             refused = Refused("unreadable_hash", f"{type(error).__name__}: {dead_letters.words(error)}")
-            self.note(self.deciding.refusal(claim, refused, started), None, error)
+            self.refuse(claim, refused, started, None, error)
             return
         if isinstance(error, JobTimeoutException) and not error.args:  # raised in a crew thread, as a bare class
             error.args = (f"The job exceeded its timeout of {job.timeout} seconds",)
@@ -150,6 +150,25 @@ class Runner:
             self.by_rq.add(job, claim, started, error=error, outcome=outcome)
             return
         self.note(outcome, job, error)
+
+    def refuse(
+        self, claim: Claim, refused: Refused, started: float, job: Job | None, error: BaseException | None = None
+    ) -> None:
+        """Note that the job cannot run here: it is buried, or waits for a release that knows its function."""
+        outcome = self.deciding.refusal(claim, refused, started, job)
+        if isinstance(outcome, Buried):
+            self.note(outcome, job, error)
+            return
+        outcome.notes = (job, error)
+        self.done.append(outcome)
+        log.warning(
+            "job.waits_for_release",
+            job_id=claim.job_id,
+            queue=claim.origin,
+            function=function_name(job),
+            retry_in=outcome.delay,
+            waits=outcome.fields["unknown"],
+        )
 
     def stop(self, job: Job | None, claim: Claim, policy: RetryPolicy | None, started: float) -> None:
         """End a job by order: stopped for good, as RQ's `stop-job` does, or failed, as its `kill-horse` does."""

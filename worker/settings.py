@@ -122,6 +122,19 @@ class Settings(MonitorSettings):
         description="The longest wait before any attempt of theirs",
         json_schema_extra=_wants("seconds from 0 to 604800", "600"),
     )
+    worker_max_handbacks: int = Field(
+        10,
+        ge=1,
+        description="Stops of the service that may interrupt one job before it becomes a dead letter",
+        json_schema_extra=_wants("a whole number, 1 or more", "10"),
+    )
+    worker_unknown_grace: float = Field(
+        0.0,
+        ge=0,
+        le=86400,
+        description="Seconds that jobs of unknown functions wait for a release that has them. Default on Render: 600",
+        json_schema_extra=_wants("seconds from 0 to 86400", "600"),
+    )
     worker_shutdown_grace: float = Field(
         25.0,
         ge=0,

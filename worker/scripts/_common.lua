@@ -13,7 +13,7 @@ local EXECUTIONS_KEY = WORKER_KEY .. ':executions'
 local REGISTERED = call('HEXISTS', WORKER_KEY, 'birth')
 -- What we write on a job's hash about its failed attempts. It stays for people to see; once the job has succeeded (the
 -- field `past`) or is a dead letter (`dead_letter`), the next claim of the job begins anew.
-local TRACES = {'attempts', 'crashes', 'handbacks', 'last_error', 'first_failed_at', 'suspect'}
+local TRACES = {'attempts', 'crashes', 'handbacks', 'last_error', 'first_failed_at', 'suspect', 'unknown'}
 
 -- utc(ago) → a moment as RQ's date (2026-11-25T04:37:30.000000Z) and as a decimal Unix time. Days become a civil date
 -- after Howard Hinnant's chrono algorithms; the text of a second is made once a call.
