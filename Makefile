@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | 
 
 .PHONY: run test check lint bench docs captures outages storm soak clean
 .PHONY: run test check lint bench outages storm soak lock clean
+.PHONY: run test check lint bench outages storm soak rehearsal lock clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -48,6 +49,9 @@ storm: $(STAMP)
 # Ten minutes of random faults under load: nothing lost, nobody ended, and how long recovering took.
 soak: $(STAMP)
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+rehearsal: $(STAMP)
+	@$(BIN)/python -m tests.faults.rehearsal $(ARGS)
 
 # Exact versions and hashes of everything that requirements.txt needs: what the image installs.
 lock: $(STAMP)

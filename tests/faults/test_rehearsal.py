@@ -1,0 +1,14 @@
+"""A short rehearsal in every run; long ones are for `make rehearsal`."""
+
+from __future__ import annotations
+
+from tests.faults.rehearsal import rehearse
+
+
+def test_two_deploys_under_load_lose_bury_and_repeat_nothing() -> None:
+    report = rehearse(rounds=2, seed=2026, pause=2.0)
+    print(report)
+    assert report.wrong_runs == []
+    assert report.clean, report
+    assert report.accepted > 200
+    assert report.waited_for_release > 0
