@@ -26,13 +26,13 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import now
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import logs, orders, queue, retry, sentry
+from worker import logs, oom, orders, queue, retry, sentry
 from worker.batch import Batch
 from worker.bell import Bell
 from worker.claims import Claim, Claims, Exchange, Finished, Outcome, Retried
 from worker.crew import Crew
 from worker.doorbell import Doorbell
-from worker.exits import Exit, explain
+from worker.exits import OUT_OF_MEMORY, Exit, explain, explain_out_of_memory
 from worker.guard import Guard
 from worker.minder import Minder
 from worker.outage import Outage
@@ -324,6 +324,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             outcome = self.deciding.failure(job, claim, queue.timed_out(job.timeout), policy, moment, moment)
         else:
             how = "stuck and was killed" if reason else explain(status)
+            if reason == OUT_OF_MEMORY:
+                how = explain_out_of_memory(oom.limit_bytes())
             outcome = self.deciding.crash(claim, how, moment, job)
         log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
         self.runner.note(outcome, job, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import signal
+from typing import Final
 
 
 class Exit(enum.IntEnum):
@@ -18,6 +19,19 @@ class Exit(enum.IntEnum):
     UNHEALTHY = 74  #: its own /healthz failed for WORKER_UNHEALTHY_EXIT; EX_IOERR is the nearest
     REDIS = 75  #: a one-shot command could not reach Redis: EX_TEMPFAIL
     SETTINGS = 78  #: the environment is wrong: EX_CONFIG
+
+
+#: What a slot's `exit_reason` says when the kernel killed its child for want of memory.
+OUT_OF_MEMORY: Final = "out_of_memory"
+
+
+def explain_out_of_memory(limit_bytes: int | None) -> str:
+    """Say that the kernel killed a child, and how much memory there is for all of them."""
+    limit = f" of {limit_bytes / 2**20:,.0f} MB" if limit_bytes is not None else ""
+    return (
+        f"killed by the kernel: the container's memory{limit} was used up. Set WORKER_MAX_MEMORY_MB, run fewer "
+        f"consumers (WORKER_PROCESSES), or take a larger instance"
+    )
 
 
 def explain(status: int) -> str:

@@ -9,6 +9,7 @@ set is always present, zeros included: a series that appears only with its first
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
@@ -19,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from worker import verdict
+from worker import oom, verdict
 from worker.scoreboard import RedisState, Role, Scoreboard, Slot, State
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -150,13 +151,24 @@ class ScoreboardCollector(Collector):
             "Resident memory of each process; pages shared between them count in each.",
             labels=["child"],
         )
-        _add_memory(memory, "supervisor", self._board.header.supervisor_pid)
+        proportional = GaugeMetricFamily(
+            "worker_proportional_memory_bytes",
+            "Memory of each process; pages that several share count in each by its share, so the sum is right.",
+            labels=["child"],
+        )
+        processes = [("supervisor", self._board.header.supervisor_pid)]
         for slot in self._board:
             if slot.generation:
                 restarts.add_metric([_child(slot)], slot.generation - 1)
             if slot.pid:
-                _add_memory(memory, _child(slot), slot.pid)
-        yield from (restarts, memory)
+                processes.append((_child(slot), slot.pid))
+        for child, pid in processes:
+            _add(memory, child, resident_bytes(pid))
+            _add(proportional, child, proportional_bytes(pid))
+        yield from (restarts, memory, proportional)
+        yield _gauge(
+            "worker_memory_limit_bytes", "The container's memory limit; 0 = none is told.", oom.limit_bytes() or 0
+        )
 
 
 def exposition(board: Scoreboard, *, release: str, accept: str) -> tuple[str, bytes]:
@@ -176,12 +188,21 @@ def resident_bytes(pid: int) -> int | None:
     return int(statm.split()[1]) * _PAGE_BYTES
 
 
+def proportional_bytes(pid: int) -> int | None:
+    """Return the proportional memory of process `pid` in bytes, None when it is gone or the kernel does not say."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
+    except OSError:
+        return None
+    found = re.search(rb"^Pss:\s+(\d+) kB", text, flags=re.M)
+    return int(found[1]) * 1024 if found else None
+
+
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, help_text, value=value)
 
 
-def _add_memory(family: GaugeMetricFamily, child: str, pid: int) -> None:
-    size = resident_bytes(pid) if pid else None
+def _add(family: GaugeMetricFamily, child: str, size: int | None) -> None:
     if size is not None:
         family.add_metric([child], size)
 

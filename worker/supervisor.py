@@ -15,8 +15,8 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final
 
-from worker import backoff, logs, signals
-from worker.exits import Exit, explain
+from worker import backoff, logs, oom, signals
+from worker.exits import OUT_OF_MEMORY, Exit, explain, explain_out_of_memory
 from worker.scoreboard import RedisState, Role, Scoreboard, Slot, State
 
 #: A tick's length when no signal comes.
@@ -63,6 +63,7 @@ class Supervisor:
         self._failed_boots = 0
         self._condemned: dict[int, float] = {}  #: pid → when to kill it: its stacks were asked for
         self._killed: dict[int, str] = {}  #: pid → why we killed it
+        self._oom_kills = oom.kills()
         self._slots = list(scoreboard)
         self._inbox = inbox  #: signals since before the preload, None: listened to from `run` on
         self.header.supervisor_pid = os.getpid()
@@ -243,6 +244,8 @@ class Supervisor:
         event = log.info if expected else log.error
         reason = self._killed.pop(slot.pid, "")
         how = f"killed by the supervisor: {reason}" if reason else explain(status)
+        if not reason and status == -signal.SIGKILL and self._out_of_memory():
+            reason, how = OUT_OF_MEMORY, explain_out_of_memory(oom.limit_bytes())
         event("child.exited", **_who(slot), status=status, how=how, seconds=round(lived, 1))
         self._condemned.pop(slot.pid, None)
         slot.exit_status = status
@@ -262,6 +265,11 @@ class Supervisor:
         self._early_deaths[position] = deaths
         delay = 0.0 if deaths == 1 else backoff.full_jitter(deaths - 1, base=0.25, cap=RESPAWN_CAP_SECONDS)
         self._respawn_at[position] = monotonic() + delay
+
+    def _out_of_memory(self) -> bool:
+        """Whether the kernel has killed for want of memory since the last look."""
+        before, self._oom_kills = self._oom_kills, oom.kills()
+        return self._oom_kills is not None and before is not None and self._oom_kills > before
 
     def _give_up(self, fate: Exit) -> None:
         self.fate = self.fate or fate

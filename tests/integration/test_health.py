@@ -236,6 +236,10 @@ def test_metrics_tell_states_outages_restarts_and_memory(alone: Alone) -> None:
     assert value["worker_redis_outage_seconds", "refused"] > 0 == value["worker_redis_outage_seconds", "unknown"]
     assert value["worker_child_restarts_total", "consumer-0"] == 2
     assert value["worker_resident_memory_bytes", "supervisor"] > 10**6
+    assert value["worker_proportional_memory_bytes", "consumer-0"] > 10**6
+    assert (
+        value["worker_proportional_memory_bytes", "consumer-0"] <= value["worker_resident_memory_bytes", "consumer-0"]
+    )
     assert value["worker_job_running_seconds", "0"] < 60
     assert (value["worker_live",], value["worker_ready",], value["worker_healthy",]) == (1, 0, 0)
 

@@ -26,8 +26,9 @@ MARK = "TEST_TREE_MARK"
 class Service:
     """One instance. `environ` is added to a minimal environment; the health endpoint is off unless it says so."""
 
-    def __init__(self, redis_url: str, *arguments: str, **environ: str) -> None:
+    def __init__(self, redis_url: str, *arguments: str, cgroup: Path | None = None, **environ: str) -> None:
         self.mark = uuid.uuid4().hex
+        self.cgroup = cgroup
         self.arguments = arguments or ("run",)
         self.environ = {
             "PATH": os.environ["PATH"],
@@ -59,10 +60,15 @@ class Service:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=processes.die_with_the_tests,
+            preexec_fn=self._before_exec,
         )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
         return self
+
+    def _before_exec(self) -> None:
+        processes.die_with_the_tests()
+        if self.cgroup is not None:
+            (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     @property
     def pid(self) -> int:

@@ -66,6 +66,18 @@ def journal_and_sleep(path: str, seconds: float) -> None:
     journal(path, "end")
 
 
+def grow(megabytes: int) -> int:
+    """Use memory, really: each page is written. It is kept until the process ends, as a leak is."""
+    block = bytearray(megabytes * 2**20)
+    for page in range(0, len(block), 4096):
+        block[page] = 1
+    _leaked.append(block)
+    return megabytes
+
+
+_leaked: list[bytearray] = []
+
+
 def sleep(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
