@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -12,13 +13,19 @@ from typing import Final
 from worker import redis_url
 
 
-def _cpus(environ: Mapping[str, str]) -> str | None:
-    """One consumer a CPU. Render says "0.5" on its smallest plan; anything unreadable counts as unset."""
-    try:
-        told = math.floor(float(environ.get("RENDER_CPU_COUNT", "")))
-    except (ValueError, OverflowError):
-        told = os.cpu_count() or 1
-    return str(min(max(told, 1), 64))
+def _processes(environ: Mapping[str, str]) -> str | None:
+    """As many consumers as the platform wants processes (WEB_CONCURRENCY), else one a CPU.
+
+    Render says "0.5" CPUs on its smallest plan; anything unreadable counts as unset.
+    """
+    told = float(os.cpu_count() or 1)
+    for variable in ("WEB_CONCURRENCY", "RENDER_CPU_COUNT"):
+        with contextlib.suppress(ValueError):
+            number = float(environ.get(variable, ""))
+            if 0 < number < math.inf:
+                told = number
+                break
+    return str(min(max(math.floor(told), 1), 64))
 
 
 def _interval(environ: Mapping[str, str]) -> str | None:
@@ -35,7 +42,7 @@ def _instance(_environ: Mapping[str, str]) -> str:
 
 #: Defaults that depend on where the service runs.
 DERIVED: Final[dict[str, Callable[[Mapping[str, str]], str | None]]] = {
-    "worker_processes": _cpus,
+    "worker_processes": _processes,
     "worker_scheduler_interval": _interval,
     "worker_unknown_grace": lambda environ: "600" if environ.get("RENDER_GIT_COMMIT") else None,
     "health_port": lambda environ: environ.get("PORT") or None,

@@ -61,7 +61,7 @@ class Settings(MonitorSettings):
         1,
         ge=1,
         le=64,
-        description="Consumers: processes that run jobs. Default: one a CPU (RENDER_CPU_COUNT)",
+        description="Consumers: processes that run jobs. Default: WEB_CONCURRENCY, else one a CPU (RENDER_CPU_COUNT)",
         json_schema_extra=_wants("a whole number from 1 to 64", "2"),
     )
     worker_threads: int = Field(

@@ -45,6 +45,23 @@ def test_defaults() -> None:
     assert settings.worker_scheduler_interval == 1
 
 
+@pytest.mark.parametrize(
+    ("told", "consumers"),
+    [
+        ({"RENDER_CPU_COUNT": "0.5"}, 1),
+        ({"RENDER_CPU_COUNT": "4"}, 4),
+        ({"RENDER_CPU_COUNT": "0.5", "WEB_CONCURRENCY": "3"}, 3),
+        ({"RENDER_CPU_COUNT": "2", "WEB_CONCURRENCY": "auto"}, 2),
+        ({"RENDER_CPU_COUNT": "2", "WEB_CONCURRENCY": "0"}, 2),
+        ({"RENDER_CPU_COUNT": "nan", "WEB_CONCURRENCY": "inf"}, os.cpu_count()),
+        ({"WEB_CONCURRENCY": "500"}, 64),
+        ({"WEB_CONCURRENCY": "3", "WORKER_PROCESSES": "2"}, 2),
+    ],
+)
+def test_as_many_consumers_as_the_platform_says(told: dict[str, str], consumers: int) -> None:
+    assert load({"REDIS_URL": URL, **told}).worker_processes == consumers
+
+
 def test_the_autoscalers_bounds_fit_each_other() -> None:
     assert [problem.variable for problem in refused(AUTOSCALE_MIN="5").problems] == ["AUTOSCALE_MAX"]
     assert load({"REDIS_URL": URL, "AUTOSCALE_MIN": "5", "AUTOSCALE_MAX": "5"}).autoscale_min == 5
