@@ -7,7 +7,7 @@ workers), so these are plain reads of the keys that RQ and we write.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ _WORKER_FIELDS: Final = (
     *("state", "queues", "hostname", "pid", "last_heartbeat", "successful_job_count", "failed_job_count"),
     *("memory_mb", "release", "version"),
 )
+#: Jobs that so many stops of the service have interrupted are worth a person's look.
+NOTICED_HANDBACKS: Final = 3
 #: Registries of a queue, by what their jobs are: all sorted sets.
 _REGISTRIES: Final = {"running": "wip", "scheduled": "scheduled", "deferred": "deferred", "failed": "failed"}
 
@@ -61,7 +63,10 @@ class ConsumerState:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The fleet at one moment. `stranded` counts claims per worker whose record is gone: they await their rescue."""
+    """The fleet at one moment. `stranded` counts claims per worker whose record is gone: they await their rescue.
+
+    `handed_back` says of jobs that run, or stand at the head of a queue, how many stops have interrupted them.
+    """
 
     suspended: bool
     queues: tuple[QueueState, ...]
@@ -69,6 +74,7 @@ class Fleet:
     stranded: dict[str, int]
     letters_queue: str
     dead_letters: int
+    handed_back: dict[str, int] = field(default_factory=dict)
 
     def attention(self) -> list[str]:
         """Say in sentences what a person should look at."""
@@ -90,11 +96,17 @@ class Fleet:
             f"takes over within a minute."
             for name, count in self.stranded.items()
         ]
+        told += [
+            f"{times} stops of the service have interrupted the job {job}: it may need more time than there is between "
+            f"deploys. After WORKER_MAX_HANDBACKS of them it becomes a dead letter."
+            for job, times in self.handed_back.items()
+            if times >= NOTICED_HANDBACKS
+        ]
         return told
 
 
 def read(redis: Redis, prefix: str, queues: Iterable[str], letters_queue: str) -> Fleet:
-    """Read the fleet in five round trips; `queues` are shown even when nothing was ever put on them."""
+    """Read the fleet in six round trips; `queues` are shown even when nothing was ever put on them."""
     keys = _Keys(prefix)
     known, workers, letters, suspended, (seconds, micros) = _ask(
         redis,
@@ -110,9 +122,10 @@ def read(redis: Redis, prefix: str, queues: Iterable[str], letters_queue: str) -
     consumers, stranded = _consumers(redis, keys, sorted(map(_text, workers)), now)
     names = dict.fromkeys([*queues, *sorted(_text(key).removeprefix(keys.queue("")) for key in known)])
     names.pop(letters_queue, None)
-    return Fleet(
-        bool(suspended), _queues(redis, keys, list(names), consumers, now), consumers, stranded, letters_queue, letters
-    )
+    states, heads = _queues(redis, keys, list(names), consumers, now)
+    running = [job for consumer in consumers for job in consumer.jobs]
+    handed_back = _handed_back(redis, keys, [*running, *filter(None, heads)])
+    return Fleet(bool(suspended), states, consumers, stranded, letters_queue, letters, handed_back)
 
 
 def readers(redis: Redis, prefix: str, queue: str) -> int:
@@ -191,7 +204,8 @@ def _consumers(
 
 def _queues(
     redis: Redis, keys: _Keys, names: list[str], consumers: tuple[ConsumerState, ...], now: float
-) -> tuple[QueueState, ...]:
+) -> tuple[tuple[QueueState, ...], list[str]]:
+    """Return the queues, and the job at the head of each ("" = none)."""
     replies = _ask(
         redis,
         lambda pipe: [
@@ -207,7 +221,7 @@ def _queues(
     rows = [replies[at : at + width] for at in range(0, len(replies), width)]
     heads = [_text(row[1]) for row in rows]
     enqueued = _ask(redis, lambda pipe: [pipe.hget(keys.job(head), "enqueued_at") for head in heads])
-    return tuple(
+    states = tuple(
         QueueState(
             name,
             row[0],
@@ -217,6 +231,18 @@ def _queues(
         )
         for name, row, moment in zip(names, rows, enqueued, strict=True)
     )
+    return states, heads
+
+
+def _handed_back(redis: Redis, keys: _Keys, jobs: list[str]) -> dict[str, int]:
+    """Count the stops that interrupted each job in the run that is not over yet; those without any are left out."""
+    fields = ("handbacks", "past", "dead_letter")
+    replies = _ask(redis, lambda pipe: [pipe.hmget(keys.job(job), *fields) for job in jobs])
+    return {
+        job: int(times)
+        for job, (times, *over) in zip(jobs, replies, strict=True)
+        if times and times.isdigit() and not any(over)
+    }
 
 
 def _ask(redis: Redis, commands: Callable[[Any], object]) -> list[Any]:

@@ -17,6 +17,7 @@ from rq.job import Job
 from tests.support import tasks
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
+from worker import fleet
 
 #: Two releases of one package of jobs: the second one knows more.
 OLD = "def greet(name):\n    return f'old {name}'\n"
@@ -118,21 +119,24 @@ def test_a_job_that_never_ends_between_deploys_is_noticed_and_buried_and_a_repla
     server: RedisServer, queue: Queue, redis: redis_py.Redis, tmp_path: Path, stubborn: bool
 ) -> None:
     job = queue.enqueue(tasks.swallow) if stubborn else queue.enqueue(tasks.checkpoint, str(tmp_path / "saved"))
-    for times in (1, 2, 3):
+    for times in (1, 2, 3, 4):
         with Service(
-            server.url, WORKER_SHUTDOWN_GRACE="0.2", WORKER_PROCESSES="1", WORKER_MAX_HANDBACKS="3"
+            server.url, WORKER_SHUTDOWN_GRACE="0.2", WORKER_PROCESSES="1", WORKER_MAX_HANDBACKS="4"
         ) as service:
             until(lambda: status(job) == "started", service=service)
             assert service.terminate() == 0
             assert redis.hget(job.key, "handbacks") == str(times).encode()
-            if times < 3:
+            if times < 4:
                 assert status(job) == "queued"
-                assert stubborn or service.of("job.interrupted", handbacks=times)
+                assert service.of("job.interrupted", handbacks=times)
+                seen = fleet.read(redis, "rq", ["default"], "dead-letter")
+                assert seen.handed_back == {job.id: times}
+                assert any("stops of the service" in told for told in seen.attention()) == (times >= 3)
     assert status(job) == "failed"
     assert service.of("job.buried", reason="handed_back")
     record = letter(redis, job)
     assert record["reason"] == "handed_back"
-    assert "3 stops of the service in a row" in record["message"]
+    assert "4 stops of the service in a row" in record["message"]
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
     claimed_everything_back(redis)
     with Service(server.url, WORKER_SHUTDOWN_GRACE="0.2", WORKER_PROCESSES="1", WORKER_MAX_HANDBACKS="3") as again:
