@@ -21,7 +21,7 @@ from tests.support.service import Service
 from tests.support.shop import Shop, sample
 from tests.support.waiting import eventually
 
-PAGES = ("buy.html", "skip.html")
+PAGES = ("buy.html", "avoid.html")
 SHAPES = [(1, 1), (2, 1), (4, 1), (8, 1), (1, 8), (1, 32), (2, 16), (2, 32)]
 JOBS_A_SLOT = 40
 
