@@ -197,6 +197,14 @@ class Claims:
         """Dead-letter a job that somebody else has failed; False when it is not failed, or a dead letter already."""
         return bool(self._call(scripts.COLLECT, self.worker_name, job_id, queue, *_flat(fields)))
 
+    def collect_all(self, queue: str, fields: Mapping[str, dict[str, Value]]) -> list[bool]:
+        """The same for several jobs, by their ids, in one round trip."""
+        calls = [
+            self._command(scripts.COLLECT, (), self.worker_name, job_id, queue, *_flat(written))
+            for job_id, written in fields.items()
+        ]
+        return list(map(bool, self._run(calls)))
+
     def replay(self, job_id: str) -> bool:
         """Put a dead letter back to work; False when it is none any more."""
         return bool(self._call(scripts.REPLAY, "", self.letters_queue, "replay", "", "", "", "", job_id)[0])
