@@ -11,7 +11,7 @@ from typing import Any, Final
 from rq.job import Job
 
 from worker import dead_letters, logs, scripts, sentry
-from worker.claims import Claim, Claims
+from worker.claims import Claim, Claims, Value
 from worker.letter_box import LetterBox
 from worker.letter_texts import Failure, failure, text_of
 from worker.outcomes import function_name
@@ -62,22 +62,27 @@ class Collect:
                 pipeline.hgetall(f"{prefix}:job:{job_id}")
                 pipeline.xrevrange(f"{prefix}:results:{job_id}", count=1)
             replies = pipeline.execute()
-        for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True):
-            self._bury(Claim(job_id, "", _text(fields, b"origin"), _text(fields, b"origin"), fields), results)
+        burials = [
+            self._burial(Claim(job_id, "", _text(fields, b"origin"), _text(fields, b"origin"), fields), results)
+            for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True)
+        ]
+        written = {letter["id"]: fields for letter, fields in burials}
+        collected = self._claims.collect_all(self._box.queue, written)
+        for (letter, _), taken in zip(burials, collected, strict=True):
+            if taken:
+                _tell(letter)
 
-    def _bury(self, claim: Claim, results: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    def _burial(
+        self, claim: Claim, results: list[tuple[bytes, dict[bytes, bytes]]]
+    ) -> tuple[dict[str, Any], dict[str, Value]]:
+        """Return the record of a failure, with the job's id, and the fields to write."""
         result = results[0][1] if results else {}
         job = self._job(claim)
         function = function_name(job)
         said = failure(text_of(result.get(b"exc_string")), function)
         reason = "attempts_exhausted" if result.get(b"type") == _MAX_RETRIES else said.reason
         letter = self._record(claim, job, function, said, reason)
-        written = {**dead_letters.fields(job, letter)}
-        if self._claims.collect(self._box.queue, claim.job_id, written):
-            told: dict[str, Any] = {"job_id": claim.job_id, "queue": claim.origin, "function": function}
-            fingerprint = letter["fingerprint"]
-            log.error("job.buried", **told, reason=reason, error=letter["message"], fingerprint=fingerprint, by="rq")
-            sentry.job_failed(None, **told, reason=reason, message=f"{said.exception} {letter['message']}".strip())
+        return {"id": claim.job_id, **letter}, dead_letters.fields(job, letter)
 
     def _job(self, claim: Claim) -> Job | None:
         try:
@@ -103,6 +108,12 @@ class Collect:
             "fingerprint": said.fingerprint(function),
             "traceback": said.traceback,
         }
+
+
+def _tell(letter: dict[str, Any]) -> None:
+    told = {"job_id": letter["id"], **{name: letter[name] for name in ("queue", "function", "reason")}}
+    log.error("job.buried", **told, error=letter["message"], fingerprint=letter["fingerprint"], by="rq")
+    sentry.job_failed(None, **told, message=f"{letter['exception']} {letter['message']}".strip())
 
 
 def _text(fields: dict[bytes, bytes], name: bytes) -> str:

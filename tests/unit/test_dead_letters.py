@@ -15,7 +15,18 @@ from rq.job import Job
 from tests.support import tasks
 from worker import dead_letters
 from worker.claims import Claim
-from worker.dead_letters import MESSAGE_CHARACTERS, REASONS, fields, fingerprint, printable, read, record, words
+from worker.dead_letters import (
+    HISTORY_ENTRIES,
+    MESSAGE_CHARACTERS,
+    NEXT_STEPS,
+    REASONS,
+    fields,
+    fingerprint,
+    printable,
+    read,
+    record,
+    words,
+)
 from worker.payload import AllowListedPickle, Json
 
 CLAIM = Claim("job-1", "w" + "0" * 31, "high", "other", {})
@@ -114,6 +125,37 @@ def test_every_reason_is_explained() -> None:
     assert {"refused_class", "unknown_function", "permanent", "crashed"} <= used
     assert used <= set(REASONS)
     assert all(text and not text.endswith(".") for text in REASONS.values())
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_remembers_the_burials_before_it() -> None:
+    letter = written(raised(tasks.boom, "first"))
+    for number in range(2 * HISTORY_ENTRIES):
+        letter = written(raised(tasks.boom, f"{number} {'x' * 400}"), earlier=letter)
+    assert [int(entry["message"].split()[0]) for entry in letter["history"]] == list(range(9, 19))
+    assert set(letter["history"][0]) == {"at", "reason", "exception", "message", "attempts", "fingerprint"}
+    assert len(json.dumps(letter["history"])) < 5000
+
+
+@pytest.mark.parametrize("earlier", [None, {}, {"history": "spoilt"}, {"reason": 3}])
+def test_an_odd_record_before_does_no_harm(earlier: Any) -> None:
+    assert isinstance(written(None, earlier=earlier)["history"], list)
+
+
+def test_the_first_failure_is_that_of_the_first_attempt() -> None:
+    assert written(None, first_failed_at="2026-11-25T04:37:30+00:00")["first_failed_at"] == "2026-11-25T04:37:30+00:00"
+    alone = written(None)
+    assert alone["first_failed_at"] == alone["at"]
+
+
+def test_the_bulky_parts_come_last_so_that_pages_can_leave_them_out() -> None:
+    assert list(written(raised(tasks.boom)))[-2:] == ["history", "traceback"]
+
+
+def test_every_next_step_belongs_to_a_reason() -> None:
+    assert set(NEXT_STEPS) <= set(REASONS)
 
 
 # -- fingerprints ----------------------------------------------------------------------------------------------------

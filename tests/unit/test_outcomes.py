@@ -151,6 +151,28 @@ def test_a_retry_later_that_makes_no_sense_is_an_ordinary_retry(after: float, at
     assert 0 <= outcome.delay <= 30
 
 
+def test_the_first_failure_is_remembered_until_the_job_begins_anew() -> None:
+    first = "2026-11-25T04:37:30+00:00"
+    again = fail(ValueError("boom"), retries_left=1, of=claim(attempts=1, first_failed_at=first))
+    assert again.fields["first_failed_at"] == first
+    last = fail(ValueError("boom"), retries_left=0, of=claim(attempts=2, first_failed_at=first))
+    assert letter(last)["first_failed_at"] == first
+    crashed = DECIDING.crash(claim(crashes=2, attempts=2, first_failed_at=first), "killed by signal 9", 5.0, job())
+    assert isinstance(crashed, Buried)
+    assert letter(crashed)["first_failed_at"] == first
+    for over in ({"dead_letter": "{}"}, {"past": 1}):
+        anew = fail(ValueError("boom"), retries_left=0, of=claim(first_failed_at=first, **over))
+        assert letter(anew)["first_failed_at"] == letter(anew)["at"] != first
+
+
+def test_a_replayed_job_that_fails_again_tells_of_its_burials_before() -> None:
+    before = json.dumps({"reason": "failed", "message": "first", "at": "2026-11-25T04:37:30+00:00"})
+    from_hash = fail(ValueError("boom"), of=claim(dead_letter=before))
+    assert [entry["message"] for entry in letter(from_hash)["history"]] == ["first"]
+    from_meta = fail(ValueError("boom"), meta={"dead_letter": {"reason": "failed", "message": "in meta"}})
+    assert [entry["message"] for entry in letter(from_meta)["history"]] == ["in meta"]
+
+
 # -- crashes and refusals ------------------------------------------------------------------------------------------
 
 
