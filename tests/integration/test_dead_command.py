@@ -125,6 +125,12 @@ def test_show_never_unpickles_what_the_service_would_not(url: str, redis: redis_
     assert "refused_class" in told
 
 
+def test_show_survives_arguments_that_cannot_be_shown(url: str, redis: redis_py.Redis) -> None:
+    job = bury(redis, tasks.add, tasks.Shy(), 1, description="RQ itself would show them otherwise")
+    assert "arguments    (<Shy>, 1)" in dead("show", job.id, "--arguments", url=url).stdout
+    assert json.loads(dead("show", job.id, "--arguments", "--json", url=url).stdout)["args"] == ["<Shy>", 1]
+
+
 def test_show_tells_the_history_and_a_hint(url: str, redis: redis_py.Redis) -> None:
     job = bury(redis, tasks.give_up)
     for _ in range(2):

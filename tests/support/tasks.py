@@ -210,6 +210,13 @@ class Greeter:
         return f"{self.greeting}, {name}"
 
 
+class Shy:
+    """An argument that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
 class Unprintable(Exception):
     """An exception that cannot be shown."""
 

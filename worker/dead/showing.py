@@ -34,7 +34,7 @@ def show(job_id: str, arguments: bool, as_json: bool) -> None:
         sys.exit(Exit.FAILED)
     call = _call(box, job_id) if arguments else {}
     if as_json:
-        click.echo(json.dumps({**letters[0].as_dict(), **call}, indent=2, default=repr))
+        click.echo(json.dumps({**letters[0].as_dict(), **call}, indent=2, default=_repr))
         return
     _print(letters[0], call)
 
@@ -120,8 +120,16 @@ def _shown(call: dict[str, Any]) -> str:
         return f"cannot be read: {call['arguments_unreadable']}"
     if not call:
         return ""
-    named = [f"{name}={value!r}" for name, value in call["kwargs"].items()]
-    return f"({', '.join([*map(repr, call['args']), *named])})"
+    named = [f"{name}={_repr(value)}" for name, value in call["kwargs"].items()]
+    return f"({', '.join([*map(_repr, call['args']), *named])})"
+
+
+def _repr(value: object) -> str:
+    """Return a value as it is written, or its type's name if the job's own class does not know how."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 — a class of the job packages may raise anything here
+        return f"<{type(value).__name__}>"
 
 
 def _by_run(lines: list[dict[str, str]]) -> list[dict[str, str]]:
