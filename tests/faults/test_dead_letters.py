@@ -106,6 +106,27 @@ def test_a_tool_that_is_stopped_says_where_it_stopped(letters: str, redis: redis
     nothing_lost(redis, COUNT)
 
 
+def test_an_outage_in_the_middle_of_a_replay_ends_in_words_and_the_same_command_goes_on() -> None:
+    with RedisServer(aof=True) as server:
+        with server.client() as redis:
+            seed(redis, COUNT)
+            tool = start("replay", "--all", "--rate", "1000/s", url=server.url)
+            eventually(lambda: redis.llen("rq:queue:default") >= 200, 20)
+        server.kill()
+        _, told = tool.communicate(timeout=30)
+        assert tool.returncode == 75
+        assert "replayed so far" in told
+        assert "Traceback" not in told
+        server.start()
+        with server.client() as redis:
+            nothing_lost(redis, COUNT)
+            left = redis.llen(LETTERS)
+            assert 0 < left < COUNT
+            said, _ = start("replay", "--all", "--json", url=server.url).communicate(timeout=60)
+            assert json.loads(said)["replayed"] == left
+            nothing_lost(redis, COUNT)
+
+
 def test_two_replays_at_once_replay_each_letter_once_and_pass_none_over(letters: str, redis: redis_py.Redis) -> None:
     tools = [start("replay", "--all", "--json", url=letters) for _ in range(2)]
     done = [json.loads(tool.communicate(timeout=30)[0])["replayed"] for tool in tools]
