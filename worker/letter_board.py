@@ -1,6 +1,7 @@
 """How many dead letters there are, on the scoreboard: what the leader's last pass counted, for metrics.
 
-The instance whose dispatcher makes the passes writes it; the others know nothing and say nothing.
+The instance whose dispatcher makes the passes writes it. One that has seen changes since its own last pass, which
+another one is to count, knows nothing and says nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 #: Kinds that are told apart; the rarest beyond these are counted together as queue and reason `other`.
 MAX_KINDS: Final = 64
 OTHER: Final = ("other", "other")
-#: What was counted longer ago says nothing any more: an instance that leads counts every 15 minutes at least.
+#: What was last known to be so longer ago says nothing any more; an instance that knows looks more often than that.
 STALE_SECONDS: Final = 1200.0
 
 
@@ -32,7 +33,7 @@ class LetterBoard(ctypes.Structure):
     """A census of the dead letters. Texts are UTF-8, NUL-padded and cut to the field's size."""
 
     _fields_ = (
-        ("counted_at", ctypes.c_double),  #: monotonic; 0 = never
+        ("counted_at", ctypes.c_double),  #: when it was last so (monotonic); 0 = never
         ("oldest_at", ctypes.c_double),  #: when the oldest failed, on the same clock; 0 = there is none
         ("used", ctypes.c_uint32),
         ("rows", _Row * MAX_KINDS),
@@ -55,6 +56,11 @@ class LetterBoard(ctypes.Structure):
         self.used = len(told)
         self.oldest_at = now - oldest_age if oldest_age is not None else 0.0
         self.counted_at = now
+
+    def still(self, now: float) -> None:
+        """Note that nothing has changed since the census."""
+        if self.counted_at:
+            self.counted_at = now
 
     def fresh(self, now: float) -> bool:
         """Whether this instance knows."""

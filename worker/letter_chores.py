@@ -28,8 +28,8 @@ from worker.settings import Settings
 LOOK_SECONDS: Final = 45.0
 #: The same where the scheduler is off, because every command costs.
 THRIFTY_SECONDS: Final = 600.0
-#: After so long everything is gone through although nothing seems to have changed: letters grow old.
-IDLE_SECONDS: Final = 900.0
+#: After so many looks everything is gone through although nothing seems to have changed: letters grow old.
+IDLE_LOOKS: Final = 20
 
 
 class Part(Protocol):
@@ -41,18 +41,28 @@ class Part(Protocol):
 
 
 class LetterChores:
-    """See the module. `look` returns a text that changes when anything does; `parts` are done in this order."""
+    """See the module. `look` returns a text that changes when anything does; `parts` are done in this order.
+
+    `unchanged` is called when a look finds what this instance's last pass has found.
+    """
 
     name = "dead-letters"
 
     def __init__(
-        self, leadership: Leadership, look: Callable[[], str], parts: Sequence[Part], *, every: float = LOOK_SECONDS
+        self,
+        leadership: Leadership,
+        look: Callable[[], str],
+        parts: Sequence[Part],
+        *,
+        every: float = LOOK_SECONDS,
+        unchanged: Callable[[], None] = lambda: None,
     ) -> None:
         self.due = 0.0
         self._leadership = leadership
         self._look = look
         self._parts = parts
         self._every = every
+        self._unchanged = unchanged
         self._marks = self._seen = ""
         self._seen_at = float("-inf")
         self._pass: Iterator[None] | None = None
@@ -73,7 +83,8 @@ class LetterChores:
 
     def _begin(self) -> bool:
         marks = self._look()
-        if marks == self._seen and monotonic() - self._seen_at < IDLE_SECONDS:
+        if marks == self._seen and monotonic() - self._seen_at < IDLE_LOOKS * self._every:
+            self._unchanged()
             return False
         self._marks = marks
         self._pass = chain.from_iterable(part.steps() for part in self._parts)
@@ -115,4 +126,5 @@ def letter_chores(
             Upkeep(actions, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.see, tell),
         ],
         every=LOOK_SECONDS if settings.worker_scheduler_interval else THRIFTY_SECONDS,
+        unchanged=lambda: board.still(monotonic()),
     )

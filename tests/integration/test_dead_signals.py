@@ -149,7 +149,8 @@ def _scrape(port: int) -> dict[tuple[str, str, str], float]:
 def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() -> None:
     board = Scoreboard(1).letters
     now = time.monotonic()
-    assert not board.fresh(now)
+    board.still(now)
+    assert not board.fresh(now), "it never counted"
     kinds = {(f"queue-{number}", "failed"): number + 1 for number in range(MAX_KINDS + 10)}
     board.write({**kinds, ("gone", "failed"): 0}, 5.0, now)
     counts = list(board.counts())
@@ -159,6 +160,8 @@ def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() ->
     assert counts[-1][:2] == ("other", "other")
     assert board.fresh(now)
     assert not board.fresh(now + STALE_SECONDS + 1)
+    board.still(now + STALE_SECONDS)
+    assert board.fresh(now + STALE_SECONDS + 1), "nothing has changed since"
     board.write({}, None, now)
     assert list(board.counts()) == []
     assert board.oldest_at == 0.0
