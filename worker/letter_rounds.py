@@ -76,7 +76,7 @@ class Rounds:
         self._chosen = chosen
         self._act = act
         self._pace = pace
-        self._began = box.now()
+        self._began: float | None = None
 
     def over(self, letters: Sequence[Letter]) -> Iterator[list[str]]:
         """Change these letters; yields the ids that went, batch by batch."""
@@ -94,6 +94,7 @@ class Rounds:
 
     def through_all(self) -> Iterator[list[str]]:
         """Change every letter that is meant; yields the ids that went, batch by batch."""
+        self._began = self._began or self._box.now()
         for _ in range(MOST_ROUNDS):
             before = self.tally.done
             yield from self._round(self._box.count())
@@ -114,7 +115,7 @@ class Rounds:
             left -= page.seen
 
     def _is_old(self, letter: Letter) -> bool:
-        return letter.moment <= self._began
+        return self._began is None or letter.moment <= self._began
 
     def _room(self) -> int:
         """Return the size of the next batch."""

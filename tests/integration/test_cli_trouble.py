@@ -61,7 +61,7 @@ def waiting(url: str) -> Iterator[subprocess.Popen[str]]:
     ("command", "denied"),
     [
         (("status",), "SMEMBERS"),
-        (("dead", "list"), "LRANGE"),
+        (("dead", "list"), "LLEN"),
         (("dead", "replay", "x"), "EVALSHA"),
         (("enqueue", ADD, "1", "2"), "MULTI"),
     ],
