@@ -5,9 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' -)
 
-.PHONY: run test check lint bench docs captures outages storm soak clean
-.PHONY: run test check lint bench outages storm soak lock clean
-.PHONY: run test check lint bench outages storm soak rehearsal lock clean
+.PHONY: run test check lint bench docs captures outages storm soak rehearsal lock clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
