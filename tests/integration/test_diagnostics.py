@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +15,10 @@ from tests.support import broken
 from tests.support.broken import PASSWORD, Authority, tls_in_front_of
 from tests.support.diagnosing import TIMEOUT_SECONDS, diagnosed, failure
 from tests.support.server import RedisServer
+from worker.diagnosis.case import Address, target_of
 from worker.diagnosis.report import Status
+from worker.diagnosis.start import case_of
+from worker.diagnosis.tcp import check_tcp
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +110,34 @@ def test_an_old_server_is_told_by_its_version() -> None:
         report = diagnosed(url)
     assert failure(report) == ("auth", "unknown_command")
     assert "Redis 5.0.14, from before 6.2" in report.conclusion
+
+
+@pytest.mark.parametrize(
+    ("info", "product", "version", "too_old"),
+    [
+        ("upstash_version:1.9\r\nredis_version:6.2.6\r\n", "Upstash", "1.9", False),
+        ("redis_version:7.4.0\r\ndragonfly_version:df-v1.30.0\r\n", "Dragonfly", "df-v1.30.0", False),
+        ("redis_version:7.2.4\r\nvalkey_version:8.1.0\r\n", "Valkey", "8.1.0", False),
+        ("redis_version:6.0.16\r\n", "Redis", "6.0.16", True),
+        ("redis_version:6.2.0\r\n", "Redis", "6.2.0", False),
+        ("nothing:known\r\n", "Redis or alike", "", False),
+    ],
+)
+def test_products_are_told_apart(info: str, product: str, version: str, too_old: bool) -> None:
+    with broken.old(info) as url:
+        step = diagnosed(url).step("server")
+    assert (step.facts["product"], step.facts["version"]) == (product, version)
+    assert (step.status is Status.FAILED) == too_old
+
+
+def test_one_dead_address_of_several_is_a_warning(server: RedisServer) -> None:
+    case = case_of({}, server.url)
+    case.target = target_of(server.url)
+    case.addresses = [Address(socket.AF_INET, ip, server.port) for ip in ("127.0.0.2", "127.0.0.1")]
+    found = check_tcp(case)
+    assert [finding.status for finding in found.findings] == [Status.WARNING, Status.OK]
+    assert "127.0.0.2 (IPv4)" in found.findings[0].says
+    assert [address.ip for address in case.addresses] == ["127.0.0.1"], "later steps use what works"
 
 
 def test_a_server_that_stops_answering_half_way_does_not_hold_the_tool_up() -> None:

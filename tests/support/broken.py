@@ -167,7 +167,7 @@ def full() -> Iterator[str]:
 @contextmanager
 def replica() -> Iterator[str]:
     """A replica of a primary that runs."""
-    with RedisServer() as primary:
+    with RedisServer(arguments=("--repl-diskless-sync-delay", "0")) as primary:
         with RedisServer(arguments=("--replicaof", "127.0.0.1", str(primary.port))) as server, server.client() as seen:
             eventually(
                 lambda: seen.info("replication").get("master_link_status") == "up", 15, what="the replica's link"
@@ -193,10 +193,12 @@ def crowded() -> Iterator[str]:
         yield server.url
 
 
+OLD_INFO = "# Server\r\nredis_version:5.0.14\r\nredis_mode:standalone\r\nuptime_in_seconds:90000\r\nrole:master\r\n"
+
+
 @contextmanager
-def old() -> Iterator[str]:
-    """A stand-in for Redis 5: no HELLO, an INFO of its time."""
-    info = "# Server\r\nredis_version:5.0.14\r\nredis_mode:standalone\r\nuptime_in_seconds:90000\r\nrole:master\r\n"
+def old(info: str = OLD_INFO) -> Iterator[str]:
+    """A stand-in for Redis 5, or for what gives another INFO: no HELLO, few commands."""
 
     def answer(data: bytes) -> bytes:
         said = b""

@@ -13,6 +13,7 @@ from tests.support.troubleshooting_page import CAPTURES, PAGE, PARTS, SYMPTOMS
 from tools.diagnostics_command import main as diagnostics
 from tools.tester_command import main as services
 from worker.diagnosis.course import STEPS
+from worker.diagnosis.start import TIMEOUT_SECONDS
 from worker.troubles import TROUBLES
 
 
@@ -51,3 +52,14 @@ def test_every_capture_ends_as_its_exit_code_says() -> None:
         assert found
         assert int(found[1]) in {0, 1, *codes}
         assert "***" in text or "@" not in text
+
+
+def test_what_was_recorded_is_quick_on_a_good_server_and_bounded_on_a_dead_one() -> None:
+    def seconds(name: str) -> float:
+        found = re.search(r"\[exit code \d+, ([\d.]+) s\]", (FOLDER / f"{name}.txt").read_text())
+        assert found
+        return float(found[1])
+
+    assert seconds("good") < 2
+    for name in ("deleted-host", "refused", "firewall", "frozen"):
+        assert seconds(name) < 2 * TIMEOUT_SECONDS < TIMEOUT_SECONDS * len(STEPS), name
