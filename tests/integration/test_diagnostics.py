@@ -71,9 +71,11 @@ def test_a_server_that_saves_is_fit_without_reserve(own_server: RedisServer) -> 
         (broken.loading, "redis", "loading", 14, "passes by itself"),
         (broken.crowded, "redis", "max_clients", 14, "no more connections"),
         (broken.replica, "server", "read_only", 17, "must name the primary"),
+        (broken.busy, "redis", "busy_script", 14, "busy running somebody's script"),
+        (broken.lonely, "fitness", "no_replicas", 18, "too few of its replicas"),
         (broken.full, "fitness", "out_of_memory", 18, "refuses writes; met when trying to write"),
     ],
-    ids=["refused", "blackhole", "silent", "http", "loading", "max clients", "replica", "full"],
+    ids=["refused", "blackhole", "silent", "http", "loading", "max clients", "replica", "busy", "lonely", "full"],
 )
 def test_a_broken_target_is_named_with_its_stage_cause_and_fix(
     target: Callable[[], AbstractContextManager[str]], step: str, code: str, exit_code: int, words: str

@@ -176,6 +176,31 @@ def replica() -> Iterator[str]:
 
 
 @contextmanager
+def lonely() -> Iterator[str]:
+    """A primary that wants a replica for its writes, and has none."""
+    with RedisServer(aof=True, arguments=("--min-replicas-to-write", "1")) as server:
+        yield server.url
+
+
+@contextmanager
+def busy() -> Iterator[str]:
+    """A server that runs somebody's endless script."""
+    with RedisServer(aof=True, arguments=("--busy-reply-threshold", "1")) as server:
+        with server.client(socket_timeout=None) as runner, server.client() as watcher:
+
+            def run() -> None:
+                with suppress(redis_py.RedisError):
+                    runner.eval("while true do end", 0)
+
+            thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+            eventually(lambda: _complains(watcher, redis_py.exceptions.ResponseError), 10, what="the endless script")
+            yield server.url
+            watcher.execute_command("SCRIPT", "KILL")
+            thread.join(10)
+
+
+@contextmanager
 def crowded() -> Iterator[str]:
     """A server that takes no more clients."""
     with RedisServer(arguments=("--maxclients", "4")) as server, ExitStack() as stack:
