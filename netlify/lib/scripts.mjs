@@ -50,6 +50,7 @@ if callback ~= '' and call('EXISTS', P .. ':job:' .. callback) == 0 then
     call('RPUSH', KEYS[2], callback)
   else
     call('SADD', job .. ':dependents', callback)
+    call('PERSIST', job .. ':dependents') -- an earlier run of the job may have given it seconds to live
     call('SADD', P .. ':job::' .. callback .. ':dependencies', id)
     call('ZADD', P .. ':deferred:' .. name, call('TIME')[1], callback)
   end
