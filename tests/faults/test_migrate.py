@@ -14,12 +14,14 @@ import redis as redis_py
 from rq import Queue
 
 from tests.integration.test_cli import run
-from tests.support import leaks, snapshots, tasks
+from tests.support import leaks, tasks
+from tests.support.engine import everything
 from tests.support.processes import die_with_the_tests
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
+from worker.exits import Exit
 
 JOBS = 3000
 
@@ -31,7 +33,7 @@ def start(old: RedisServer, new: RedisServer) -> subprocess.Popen[bytes]:
         cwd=ROOT,
         env=environ,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         preexec_fn=die_with_the_tests,
     )
 
@@ -47,7 +49,7 @@ def test_killed_half_way_and_run_again_it_carries_every_job_once(own_server: Red
         queue.enqueue_many([Queue.prepare_data(tasks.journal, (path,), job_id=f"job-{n}") for n in range(JOBS)])
         queue.enqueue(tasks.boom, job_id="failing")
         consumer(old, "none").work(burst=True)
-        before = snapshots.take(old)
+        before = everything(old)
         seen = []
         # While data are copied, when the first places are taken, and in the midst of that.
         for mark, least in (("copied", 300), ("copied", 1500), ("moved", 1), ("moved", 800), ("moved", 2000)):
@@ -56,15 +58,34 @@ def test_killed_half_way_and_run_again_it_carries_every_job_once(own_server: Red
                 eventually(partial(reached, process, new, mark, least), 30, what=f"{least} jobs {mark}")
             finally:
                 process.send_signal(signal.SIGKILL)
-                process.wait()
+                process.communicate()
             seen.append((new.scard("rq:migration:copied"), new.scard("rq:migration:moved"), process.returncode))
         assert any(0 < copied < JOBS for copied, _, _ in seen), seen
         assert any(0 < moved < JOBS for _, moved, _ in seen), seen
         done = run("migrate", "--from", own_server.url, "--to", new_server.url, url=None)
         assert done.returncode == 0, done.stderr + done.stdout
-        carried = {at: value for at, value in snapshots.take(new).items() if not at[0].startswith("rq:migration:")}
-        expected = {at: value for at, value in before.items() if not at[0].startswith(("rq:worker", "rq:clean"))}
-        assert snapshots.differences(expected, carried) == {}
+        carried = {key: value for key, value in everything(new).items() if not key.startswith("rq:migration:")}
+        assert carried == {key: value for key, value in before.items() if not key.startswith(("rq:worker", "rq:clean"))}
         consumer(new).work(burst=True)
     ran = Counter(line.split()[0] for line in Path(path).read_text().splitlines())
     assert ran == Counter({f"job-{n}": 1 for n in range(JOBS)})
+
+
+def test_a_server_that_dies_meanwhile_ends_it_in_words_and_the_next_run_finishes(
+    server: RedisServer, own_server: RedisServer
+) -> None:
+    with server.client() as old, own_server.client() as new:
+        queue = Queue("default", connection=old, serializer="json")
+        queue.enqueue_many([Queue.prepare_data(tasks.add, (n, 1), job_id=f"job-{n}") for n in range(JOBS)])
+        process = start(server, own_server)
+        eventually(partial(reached, process, new, "copied", 300), 30, what="300 jobs copied")
+        own_server.kill()
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == Exit.REDIS
+        assert told.startswith(b"Redis: ")
+        assert b"Traceback" not in told
+        own_server.restart(keep_data=True)
+        done = run("migrate", "--from", server.url, "--to", own_server.url, url=None)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert new.lrange("rq:queue:default", 0, -1) == old.lrange("rq:queue:default", 0, -1)
+        assert all(new.hget(f"rq:job:job-{n}", "status") == b"queued" for n in range(JOBS))
