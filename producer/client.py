@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .answers import Answer, Enqueued
-from .errors import InvalidJob, Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
-from .payload import JobSpec, Retry, callback_fields, check_function, check_job_id, moment, unique_id
+from .checks import check_job_id
+from .errors import Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
+from .payload import JobSpec, Retry, callback_fields, chosen_id, moment
 from .reading import ENDED, FIELDS, JobState, read
 from .scripts import CANCEL, ENQUEUE
 from .transport import Transport
@@ -92,7 +93,7 @@ class Producer:
         """
         spec = JobSpec(function, args, kwargs, queue, timeout, result_ttl, failure_ttl, ttl, retry, meta, description)
         outcome, job_id, status, _, _ = self._enqueue(
-            spec, _chosen_id(function, job_id, unique), rerun_after, at_front, callback_url
+            spec, chosen_id(function, job_id, unique), rerun_after, at_front, callback_url
         )
         return Enqueued(job_id, outcome == "created", status)
 
@@ -121,7 +122,7 @@ class Producer:
         spec = JobSpec(function, args, kwargs, queue, timeout, result_ttl, retry=retry)
         outcome, job_id, status, cached, wait = self._enqueue(
             spec,
-            _chosen_id(function, None, unique),
+            chosen_id(function, None, unique),
             rerun_after,
             False,
             callback_url,
@@ -238,18 +239,6 @@ class Producer:
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"
-
-
-def _chosen_id(function: str, job_id: str | None, unique: str | None) -> str:
-    check_function(function)
-    if job_id is not None and unique is not None:
-        raise InvalidJob("give job_id or unique, not both: unique makes the id")
-    if unique is not None:
-        return unique_id(function, unique)
-    if job_id is None:
-        return str(uuid.uuid4())
-    check_job_id(job_id)
-    return job_id
 
 
 def _flat(fields: Mapping[str, str]) -> list[str]:

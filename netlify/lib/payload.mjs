@@ -1,6 +1,6 @@
 /**
  * What a job looks like in Redis, and every check that keeps a bad one from getting there: RQ's worker quits on some
- * malformed hashes. The fields and limits are those of producer/payload.py.
+ * malformed hashes. The fields and limits are those of producer/payload.py and checks.py.
  * @module
  */
 

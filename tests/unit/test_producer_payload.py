@@ -14,7 +14,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from producer import InvalidJob, Misconfigured, Producer, Retry
-from producer.payload import JobSpec, check_job_id, unique_id
+from producer.checks import check_job_id
+from producer.payload import JobSpec, unique_id
 from producer.rest import RestTransport
 
 SELF_CONTAINING: list[Any] = []
