@@ -159,7 +159,7 @@ def test_another_instance_takes_over_from_one_that_is_gone(
 ) -> None:
     path = tmp_path / "journal"
     with Service(server.url) as first:
-        job = queue.enqueue(tasks.journal_and_sleep, str(path), 1)
+        job = queue.enqueue(tasks.journal_and_sleep, str(path), 8)  # it must not end before the other one is up
         until(lambda: runs(path)[job.id] == 1, service=first)
         with Service(server.url) as second:
             until(lambda: redis.scard("rq:workers") == 4, service=second)
@@ -167,7 +167,7 @@ def test_another_instance_takes_over_from_one_that_is_gone(
             gone_at = time.monotonic()
             until(lambda: runs(path)[job.id] == 2, 45, service=second)
             assert time.monotonic() - gone_at < 45
-            until(lambda: job.get_status() == "finished", service=second)
+            until(lambda: job.get_status() == "finished", 20, service=second)
     assert redis.hget(job.key, "crashes") == b"1"
 
 
