@@ -17,6 +17,7 @@ COPY --from=build /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY tools tools
+COPY producer producer
 COPY jobs jobs
 COPY worker worker
 # Compiled here, because the root file system may be read-only and the user may not write it anyway.

@@ -83,10 +83,15 @@ def test_it_runs_a_job_on_a_read_only_root_is_probed_and_stops_in_order(
 ) -> None:
     before = health_check(image, {**environ, "HEALTH_PORT": str(free_port())})
     assert (before.returncode, "no answer" in before.stdout, before.stderr) == (1, True, "")
-    assert container.poll() is None
-    passed = eventually(
-        lambda: (check := health_check(image, environ)).returncode == 0 and check, 20, what="a healthy container"
-    )
+
+    def healthy() -> subprocess.CompletedProcess[str] | None:
+        if container.poll() is not None:
+            pytest.fail(f"it ended with {container.returncode}: {container.stdout and container.stdout.read()}")
+        check = health_check(image, environ)
+        return check if check.returncode == 0 else None
+
+    passed = eventually(healthy, 20, what="a healthy container")
+    assert passed is not None
     assert passed.stdout == "ok: Connected to Redis and consuming.\n"
     with server.client() as client:
         job = Queue("default", connection=client).enqueue("jobs.products.analyze_product", "not a url")

@@ -47,6 +47,15 @@ def test_what_it_copies_exists_and_reaches_the_build() -> None:
         assert (ROOT / source).exists(), source
 
 
+def test_every_package_of_ours_that_the_service_imports_is_copied() -> None:
+    ours = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    files = [path for name in copied() for path in (ROOT / name).rglob("*.py")]
+    imported = {
+        name for path in files for name in re.findall(r"^ *(?:from|import) (\w+)", path.read_text(), flags=re.M)
+    }
+    assert imported & ours <= set(copied())
+
+
 def test_nothing_secret_or_superfluous_reaches_the_build() -> None:
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert rules[0] == "*"
