@@ -26,7 +26,6 @@ class Reason(enum.StrEnum):
     SUSPENDED = "suspended"
     SERVICE_SUSPENDED = "service_suspended"
     RENDER_SCALES = "render_scales"
-    REDIS_AWAY = "redis_away"
     API_AWAY = "api_away"
 
 
