@@ -107,6 +107,7 @@ class Rehearsal:
         try:
             new.wait_for("service.started", timeout=30)
             time.sleep(self.pause * self.random.uniform(0.5, 1.5))
+            self._occupy(old)
             asked_at, began = time.time(), time.monotonic()
             report.exit_codes[old.terminate(timeout=30)] += 1
             report.drains.append(time.monotonic() - began)
@@ -122,6 +123,27 @@ class Rehearsal:
         finally:
             old.kill_tree()
         return new
+
+    def _occupy(self, old: Service) -> None:
+        """Have every consumer run a job that outlasts the grace, so that the stop has something to interrupt."""
+        pids = set(old.children())
+        with self.server.client() as client:
+            queue = Queue("default", connection=client)
+            for _ in range(2 * len(pids)):
+                job = queue.enqueue(
+                    tasks.journal_and_sleep, self.journal, LONG_SECONDS, at_front=True, result_ttl=86400
+                )
+                self.accepted.append(job.id)
+            eventually(lambda: pids & self._long_runners(), 10, what="a long job in the old release")
+
+    def _long_runners(self) -> set[int]:
+        """The processes whose last line in the journal is the beginning of a job less than a second ago."""
+        last: dict[int, float] = {}
+        for line in Path(self.journal).read_text().splitlines()[-200:]:
+            _job_id, word, pid, moment = line.split()
+            last[int(pid)] = float(moment) if word == "begin" else 0.0
+        now = time.time()
+        return {pid for pid, moment in last.items() if 0.2 < now - moment < 1.2}
 
     def _start(self) -> Service:
         package = self.folder / f"release-{self.release}" / PACKAGE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.rehearsal import rehearse
+from tests.faults.rehearsal import GRACE_SECONDS, rehearse
 
 
 def test_two_deploys_under_load_lose_bury_and_repeat_nothing() -> None:
@@ -12,3 +12,5 @@ def test_two_deploys_under_load_lose_bury_and_repeat_nothing() -> None:
     assert report.clean, report
     assert report.accepted > 200
     assert report.waited_for_release > 0
+    assert report.interrupted > 0
+    assert max(report.drains) < GRACE_SECONDS + 8
