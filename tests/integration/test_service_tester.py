@@ -150,6 +150,13 @@ def test_render_is_told_as_it_is(api: RenderApi, changes: dict[str, str], status
     assert code == (status == "failed")
 
 
+def test_what_is_not_renders_api_is_told() -> None:
+    with broken.answering(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as port:
+        url = f"http://127.0.0.1:{port}/v1"
+        _, services = told("--render", RENDER_API_KEY="x", RENDER_API_URL=url, RENDER_SERVICE_ID="srv-a")
+    assert services["render"]["says"] == "What answers is not Render's API."
+
+
 def test_a_sentry_that_refuses_is_told() -> None:
     with RenderApi() as other:  # any HTTP server that is not Sentry
         dsn = other.environ["RENDER_API_URL"].replace("http://", "http://key-hunter2@").replace("/v1", "/1")

@@ -8,9 +8,10 @@ import httpx
 
 from tools.services.outcome import Outcome, Request, failed, skipped, unreached
 from worker.diagnosis.report import Status
+from worker.settings import Settings
 
-#: https://api-docs.render.com; RENDER_API_URL names another one, for tests and proxies.
-API: Final = "https://api.render.com/v1"
+#: https://api-docs.render.com, operations retrieve-service, list-services and list-instances.
+API: Final[str] = Settings.model_fields["render_api_url"].default
 KEY_VARIABLE: Final = "RENDER_API_KEY"
 _MOST_SERVICES: Final = 100
 
@@ -31,6 +32,8 @@ def check_render(request: Request) -> Outcome:
             )
     except httpx.HTTPError as error:
         return unreached("render", error, "RENDER_API_URL")
+    except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of another shape
+        return failed("render", "What answers is not Render's API.", "Check RENDER_API_URL, or unset it.")
 
 
 def _look(api: httpx.Client, service_id: str, name: str) -> Outcome:
