@@ -19,6 +19,7 @@ WORKDIR /app
 COPY tools tools
 COPY producer producer
 COPY jobs jobs
+COPY producer producer
 COPY worker worker
 # Compiled here, because the root file system may be read-only and the user may not write it anyway.
 RUN python -m compileall -q /app
