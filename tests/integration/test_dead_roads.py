@@ -94,7 +94,7 @@ def letter(redis: redis_py.Redis, job_id: str) -> dict[str, Any]:
 
 def test_every_road_ends_at_the_dead_letters_once(server: RedisServer, redis: redis_py.Redis) -> None:
     queue = Queue("default", connection=redis)
-    with Service(server.url, WORKER_MAX_CRASHES="2", RENDER_GIT_COMMIT="abc123") as service:
+    with Service(server.url, WORKER_MAX_CRASHES="2", RENDER_GIT_COMMIT="abc123", WORKER_UNKNOWN_GRACE="0") as service:
         roads = {put(queue, redis, road): road for road in ROADS}
         good = queue.enqueue(tasks.add, 1, 1)
         until(lambda: redis.llen(LETTERS) >= len(roads), 40, what=f"{len(roads)} dead letters", service=service)
