@@ -94,12 +94,13 @@ def letter(redis: redis_py.Redis, job_id: str) -> dict[str, Any]:
 
 def test_every_road_ends_at_the_dead_letters_once(server: RedisServer, redis: redis_py.Redis) -> None:
     queue = Queue("default", connection=redis)
-    with Service(server.url, WORKER_MAX_CRASHES="2", RENDER_GIT_COMMIT="abc123", WORKER_UNKNOWN_GRACE="0") as service:
+    environ = {"WORKER_MAX_CRASHES": "2", "WORKER_UNKNOWN_GRACE": "0", "RENDER_GIT_COMMIT": "abc123"}
+    with Service(server.url, **environ) as service:
         roads = {put(queue, redis, road): road for road in ROADS}
         good = queue.enqueue(tasks.add, 1, 1)
-        until(lambda: redis.llen(LETTERS) >= len(roads), 40, what=f"{len(roads)} dead letters", service=service)
-        until(lambda: good.get_status() == "finished", service=service)
-        until(lambda: redis.keys("rq:execution:*") == [], service=service)
+        until(lambda: redis.llen(LETTERS) >= len(roads), 90, what=f"{len(roads)} dead letters", service=service)
+        until(lambda: good.get_status() == "finished", 30, service=service)
+        until(lambda: redis.keys("rq:execution:*") == [], 30, service=service)
     ids = [job_id.decode() for job_id in redis.lrange(LETTERS, 0, -1)]
     assert sorted(ids) == sorted(roads), "each is there once"
     assert {roads[job_id]: letter(redis, job_id)["reason"] for job_id in ids} == {
@@ -145,7 +146,7 @@ def test_failures_of_plain_rq_are_collected_within_a_minute(server: RedisServer,
     queue = Queue("default", connection=redis)
     before = [plain_worker_fails(redis, queue), cleaning_fails(redis, queue)]
     with Service(server.url, WORKER_PROCESSES="1") as service:
-        until(lambda: redis.llen(LETTERS) == 2, what="the collection of what failed before", service=service)
+        until(lambda: redis.llen(LETTERS) == 2, 30, what="the collection of what failed before", service=service)
         later = cleaning_fails(redis, Queue("high", connection=redis))
         until(lambda: redis.llen(LETTERS) == 3, 60, what="the collection within a minute", service=service)
         until(lambda: len(service.of("job.buried", by="rq")) == 3, service=service)
