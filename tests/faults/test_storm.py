@@ -7,7 +7,7 @@ import pytest
 from tests.faults.storm import storm
 
 
-@pytest.mark.parametrize(("queues", "threads", "seed"), [(2, 1, 1), (1, 1, 2026), (2, 4, 7)])
+@pytest.mark.parametrize(("queues", "threads", "seed"), [(2, 1, 1), (1, 1, 3), (2, 4, 7)])
 def test_no_accepted_job_is_lost_in_a_storm(queues: int, threads: int, seed: int) -> None:
     report = storm(12, seed, queues=queues, threads=threads)
     print(report)
