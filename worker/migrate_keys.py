@@ -19,7 +19,9 @@ _LEFT: Final = (
     "rate:",
     "migration:",
 )
-_LEFT_NAMES: Final = frozenset({"workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda"})
+_LEFT_NAMES: Final = frozenset(
+    {"workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda", "autoscaler", "autoscaler-lock"}
+)
 #: Registries whose jobs run, now or later, because they stand there.
 _RUNNING: Final = frozenset({"wip", "scheduled", "deferred", "ready"})
 _RESTING: Final = frozenset({"finished", "failed", "canceled"})

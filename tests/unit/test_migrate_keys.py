@@ -22,13 +22,14 @@ def test_keys_are_sorted_into_jobs_indexes_and_others() -> None:
                 "leader",
                 "leader-token",
                 "agenda",
+                "autoscaler",
             ),
         ],
         "dead-letter",
     )
     assert found.job_ids == ["a", "b"]
     assert found.others == ["cache:product:2:ff", "cron-runs", "cron_jobs", "execution:a:w1", "rl:shop"]
-    assert found.left == 13
+    assert found.left == 14
     names = [index.name for index in found.indexes]
     assert names[-2:] == ["queue:default", "queue:default:intermediate"], "queues come last"
     runs = {index.name for index in found.indexes if index.runs}
