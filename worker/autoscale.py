@@ -84,23 +84,27 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     if facts.queues_suspended:
         return hold(Reason.SUSPENDED, "The queues are suspended, so nothing is claimed whatever the fleet's size.")
     cooling = facts.since_change < policy.cooldown
-    rest = f"{facts.since_change:.0f} s of {policy.cooldown:.0f} s have passed since the last change."
+    rest = f"{facts.since_change:.0f} s of {policy.cooldown:g} s have passed since the last change."
     if facts.oldest_wait > policy.wait:
-        late = f"The oldest job has waited {facts.oldest_wait:.0f} s, longer than {policy.wait:.0f} s"
+        late = f"The oldest job has waited {facts.oldest_wait:.0f} s, longer than {policy.wait:g} s"
         if facts.consumers == 0:
             return hold(Reason.NO_CONSUMERS, f"{late}, but no consumer lives: more of the same would not help.")
         if now >= policy.most:
             return hold(Reason.AT_MAXIMUM, f"{late}, but {now} instances are the most allowed ({policy.most}).")
         if cooling:
             return hold(Reason.COOLING_DOWN, f"{late}, but {rest}")
-        return Decision(now, min(now + policy.step, policy.most), Reason.LATE, f"{late}; {facts.waiting} jobs wait.")
+        return Decision(now, min(now + policy.step, policy.most), Reason.LATE, f"{late}; {_jobs(facts.waiting)}.")
     if facts.waiting or facts.running:
-        return hold(Reason.ENOUGH, f"No job has waited longer than {policy.wait:.0f} s.")
+        return hold(Reason.ENOUGH, f"No job has waited longer than {policy.wait:g} s.")
     if now <= policy.least:
         return hold(Reason.AT_MINIMUM, f"Nothing to do, and {now} instances are the least allowed.")
     if facts.idle_for < policy.idle:
-        return hold(Reason.NOT_IDLE_LONG_ENOUGH, f"Idle for {facts.idle_for:.0f} s of {policy.idle:.0f} s.")
+        return hold(Reason.NOT_IDLE_LONG_ENOUGH, f"Idle for {facts.idle_for:.0f} s of {policy.idle:g} s.")
     if cooling:
         return hold(Reason.COOLING_DOWN, f"Idle, but {rest}")
     wanted = max(now - policy.step, policy.least)
     return Decision(now, wanted, Reason.IDLE, f"Nothing has waited or run for {facts.idle_for:.0f} s.")
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} jobs wait" if count != 1 else "1 job waits"

@@ -46,7 +46,7 @@ def ready(view: View, now: float, queues: Iterable[str], max_wait: float) -> Ver
         if queue.name in wanted and not queue.consumers:
             return Verdict(False, Status.DEGRADED, f"No living consumer reads the queue {queue.name!r}.")
         if queue.name in wanted and (queue.next_waits or 0.0) > max_wait:
-            late = f"{queue.next_waits:.0f} s, longer than {max_wait:.0f} s"
+            late = f"{queue.next_waits:.0f} s, longer than {max_wait:g} s"
             return Verdict(False, Status.DEGRADED, f"The oldest job on {queue.name!r} has waited {late}.")
     return Verdict(True, Status.OK, "Consumers live for every queue, and no job has waited too long.")
 

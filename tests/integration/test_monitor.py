@@ -157,7 +157,8 @@ def test_it_scales_and_hands_the_lead_over_when_it_stops(server: RedisServer, re
             assert fleet.terminate() == 0, "its running job goes back"
             for job in jobs:
                 job.delete()
-            until(lambda: render.instances == 1, 20, service=second)
+            until(lambda: len(second.of("autoscaler.scaled")) == 2, 20, service=second)
+            assert render.instances == 1
             assert [event["reason"] for event in second.of("autoscaler.scaled")] == ["idle", "idle"]
         assert KEY not in str(first.events + second.events)
 
