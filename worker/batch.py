@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from threading import Lock
 from time import monotonic
 
-from worker.claims import Claim
+from worker.exchange import Claim
 
 
 class Batch:

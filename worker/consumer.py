@@ -29,9 +29,10 @@ from rq.worker import BaseWorker, DequeueStrategy
 from worker import logs, oom, orders, queue, retry, sentry
 from worker.batch import Batch
 from worker.bell import Bell
-from worker.claims import Claim, Claims, Exchange, Finished, Outcome, Retried
+from worker.claims import Claims
 from worker.crew import Crew
 from worker.doorbell import Doorbell
+from worker.exchange import Claim, Exchange, Finished, Outcome, Retried
 from worker.exits import OUT_OF_MEMORY, Exit, explain, explain_out_of_memory
 from worker.guard import Guard
 from worker.minder import Minder

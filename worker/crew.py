@@ -19,7 +19,7 @@ from time import monotonic
 from rq.timeouts import JobTimeoutException
 
 from worker.batch import Batch
-from worker.claims import Claim
+from worker.exchange import Claim
 from worker.scoreboard import Slot
 from worker.signals import JobStopped, ShutdownRequested
 

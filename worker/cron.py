@@ -25,8 +25,9 @@ from rq.defaults import (
 from rq.queue import Queue
 
 from worker import logs, scripts
-from worker.claims import Claims, Value
+from worker.claims import Claims
 from worker.cron_file import Entry
+from worker.exchange import Value
 from worker.leader import Lead, Leadership
 
 log = logs.get_logger()

@@ -18,7 +18,7 @@ from typing import Any, Final
 from rq.job import Job
 
 from worker import logs
-from worker.claims import Claim, Value
+from worker.exchange import Claim, Value
 
 log = logs.get_logger()
 

@@ -16,7 +16,8 @@ from time import monotonic
 from typing import Final, Protocol
 
 from worker import logs, scripts
-from worker.claims import Claims, Value
+from worker.claims import Claims
+from worker.exchange import Value
 from worker.scripts import Script
 
 log = logs.get_logger()

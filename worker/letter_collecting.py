@@ -11,7 +11,8 @@ from typing import Any, Final
 from rq.job import Job
 
 from worker import dead_letters, logs, scripts, sentry
-from worker.claims import Claim, Claims, Value
+from worker.claims import Claims
+from worker.exchange import Claim, Value
 from worker.letter_box import LetterBox
 from worker.letter_texts import Failure, failure, text_of
 from worker.outcomes import function_name

@@ -15,7 +15,7 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from worker import dead_letters
-from worker.claims import Buried, Claim, Finished, Retried, Value
+from worker.exchange import Buried, Claim, Finished, Retried, Value
 from worker.payload import Refused, encode_result
 from worker.retry import GiveUp, PermanentError, RetryLater, RetryPolicy, decide
 

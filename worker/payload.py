@@ -26,7 +26,7 @@ from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.utils import utcparse
 
-from worker.claims import Claim
+from worker.exchange import Claim
 
 #: What a pickle may name besides the job packages: types that hold data and run nothing when they are built.
 SAFE_GLOBALS: Final = frozenset(

@@ -13,8 +13,9 @@ from typing import Any, Final
 from rq.job import Job
 
 from worker import logs, rq_finish, sentry
-from worker.claims import BUSY_TTL_SECONDS, Buried, Claim, Claims
+from worker.claims import BUSY_TTL_SECONDS, Claims
 from worker.dead_letters import read
+from worker.exchange import Buried, Claim
 from worker.outcomes import Deciding, function_name, number
 from worker.payload import Payloads, Refused
 

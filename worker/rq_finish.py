@@ -27,7 +27,8 @@ from rq.rate_limit import release_slot
 from rq.utils import now
 
 from worker import dead_letters, logs
-from worker.claims import TRACES, Buried, Claim, Claims, Retried
+from worker.claims import TRACES, Claims
+from worker.exchange import Buried, Claim, Retried
 from worker.outcomes import attempt_of
 from worker.payload import Json
 

@@ -22,7 +22,7 @@ from rq.utils import now
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from worker import context, dead_letters, logs, sentry
-from worker.claims import Buried, Claim, Outcome, Retried
+from worker.exchange import Buried, Claim, Outcome, Retried
 from worker.outcomes import Deciding, attempt_of, function_name, number
 from worker.payload import Payloads, Refused
 from worker.retry import RetryPolicy, policy_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from worker.claims import Claim
+from worker.exchange import Claim
 from worker.guard import Guard
 from worker.scoreboard import Slot
 from worker.signals import Child, JobStopped, ShutdownRequested

@@ -20,8 +20,9 @@ from typing import IO, Any
 from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from worker.claims import Claims, Exchange
+from worker.claims import Claims
 from worker.doorbell import BLOCK_SECONDS, LATE_SECONDS
+from worker.exchange import Exchange
 
 
 def consumers_watch(queues: int, threads: int) -> bool:

@@ -18,7 +18,8 @@ from rq.results import Result
 
 from tests.support import tasks
 from tests.support.engine import LETTERS, buried, desk, everything, finished, register, retried
-from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, Claim, Outcome
+from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS
+from worker.exchange import Claim, Outcome
 from worker.outcomes import attempt_of, number
 
 

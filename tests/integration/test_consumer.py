@@ -23,7 +23,7 @@ from rq.results import Result
 from tests.support import tasks
 from tests.support.engine import finished
 from tests.support.worker import consumer
-from worker.claims import Exchange, Outcome
+from worker.exchange import Exchange, Outcome
 
 LETTERS = "rq:queue:dead-letter"
 

@@ -30,7 +30,8 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from tests.support import tasks
 from tests.support.engine import LETTERS, QUEUES, buried, desk, finished, register, retried
 from tests.support.server import RedisServer
-from worker.claims import LEASE_SECONDS, Buried, Claim, Claims, Finished, Outcome, Rescue
+from worker.claims import LEASE_SECONDS, Claims
+from worker.exchange import Buried, Claim, Finished, Outcome, Rescue
 
 WORKERS = ("ann", "bob", "carl")
 #: The same examples each time. Shrinking one that fails takes minutes: add `Phase.shrink` to see the shortest.

@@ -9,7 +9,8 @@ from time import monotonic
 import redis as redis_py
 from rq.defaults import RQ_KEY_PREFIX
 
-from worker.claims import Buried, Claim, Claims, Finished, Retried, Value
+from worker.claims import Claims
+from worker.exchange import Buried, Claim, Finished, Retried, Value
 
 QUEUES = ("high", "default")
 LETTERS = "dead-letter"

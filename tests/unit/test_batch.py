@@ -6,7 +6,7 @@ import threading
 
 from tests.support.waiting import eventually
 from worker.batch import Batch
-from worker.claims import Claim
+from worker.exchange import Claim
 
 
 def claims(count: int) -> list[Claim]:

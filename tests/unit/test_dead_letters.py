@@ -14,7 +14,6 @@ from rq.job import Job
 
 from tests.support import tasks
 from worker import dead_letters
-from worker.claims import Claim
 from worker.dead_letters import (
     HISTORY_ENTRIES,
     MESSAGE_CHARACTERS,
@@ -27,6 +26,7 @@ from worker.dead_letters import (
     record,
     words,
 )
+from worker.exchange import Claim
 from worker.payload import AllowListedPickle, Json
 
 CLAIM = Claim("job-1", "w" + "0" * 31, "high", "other", {})

@@ -18,7 +18,7 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from tests.support import tasks
-from worker.claims import Buried, Claim, Finished, Retried
+from worker.exchange import Buried, Claim, Finished, Retried
 from worker.outcomes import LAST_ERROR_CHARACTERS, Deciding, attempt_of, function_name, number
 from worker.payload import AllowListedPickle, Refused
 from worker.retry import PermanentError, RetryLater, RetryPolicy

@@ -32,7 +32,7 @@ from rq.serializers import JSONSerializer, PickleSerializer
 from rq.utils import utcparse
 
 from tests.support import tasks
-from worker.claims import Claim
+from worker.exchange import Claim
 from worker.payload import AllowListedPickle, Json, Payloads, Refused, encode_result, read_date
 
 PACKAGE = "tests.support.tasks"

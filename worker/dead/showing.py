@@ -10,11 +10,11 @@ import click
 from rq.job import Job
 
 from worker import letter_actions
-from worker.claims import Claim
 from worker.cli_tools import RedisCommand, settings_or_exit
 from worker.dead.choosing import open_box
 from worker.dead.listing import date, error_of
 from worker.dead_letters import NEXT_STEPS, REASONS
+from worker.exchange import Claim
 from worker.exits import Exit
 from worker.letter_box import Letter, LetterBox
 from worker.payload import Payloads, Refused
