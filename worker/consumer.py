@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import socket
 import threading
 from time import monotonic
@@ -26,22 +25,24 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import now
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import logs, oom, orders, queue, retry, sentry
+from worker import leaving, logs, orders, queue, retry, sentry
 from worker.batch import Batch
 from worker.bell import Bell
 from worker.claims import Claims
 from worker.crew import Crew
 from worker.doorbell import Doorbell
-from worker.exchange import Claim, Exchange, Finished, Outcome, Retried
-from worker.exits import OUT_OF_MEMORY, Exit, explain, explain_out_of_memory
+from worker.exchange import Claim, Exchange, Retried
+from worker.exits import Exit
 from worker.guard import Guard
+from worker.memory import resident_mb
 from worker.minder import Minder
 from worker.outage import Outage
 from worker.outcomes import Deciding
 from worker.prefetch import MOST, Prefetch
+from worker.recovery import Recovery
 from worker.rq_finish import RqFinish
 from worker.runner import Runner
-from worker.scoreboard import Order, Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard, Slot, State
 from worker.seat import SAFETY_POLL_SECONDS, TICK_SECONDS, Alone, Seat, Supervised
 from worker.settings import Settings
 from worker.station import MainStation, Station
@@ -51,8 +52,6 @@ log = logs.get_logger()
 
 #: While `rq suspend` or TSTP holds.
 PAUSE_SECONDS: Final = 1.0
-#: From the interruption of crew threads to the end of the process.
-INTERRUPT_SECONDS: Final = 1.0
 
 
 class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
@@ -84,9 +83,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.by_rq = RqFinish(self)
         self._settling = threading.Lock()
         self._performed = 0
-        self._uncertain = True
         self._suspect_runs = False
-        self._predecessors_job = ""
 
     def work(
         self,
@@ -110,7 +107,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 self._start_scheduler(burst, logging_level)
             self._loop()
         finally:
-            self._leave()
+            leaving.leave(self)
         return self._performed > 0
 
     def _loop(self) -> None:
@@ -139,13 +136,13 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if self.child.stopping or (self._max_jobs is not None and self._performed >= self._max_jobs):
             return True
         limit = self.settings.worker_max_memory_mb
-        return limit > 0 and self._performed > 0 and resident_mb() > limit
+        return limit > 0 and self._performed > 0 and resident_mb(os.getpid()) > limit
 
     def exchange(self) -> Exchange:
         """Settle what is done and claim what is next."""
         self.slot.tick(State.CLAIMING)
-        if self._uncertain:
-            self.recover()
+        if self.recovery.uncertain:
+            self.recovery.recover()
         self.by_rq.settle()
         if self.crew is not None and (ran := self.crew.tally()):
             self.prefetch.learn(len(ran), sum(ran), max(ran))
@@ -186,7 +183,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if exchange.left and not exchange.suspended:
             self.seat.nudge()
         if exchange.fenced or exchange.unsettled:
-            self._not_taken(sent, exchange)
+            self.by_rq.take_over(sent, exchange)
         return exchange
 
     def took(self, exchange: Exchange) -> None:
@@ -221,7 +218,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         try:
             self.by_rq.settle()
         except (RedisError, OSError):
-            self.doubt()
+            self.recovery.doubt()
 
     def perform_with_crew(self, crew: Crew, claims: list[Claim]) -> None:
         """Give claims to the threads. A suspect runs alone, so that a death has one possible cause."""
@@ -270,7 +267,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         finally:
             self.slot.watch_since = 0.0
             if watch.abandon():
-                self.doubt()
+                self.recovery.doubt()
         self.seat.pass_watch()
         self.took(exchange)
         if exchange.claims:
@@ -278,7 +275,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis, drop idle connections and sleep before the next try. What is done is kept."""
-        self.doubt()
+        self.recovery.doubt()
         self.outage.note(error)
         # After silence none of them says by itself that it is dead.
         self.connection.connection_pool.disconnect(inuse_connections=False)
@@ -286,50 +283,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.slot.tick(State.CONNECTING)
             self.child.wait(self.outage.delay())
 
-    # -- claims that we may have without knowing, or no longer have ------------------------------------------------
-
-    def doubt(self) -> None:
-        """Note that the server may hold claims in our name that are not in our hands: a reply was lost."""
-        self._uncertain = True
-
-    def recover(self) -> None:
-        """Release claims in our name that we do not hold: a predecessor's, or those of a reply that was lost."""
-        self._uncertain = False
-        holding = {outcome.claim.execution_id for outcome in self.runner.done} | self.by_rq.executions()
-        if self.crew is not None:
-            holding |= self.crew.executions()
-        try:
-            left = self.claims.recover(self._predecessors_job, holding)
-            self.register()
-        except (RedisError, OSError):
-            self._uncertain = True
-            raise
-        if left.released or left.running:
-            log.warning("claims.recovered", released=left.released, running=len(left.running))
-        self._predecessors_job = ""
-        for claim in left.running:
-            self.hand_on(claim)
-
-    def hand_on(self, claim: Claim) -> None:
-        """Decide about the job under which our predecessor died."""
-        status, reason = self.slot.exit_status, self.slot.exit_reason.decode()
-        job, policy = self.runner.restore_quietly(claim)
-        moment = monotonic()
-        outcome: Outcome
-        if reason == "ordered" and job is not None:
-            self.slot.order = Order.NONE
-            log.warning("job.stopped", job_id=claim.job_id, queue=claim.origin, how="with its process")
-            self.by_rq.add(job, claim, moment, stopped=True)
-            return
-        if reason == "timeout" and job is not None:
-            outcome = self.deciding.failure(job, claim, queue.timed_out(job.timeout), policy, moment, moment)
-        else:
-            how = "stuck and was killed" if reason else explain(status)
-            if reason == OUT_OF_MEMORY:
-                how = explain_out_of_memory(oom.limit_bytes())
-            outcome = self.deciding.crash(claim, how, moment, job)
-        log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
-        self.runner.note(outcome, job, None)
+    # -- what the minder thread asks for ---------------------------------------------------------------------------
 
     @property
     def burdened(self) -> bool:
@@ -356,31 +310,16 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if self.claims.heartbeat([self.name]):
             self.register()
 
-    def _not_taken(self, sent: list[Outcome], exchange: Exchange) -> None:
-        by_execution = {outcome.claim.execution_id: outcome for outcome in sent}
-        for execution_id in exchange.fenced:
-            outcome = by_execution[execution_id]
-            kind = type(outcome).__name__.lower()
-            log.warning("job.outcome_dropped", job_id=outcome.claim.job_id, outcome=kind)
-        for execution_id in exchange.unsettled:
-            outcome = by_execution[execution_id]
-            job, result = outcome.notes
-            if isinstance(outcome, Finished):
-                self.by_rq.add(job, outcome.claim, outcome.started, value=result)
-            else:
-                self.by_rq.add(job, outcome.claim, outcome.started, error=result, outcome=outcome)
-
     # -- coming and going ------------------------------------------------------------------------------------------
 
     def _enter(self) -> None:
         self.seat = self._given_seat or Alone(self._make_doorbell)
         self.slot, self.child = self.seat.slot, self.seat.child
-        self._predecessors_job = self._job_of_predecessor()
+        self.recovery = Recovery(self)
         self.slot.job_id = self.slot.execution_id = b""
         self.slot.tick(State.CONNECTING)
         random.seed()
         self._performed = 0
-        self._uncertain = True
         self.outage = Outage(self.seat.redis_edge, reports=self._given_seat is None)
         self.runner = Runner(
             self.settings,
@@ -403,78 +342,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if self._given_seat is None:
             self.subscribe()
 
-    def _leave(self) -> None:
-        """Hand everything back, say goodbye."""
-        signal.setitimer(signal.ITIMER_REAL, 0.0)  # a hard stop may have cut a guard's end short
-        self.minder.close()
-        self.slot.tick(State.DRAINING)
-        if self.crew is not None:
-            self.drain(self.crew)
-        self.give_up()
-        while True:
-            try:
-                self.hand_back()
-                self.register_death()
-                break
-            except (RedisError, OSError) as error:
-                self.doubt()
-                self.outage.note(error)
-                if monotonic() >= self.seat.deadline:
-                    log.error("consumer.left_behind", outcomes=len(self.runner.done), claims=len(self.batch))  # noqa: TRY400
-                    break
-                self.slot.tick(State.DRAINING)
-                self.child.wait(self.outage.delay())
-        if self.scheduler:
-            self.stop_scheduler()
-        self.unsubscribe()
-        self.seat.close()
-
-    def drain(self, crew: Crew) -> None:
-        """Let the crew finish; a hard stop interrupts it, and what runs even after that is handed back all the same."""
-        until = float("inf")
-        while crew.running and monotonic() < until:
-            if self.child.hard and until == float("inf"):
-                crew.interrupt()
-                until = monotonic() + INTERRUPT_SECONDS
-            crew.expire()
-            self.slot.tick(State.DRAINING)
-            self.child.wait(0.2, [crew.fileno()])
-            crew.answer()
-            try:
-                self.by_rq.settle()
-                self.settle()
-            except (RedisError, OSError) as error:
-                self.doubt()
-                self.outage.note(error)
-        self.runner.interrupted += crew.begun()
-        crew.close()
-
-    def give_up(self) -> None:
-        """Bury those interrupted jobs that stops have interrupted too often."""
-        kept = []
-        for claim in self.runner.interrupted:
-            job, _ = self.runner.restore_quietly(claim)
-            letter = self.deciding.handed_back(claim, monotonic(), job)
-            if letter is None:
-                kept.append(claim)
-            else:
-                self.runner.note(letter, job, None)
-        self.runner.interrupted = kept
-
-    def hand_back(self) -> None:
-        """Settle what is done, release what is not."""
-        self.by_rq.settle()
-        self.settle()
-        self.by_rq.settle()
-        interrupted = frozenset(claim.execution_id for claim in self.runner.interrupted)
-        claims = [*self.runner.interrupted, *self.batch.all()]
-        claims.sort(key=lambda claim: claim.execution_id)
-        lost = self.claims.release(claims, interrupted=interrupted)
-        if self._uncertain:
-            self.claims.recover("")
-        if claims:
-            log.info("claims.released", jobs=len(claims) - len(lost), interrupted=len(interrupted))
-
     def register(self) -> None:
         """Write our own record, as RQ's `register_birth` does but over whatever a predecessor left."""
         self.hostname, self.pid = socket.gethostname(), os.getpid()
@@ -482,7 +349,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.birth_date = self.last_heartbeat = now()
         with self.connection.pipeline() as pipeline:
             pipeline.hdel(self.key, "death", "shutdown_requested_date")
-            about = {"memory_mb": round(resident_mb()), "release": self.settings.release or ""}  # for people
+            about = {"memory_mb": resident_mb(os.getpid()), "release": self.settings.release or ""}  # for people
             record = {**self.serialize(), **about, "state": "started", "fence": self.claims.fence}
             pipeline.hset(self.key, mapping=record)
             worker_registration.register(self, pipeline)
@@ -499,13 +366,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def _make_doorbell(self) -> Doorbell:
         return Doorbell(lambda: queue.clone(self.connection), RQ_KEY_PREFIX, self.queue_names())
-
-    def _job_of_predecessor(self) -> str:
-        """Return the execution that ran when the last child of this slot died; "?" when it may be any of several."""
-        execution = self.slot.execution_id.decode()
-        if execution and self.settings.worker_threads > 1 and self.slot.exit_reason != b"timeout":
-            return "?"
-        return execution
 
     def _reorder(self, served: str) -> None:
         """Apply RQ's dequeue strategies, which change the order of the queues after each job."""
@@ -524,15 +384,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def _idle_for_too_long(self) -> bool:
         return self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle
-
-
-def resident_mb() -> float:
-    """Return this process's resident memory in MB (Linux's /proc; 0 where there is none)."""
-    try:
-        with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except FileNotFoundError:
-        return 0.0
 
 
 def main(

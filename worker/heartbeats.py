@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from time import monotonic
 from typing import Final
 
 from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, Claims
+from worker.memory import resident_mb
 from worker.scoreboard import Scoreboard, Slot
 
 #: Busy consumers are kept alive this often: three times within the life that a claim gives them.
@@ -46,12 +46,3 @@ class Heartbeats:
     def _needs(self, slot: Slot, now: float) -> bool:
         heard = max(slot.claimed_at, slot.spawned_at, self._beaten_at.get(slot.index, float("-inf")))
         return slot.busy or now - heard > SILENT_SECONDS
-
-
-def resident_mb(pid: int) -> int:
-    """Return a process's resident memory in MB; 0 when it is gone, or the system has no /proc."""
-    try:
-        with open(f"/proc/{pid}/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
-    except OSError:
-        return 0

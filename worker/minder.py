@@ -83,4 +83,4 @@ class Minder:
             act()
         except (RedisError, OSError):
             self._rest_until = monotonic() + REST_SECONDS
-            self._consumer.doubt()
+            self._consumer.recovery.doubt()

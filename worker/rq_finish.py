@@ -28,7 +28,7 @@ from rq.utils import now
 
 from worker import dead_letters, logs
 from worker.claims import TRACES, Claims
-from worker.exchange import Buried, Claim, Retried
+from worker.exchange import Buried, Claim, Exchange, Finished, Outcome, Retried
 from worker.outcomes import attempt_of
 from worker.payload import Json
 
@@ -105,6 +105,21 @@ class RqFinish:
     ) -> None:
         """Put a job on the list."""
         self._pending.append(_Pending(job, claim, started, value, error, outcome, stopped))
+
+    def take_over(self, sent: list[Outcome], exchange: Exchange) -> None:
+        """Put on the list what the scripts have left to RQ, and say what was dropped."""
+        by_execution = {outcome.claim.execution_id: outcome for outcome in sent}
+        for execution_id in exchange.fenced:
+            outcome = by_execution[execution_id]
+            kind = type(outcome).__name__.lower()
+            log.warning("job.outcome_dropped", job_id=outcome.claim.job_id, outcome=kind)
+        for execution_id in exchange.unsettled:
+            outcome = by_execution[execution_id]
+            job, result = outcome.notes
+            if isinstance(outcome, Finished):
+                self.add(job, outcome.claim, outcome.started, value=result)
+            else:
+                self.add(job, outcome.claim, outcome.started, error=result, outcome=outcome)
 
     def settle(self) -> None:
         """Finish everything on the list; raises redis-py's errors and keeps what is not finished."""

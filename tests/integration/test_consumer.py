@@ -23,6 +23,7 @@ from rq.results import Result
 from tests.support import tasks
 from tests.support.engine import finished
 from tests.support.worker import consumer
+from worker import leaving
 from worker.exchange import Exchange, Outcome
 
 LETTERS = "rq:queue:dead-letter"
@@ -412,7 +413,7 @@ def test_no_outcome_gets_lost_when_both_threads_settle_at_once(
             thread.join()
         worker.settle()
     finally:
-        worker._leave()
+        leaving.leave(worker)
     assert [job.get_status(refresh=True) for job in jobs] == ["finished", "finished"]
 
 
