@@ -23,7 +23,7 @@ LONGEST_SILENCE_SECONDS: Final = 15.5
 LOOK_SECONDS: Final = 60.0
 #: Both where the scheduler is off: what nobody needs is not asked, and idling costs less than 100 commands an hour. A
 #: dead connection is found by TCP all the same; only a server that stands still goes unnoticed for as long.
-THRIFTY_SECONDS: Final = 120.0
+THRIFTY_SECONDS: Final = 300.0
 
 
 class Pulse:
