@@ -25,7 +25,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import now
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import leaving, logs, orders, queue, retry, sentry
+from worker import backoff, leaving, logs, orders, queue, retry, sentry
 from worker.batch import Batch
 from worker.bell import Bell
 from worker.claims import Claims
@@ -50,6 +50,10 @@ from worker.watch import Watch, WatchLock, consumers_watch
 
 log = logs.get_logger()
 
+#: A push wakes every instance that waits. One that comes too late leaves the queue to the others for a moment, which
+#: doubles up to the cap: however many jobs come, an idle instance asks for nothing about ten times a second at most.
+LATE_SECONDS: Final = 0.01
+LATE_CAP_SECONDS: Final = 0.2
 #: While `rq suspend` or TSTP holds.
 PAUSE_SECONDS: Final = 1.0
 
@@ -84,6 +88,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self._settling = threading.Lock()
         self._performed = 0
         self._suspect_runs = False
+        self._lost_races = 0
 
     def work(
         self,
@@ -154,6 +159,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.by_rq.settle()
             exchange = exchange if exchange.claims else self.settle(want)
         self.slot.claimed_at = monotonic()
+        if self.seat.rung and not exchange.claims and self.crew is None:
+            self.stand_back()
         self.seat.claimed()
         self.outage.over()
         return exchange
@@ -193,6 +200,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if exchange.claims:
             self._reorder(exchange.claims[-1].queue)
             self._idle_since = monotonic()
+            self._lost_races = 0
 
     def perform(self, claims: list[Claim]) -> None:
         """Run what was claimed, one after the other, until it is done, given away or a stop is asked."""
@@ -268,10 +276,18 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.slot.watch_since = 0.0
             if watch.abandon():
                 self.recovery.doubt()
+        if watch.rung and not exchange.claims:
+            self.stand_back()
         self.seat.pass_watch()
         self.took(exchange)
         if exchange.claims:
             self.perform(exchange.claims)
+
+    def stand_back(self) -> None:
+        """Leave the queue to others for a moment: they were faster."""
+        self._lost_races += 1
+        self._tick_idle()
+        self.child.wait(backoff.full_jitter(self._lost_races, base=LATE_SECONDS, cap=LATE_CAP_SECONDS))
 
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis, drop idle connections and sleep before the next try. What is done is kept."""

@@ -55,6 +55,11 @@ class Seat(Protocol):
         """Pass the watch on, if it is ours."""
         ...
 
+    @property
+    def rung(self) -> bool:
+        """Whether the last wait ended because a queue had something."""
+        ...
+
     def claimed(self) -> None:
         """Say that the server was asked after a wake-up: the queues may be watched again."""
         ...
@@ -90,7 +95,7 @@ class Supervised:
         self._bell = bell
         self._hail = hail
         self._watch = watch
-        self._rung = False
+        self.rung = False
 
     @property
     def quiet(self) -> bool:
@@ -117,8 +122,8 @@ class Supervised:
                 return
             tick()
             ready = self.child.wait(min(left, TICK_SECONDS), [self._bell.fileno(), *also])
-            self._rung = self._bell.fileno() in ready and self._bell.answer()
-            if self._rung or stale or any(fd in ready for fd in also):
+            self.rung = self._bell.fileno() in ready and self._bell.answer()
+            if self.rung or stale or any(fd in ready for fd in also):
                 return
 
     def take_watch(self) -> bool:
@@ -132,9 +137,9 @@ class Supervised:
 
     def claimed(self) -> None:
         """Tell the dispatcher that its ring was answered."""
-        if self._rung and self._watch is None:
+        if self.rung and self._watch is None:
             self._hail.ring()
-        self._rung = False
+        self.rung = False
 
     def nudge(self) -> None:
         """Ring for a sibling."""
@@ -194,6 +199,11 @@ class Alone:
 
     def pass_watch(self) -> None:
         """There is nobody else."""
+
+    @property
+    def rung(self) -> bool:
+        """A worker alone has no dispatcher that rings for others too."""
+        return False
 
     def claimed(self) -> None:
         """Nobody to tell."""

@@ -78,9 +78,11 @@ class Watch:
         self._claims = claims
         self._connection: Any = None
         self._ends_at = 0.0
+        self.rung = False  #: whether the last answer came because there was something; it may be somebody else's by now
 
     def begin(self, want: int, seconds: float) -> None:
         """Ask for up to `want` jobs, as soon as there are any, at the latest after `seconds` (or the longest block)."""
+        self.rung = False
         block = max(0.1, min(seconds, BLOCK_SECONDS))
         if self._connection is None:
             self._connection = self._claims.redis.connection_pool.get_connection()
@@ -119,6 +121,7 @@ class Watch:
         self._claims.redis.connection_pool.release(connection)
         if error is not None:
             raise error
+        self.rung = replies[0] is not None
         return Exchange() if replies[1] is None else self._claims.read_claim(replies[1])
 
     def abandon(self) -> bool:
