@@ -159,7 +159,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.by_rq.settle()
             exchange = exchange if exchange.claims else self.settle(want)
         self.slot.claimed_at = monotonic()
-        if self.seat.rung and not exchange.claims and self.crew is None:
+        if self.seat.rung and not exchange.claims and self.crew is None and self.seat.beaten():
             self.stand_back()
         self.seat.claimed()
         self.outage.over()
@@ -276,7 +276,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.slot.watch_since = 0.0
             if watch.abandon():
                 self.recovery.doubt()
-        if watch.rung and not exchange.claims:
+        if watch.rung and not exchange.claims and self.seat.beaten():
             self.stand_back()
         self.seat.pass_watch()
         self.took(exchange)

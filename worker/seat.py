@@ -22,6 +22,8 @@ SAFETY_POLL_SECONDS: Final = 300.0
 LONELY_POLL_SECONDS: Final = 1.0
 #: A dispatcher whose loop has not turned for so long does not ring.
 DISPATCHER_STALE_SECONDS: Final = 30.0
+#: A sibling that has claimed within this time is at work on the same queues.
+SIBLING_SECONDS: Final = 0.5
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 15.0
 
@@ -60,6 +62,10 @@ class Seat(Protocol):
         """Whether the last wait ended because a queue had something."""
         ...
 
+    def beaten(self) -> bool:
+        """Whether, when a wake-up brought nothing, somebody outside the instance was faster."""
+        ...
+
     def claimed(self) -> None:
         """Say that the server was asked after a wake-up: the queues may be watched again."""
         ...
@@ -92,6 +98,7 @@ class Supervised:
         self.child = Child()
         self._header: Header = scoreboard.header
         self._dispatcher = scoreboard.dispatcher
+        self._siblings = [other for other in scoreboard.consumers if other.index != slot.index]
         self._bell = bell
         self._hail = hail
         self._watch = watch
@@ -134,6 +141,11 @@ class Supervised:
         """Free it and wake a sleeper to take it."""
         if self._watch is not None and self._watch.give_back():
             self._bell.ring()
+
+    def beaten(self) -> bool:
+        """Whether no sibling has claimed just now: with one of ours at work the next job may come to us."""
+        just_now = monotonic() - SIBLING_SECONDS
+        return not any(slot.claimed_at > just_now for slot in self._siblings)
 
     def claimed(self) -> None:
         """Tell the dispatcher that its ring was answered."""
@@ -204,6 +216,10 @@ class Alone:
     def rung(self) -> bool:
         """A worker alone has no dispatcher that rings for others too."""
         return False
+
+    def beaten(self) -> bool:
+        """There are no siblings."""
+        return True
 
     def claimed(self) -> None:
         """Nobody to tell."""
