@@ -42,6 +42,11 @@ def letter(job: Job) -> dict[str, Any]:
     return read
 
 
+def begun(path: Path) -> int:
+    """How many jobs of `journal_and_sleep` have begun; a job that is claimed has not."""
+    return path.read_text().count(" begin ") if path.exists() else 0
+
+
 def all_are(status: str, *jobs: Job) -> bool:
     return all(job.get_status() == status for job in jobs)
 
@@ -106,10 +111,11 @@ def test_short_jobs_are_claimed_ahead_and_given_away_when_all_threads_are_busy_f
 
 
 def test_a_soft_stop_lets_every_thread_finish_and_hands_back_what_had_not_begun(
-    service: Service, queue: Queue, redis: redis_py.Redis
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    running = [queue.enqueue(tasks.nap_in_steps, 1.5) for _ in range(4)]
-    until(lambda: all_are("started", *running), service=service)
+    path = tmp_path / "journal"
+    running = [queue.enqueue(tasks.journal_and_sleep, str(path), 1.5) for _ in range(4)]
+    until(lambda: begun(path) == 4, service=service)
     waiting = [queue.enqueue(tasks.add, 1, 1) for _ in range(5)]
     assert service.terminate() == 0
     assert all_are("finished", *running)
@@ -118,11 +124,16 @@ def test_a_soft_stop_lets_every_thread_finish_and_hands_back_what_had_not_begun(
 
 
 def test_when_the_grace_is_over_every_thread_is_interrupted_and_its_job_handed_back(
-    server: RedisServer, queue: Queue, redis: redis_py.Redis
+    server: RedisServer, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
+    path = tmp_path / "journal"
     with threads(server, WORKER_SHUTDOWN_GRACE="1") as service:
-        jobs = [queue.enqueue(tasks.nap_in_steps, 60), queue.enqueue(tasks.swallow), queue.enqueue(tasks.sleep, 60)]
-        until(lambda: all_are("started", *jobs), service=service)
+        jobs = [
+            queue.enqueue(tasks.nap_in_steps, 60),
+            queue.enqueue(tasks.swallow),
+            queue.enqueue(tasks.journal_and_sleep, str(path), 60),
+        ]
+        until(lambda: begun(path) == 1, service=service)  # the last of them, and they begin in their order
         began = time.monotonic()
         assert service.terminate() == 0
         assert time.monotonic() - began < 8
