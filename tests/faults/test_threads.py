@@ -154,10 +154,11 @@ def test_sentry_hears_of_each_job_under_its_own_name(server: RedisServer, queue:
 
 
 def test_a_frozen_process_is_found_by_the_first_deadline_of_its_jobs(
-    service: Service, queue: Queue, redis: redis_py.Redis
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    jobs = [queue.enqueue(tasks.nap_in_steps, 1, job_timeout=seconds) for seconds in (3, 300)]
-    until(lambda: all_are("started", *jobs), service=service)
+    path = tmp_path / "journal"
+    jobs = [queue.enqueue(tasks.journal_and_sleep, str(path), 1, job_timeout=seconds) for seconds in (3, 300)]
+    until(lambda: begun(path) == 2, service=service)
     os.kill(service.children()[0], signal.SIGSTOP)
     assert service.wait_for("child.killed", reason="timeout", timeout=15)
     until(lambda: jobs[0].get_status() in ("failed", "finished") and all_are("finished", jobs[1]), 20, service=service)
