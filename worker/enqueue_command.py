@@ -139,9 +139,9 @@ def verdict_lines(result: dict[str, Any]) -> list[str]:
 
 
 def _follow(job: Job, *, as_json: bool) -> Exit:
-    if not fleet.readers(job.connection, RQ_KEY_PREFIX, job.origin):
-        click.echo(f"No consumer reads the queue {job.origin!r} yet; the job waits for one.", err=True)
     try:
+        if not fleet.readers(job.connection, RQ_KEY_PREFIX, job.origin):
+            click.echo(f"No consumer reads the queue {job.origin!r} yet; the job waits for one.", err=True)
         job = follow(job, Console(stderr=True))
     except KeyboardInterrupt:
         click.echo(f"\nNo longer waiting; the job {job.id} goes on without this command.", err=True)

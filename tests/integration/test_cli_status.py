@@ -151,7 +151,8 @@ def test_it_names_the_server_and_what_is_wrong_with_it(own_server: RedisServer) 
     with own_server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         answer = status(own_server.url)
-        assert (answer["redis"]["product"], answer["redis"]["eviction"]) == ("Valkey", "allkeys-lru")
+        product = "Valkey" if "valkey_version" in client.info("server") else "Redis"
+        assert (answer["redis"]["product"], answer["redis"]["eviction"]) == (product, "allkeys-lru")
         assert "noeviction" in answer["attention"][0]
         client.acl_setuser("plain", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-info"])
         told = run("status", "--json", url=f"redis://plain:x@127.0.0.1:{own_server.port}/0")
