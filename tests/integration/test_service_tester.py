@@ -11,7 +11,7 @@ from rq import Queue
 
 from tests.support import broken, tasks
 from tests.support.diagnosing import tool
-from tests.support.render_api import RenderApi
+from tests.support.render_stub import NAME, Render
 from tests.support.sentry_sink import SentrySink
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
@@ -26,6 +26,10 @@ def told(*arguments: str, url: str | None = None, **environ: str) -> tuple[int, 
     done = tool(TOOL, "--json", *arguments, url=url, **environ)
     assert "hunter2" not in done.stdout + done.stderr
     return done.returncode, {row["service"]: row for row in json.loads(done.stdout)["services"]}
+
+
+def render_api(**options: Any) -> Render:
+    return Render(key="rnd_hunter2", kind="web_service", **options)
 
 
 def test_what_is_not_configured_is_skipped_and_no_failure() -> None:
@@ -58,7 +62,7 @@ def test_everything_configured_and_well(server: RedisServer, redis: redis_py.Red
         Service(server.url, **JOBS, HEALTH_HOST="127.0.0.1", HEALTH_PORT=port) as service,
         RestApi() as rest,
         SentrySink() as sentry,
-        RenderApi() as render,
+        render_api() as render,
     ):
         until(lambda: redis.smembers("rq:workers:default"), service=service)
         environ = {**rest.environ, **render.environ, "SENTRY_DSN": sentry.dsn}
@@ -132,17 +136,22 @@ def test_a_wrong_token_is_told() -> None:
 @pytest.mark.parametrize(
     ("api", "changes", "status", "words"),
     [
-        (RenderApi(), {"RENDER_API_KEY": "rnd_wrong_hunter2"}, "failed", "rejects the key"),
-        (RenderApi(), {"RENDER_SERVICE_ID": "srv-other"}, "failed", "no service of that id"),
-        (RenderApi(suspended=True), {}, "failed", "is suspended"),
-        (RenderApi(running=0), {}, "failed", "no running instance"),
-        (RenderApi(plan="free"), {}, "warning", "sleeps when nobody calls it"),
-        (RenderApi(running=2), {"RENDER_SERVICE_ID": "", "RENDER_SERVICE_NAME": "worthit-worker"}, "ok", "2 instances"),
-        (RenderApi(), {"RENDER_SERVICE_ID": "", "RENDER_SERVICE_NAME": "none"}, "failed", "no service named 'none'"),
-        (RenderApi(), {"RENDER_SERVICE_ID": ""}, "warning", "services: worthit-worker"),
+        (render_api(), {"RENDER_API_KEY": "rnd_wrong_hunter2"}, "failed", "rejects the key"),
+        (render_api(), {"RENDER_SERVICE_ID": "srv-other"}, "failed", "no service of that id"),
+        (render_api(suspended=True), {}, "failed", "is suspended"),
+        (render_api(running=0), {}, "failed", "no running instance"),
+        (render_api(plan="free"), {}, "warning", "sleeps when nobody calls it"),
+        (
+            render_api(running=2),
+            {"RENDER_SERVICE_ID": "", "RENDER_SERVICE_NAME": NAME},
+            "ok",
+            "2 instances",
+        ),
+        (render_api(), {"RENDER_SERVICE_ID": "", "RENDER_SERVICE_NAME": "none"}, "failed", "no service named 'none'"),
+        (render_api(), {"RENDER_SERVICE_ID": ""}, "warning", "services: worthit-worker"),
     ],
 )
-def test_render_is_told_as_it_is(api: RenderApi, changes: dict[str, str], status: str, words: str) -> None:
+def test_render_is_told_as_it_is(api: Render, changes: dict[str, str], status: str, words: str) -> None:
     with api:
         code, services = told("--render", **{**api.environ, **changes})
     assert services["render"]["status"] == status
@@ -158,8 +167,8 @@ def test_what_is_not_renders_api_is_told() -> None:
 
 
 def test_a_sentry_that_refuses_is_told() -> None:
-    with RenderApi() as other:  # any HTTP server that is not Sentry
-        dsn = other.environ["RENDER_API_URL"].replace("http://", "http://key-hunter2@").replace("/v1", "/1")
+    with broken.web_server() as other:  # any HTTP server that is not Sentry
+        dsn = f"http://key-hunter2@127.0.0.1:{other.rpartition(':')[2]}/1"
         code, services = told("--sentry", SENTRY_DSN=dsn)
     assert code == 1
     assert "refuses events (HTTP 501)" in services["sentry"]["says"]

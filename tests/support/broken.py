@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,7 +13,9 @@ from pathlib import Path
 import redis as redis_py
 import trustme
 
+from tests.support.http_stub import HttpStub, QuietHandler
 from tests.support.server import RedisServer, free_port
+from tests.support.tls_front import TlsFront
 from tests.support.waiting import eventually
 
 #: Passwords of all these, so that a test can look for them where they must not be.
@@ -76,15 +76,8 @@ def silent() -> Iterator[str]:
 @contextmanager
 def web_server() -> Iterator[str]:
     """An HTTP server."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"redis://:{PASSWORD}@127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with HttpStub(QuietHandler) as server:
+        yield f"redis://:{PASSWORD}@127.0.0.1:{server.port}"
 
 
 class Authority:
@@ -104,33 +97,8 @@ class Authority:
 @contextmanager
 def tls_in_front_of(port: int, certificate: trustme.LeafCert) -> Iterator[int]:
     """A TLS server that hands what it decrypts to a port; yields its own port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_RDWR)
-
-    def serve(plain: socket.socket) -> None:
-        with suppress(OSError), plain, context.wrap_socket(plain, server_side=True) as front:
-            with socket.create_connection(("127.0.0.1", port)) as back:
-                answers = threading.Thread(target=pump, args=(back, front), daemon=True)
-                answers.start()
-                pump(front, back)
-                answers.join()
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
+    with TlsFront(port, certificate) as front:
+        yield front.port
 
 
 @contextmanager

@@ -17,11 +17,13 @@ import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 import hiredis
+
+from tests.support.http_stub import HttpStub, QuietHandler
 
 #: The token of every stub.
 TOKEN = "stub-token-correct-horse"
@@ -51,7 +53,7 @@ class _ErrorReply(str):
     __slots__ = ()
 
 
-class RestStub:
+class RestStub(HttpStub):
     """Serves the database on `port` of this host at `url`, with the token `TOKEN`.
 
     `requests` counts HTTP requests; `commands` those that were sent through, by name. `faults` holds one fault for each
@@ -67,7 +69,7 @@ class RestStub:
         self.fault: Fault | None = None
         self._lock = threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True  # an answer in two writes would wait 40 ms for the client's ACK
 
@@ -79,27 +81,12 @@ class RestStub:
             def do_DELETE(self) -> None:
                 answer(self, 405, {"error": "ERR method not allowed"})
 
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  clients here hang up on purpose
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        super().__init__(Handler)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"http://127.0.0.1:{self.port}"
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("content-length") or 0))

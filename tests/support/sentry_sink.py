@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import http.server
 import json
-import threading
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.support.http_stub import HttpStub, QuietHandler
 
 
-class SentrySink:
+class SentrySink(HttpStub):
     """Collects every envelope item that a real sentry-sdk sends to `dsn`."""
 
     def __init__(self) -> None:
@@ -19,7 +18,7 @@ class SentrySink:
         self.bodies: list[bytes] = []
         sink = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
@@ -31,25 +30,12 @@ class SentrySink:
                 self.end_headers()
                 self.wfile.write(b"{}")
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
 
     @property
     def dsn(self) -> str:
         """What SENTRY_DSN must be."""
-        return f"http://public@127.0.0.1:{self._server.server_port}/1"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return f"http://public@127.0.0.1:{self.port}/1"
 
 
 def _items(body: bytes, kind: str) -> list[dict[str, Any]]:

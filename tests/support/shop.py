@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Self
+
+from tests.support.http_stub import HttpStub, QuietHandler
 
 #: Answers one request, by the means of `BaseHTTPRequestHandler`.
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -26,13 +26,13 @@ class Request:
     body: bytes
 
 
-class Shop:
+class Shop(HttpStub):
     """Serves `routes` (path → answer) on 127.0.0.1; `requests` keeps what came in."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
         shop = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -45,30 +45,15 @@ class Shop:
             def do_POST(self) -> None:
                 self.do_GET()
 
-            def log_message(self, *args: object) -> None:
-                pass
-
         self.routes: dict[str, Answer] = {}
         self.requests: list[Request] = []
-        self._server = ThreadingHTTPServer((address, 0), Handler)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  clients here hang up on purpose
+        super().__init__(Handler, address)
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.port: int = self._server.server_address[1]
         self._scheme = "https" if tls else "http"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
         return f"{self._scheme}://{host}:{self.port}{path}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def status(code: int, **headers: str) -> Answer:

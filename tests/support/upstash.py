@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.support.http_stub import HttpStub, QuietHandler
 
 
-class RestApi:
+class RestApi(HttpStub):
     """Answers PING, SET, GET, DEL with the right `token`; `error` for every answer, `page` instead of JSON.
 
     `read_only` takes no writes, as Upstash's second token.
@@ -23,7 +22,7 @@ class RestApi:
         self._read_only = read_only
         api = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 command = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if page:
@@ -43,10 +42,7 @@ class RestApi:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
 
     def run(self, command: list[Any]) -> dict[str, Any]:
         """Run one command."""
@@ -67,15 +63,5 @@ class RestApi:
     @property
     def environ(self) -> dict[str, str]:
         """The two variables that Upstash's console shows."""
-        url = f"http://127.0.0.1:{self._server.server_port}"
+        url = f"http://127.0.0.1:{self.port}"
         return {"UPSTASH_REDIS_REST_URL": url, "UPSTASH_REDIS_REST_TOKEN": self.token}
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
