@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from redis import Redis
 from redis.exceptions import LockError
@@ -21,6 +21,7 @@ from worker import logs
 from worker.autoscale import Decision, Facts, Policy, Reason, decide
 from worker.fleet import Fleet
 from worker.render_api import RenderApiError, Service
+from worker.settings import Settings
 
 log = logs.get_logger()
 
@@ -168,7 +169,7 @@ def facts(fleet: Fleet, queues: Iterable[str], instances: int, idle_for: float, 
     )
 
 
-def of_settings(settings: Any) -> Policy:
+def of_settings(settings: Settings) -> Policy:
     """Return the policy that the settings ask for."""
     return Policy(
         settings.autoscale_min,

@@ -84,8 +84,7 @@ class Watch:
         """Ask for up to `want` jobs, as soon as there are any, at the latest after `seconds` (or the longest block)."""
         self.rung = False
         block = max(0.1, min(seconds, BLOCK_SECONDS))
-        if self._connection is None:
-            self._connection = self._claims.redis.connection_pool.get_connection()
+        self._connection = self._claims.redis.connection_pool.get_connection()
         commands = self._claims.claim_when_ready(want, round(block, 1))
         self._connection.send_packed_command(self._connection.pack_commands(commands))
         self._ends_at = monotonic() + block
