@@ -246,7 +246,7 @@ def storm(seconds: float, seed: int, *, queues: int = 2, threads: int = 1) -> Re
     """
     with (
         tempfile.TemporaryDirectory() as folder,
-        RedisServer(aof=True, arguments=("--appendfsync", "always")) as server,
+        RedisServer(aof=True) as server,
         Proxy(server.port) as proxy,
     ):
         return Storm(server, proxy, Path(folder), seed, queues=QUEUES[:queues], threads=threads).run(seconds)

@@ -20,7 +20,7 @@ from rq import Queue
 from tests.support import processes, tasks
 from tests.support.checker import places
 from tests.support.letters import LETTERS, ids, record, seed
-from tests.support.processes import die_with_the_tests
+from tests.support.processes import belong_to_the_tests
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
 from tests.support.waiting import eventually
@@ -39,7 +39,7 @@ def start(*arguments: str, url: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=die_with_the_tests,
+        preexec_fn=belong_to_the_tests,
     )
 
 

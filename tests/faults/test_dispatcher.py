@@ -256,7 +256,7 @@ def test_rq_infos_cleaning_never_fails_a_job_that_we_still_run(server: RedisServ
 def test_a_job_of_a_plain_rq_worker_is_left_to_rq(server: RedisServer, redis: redis_py.Redis, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     rq = [Path(sys.executable).parent / "rq", "worker", "default", "-u", server.url, "--quiet"]
-    plain = subprocess.Popen(rq, cwd=ROOT, preexec_fn=processes.die_with_the_tests)
+    plain = subprocess.Popen(rq, cwd=ROOT, preexec_fn=processes.belong_to_the_tests)
     try:
         until(lambda: redis.scard("rq:workers") == 1, 15)
         job = Queue("default", connection=redis).enqueue(tasks.journal_and_sleep, str(journal), 45)

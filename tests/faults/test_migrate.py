@@ -16,7 +16,7 @@ from rq import Queue
 from tests.integration.test_cli import run
 from tests.support import leaks, tasks
 from tests.support.engine import everything
-from tests.support.processes import die_with_the_tests
+from tests.support.processes import belong_to_the_tests
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
@@ -34,7 +34,7 @@ def start(old: RedisServer, new: RedisServer) -> subprocess.Popen[bytes]:
         env=environ,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        preexec_fn=die_with_the_tests,
+        preexec_fn=belong_to_the_tests,
     )
 
 

@@ -51,7 +51,7 @@ def supervisor() -> Iterator[subprocess.Popen[bytes]]:
     """A process that ignores TERM, as a stuck one does."""
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, preexec_fn=processes.die_with_the_tests
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, preexec_fn=processes.belong_to_the_tests
     )
     assert process.stdout is not None
     process.stdout.readline()

@@ -80,7 +80,7 @@ class World:
 @contextlib.contextmanager
 def direct(_folder: Path) -> Iterator[World]:
     """The service speaks to the server itself; nothing that was acknowledged is lost when the server is killed."""
-    with RedisServer(aof=True, password=PASSWORD, arguments=("--appendfsync", "always")) as server:
+    with RedisServer(aof=True, password=PASSWORD) as server:
         yield from _lived_in(World(server, server.url))
 
 
@@ -119,7 +119,7 @@ def everything(folder: Path) -> Iterator[World]:
     hosts = folder / "hosts"
     environ = {"PYTHONPATH": str(ROOT / "tests" / "support" / "site"), "TEST_HOSTS": str(hosts)}
     with (
-        RedisServer(aof=True, password=PASSWORD, arguments=("--appendfsync", "always")) as server,
+        RedisServer(aof=True, password=PASSWORD) as server,
         Proxy(server.port) as proxy,
     ):
         world = World(server, f"redis://:{PASSWORD}@{NAME}:{proxy.port}/0", environ, hosts, _proxy=proxy)

@@ -47,7 +47,7 @@ def waiting(url: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=processes.die_with_the_tests,
+        preexec_fn=processes.belong_to_the_tests,
     )
     try:
         assert process.stderr is not None
@@ -110,8 +110,6 @@ def test_a_wait_survives_an_outage(own_server: RedisServer) -> None:
 
 def test_ctrl_c_ends_the_wait_and_not_the_job(server: RedisServer, redis: redis_py.Redis) -> None:
     with waiting(server.url) as process:
-        assert process.stderr is not None
-        assert "No consumer reads" in process.stderr.readline()  # it is enqueued, and waited for
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 1

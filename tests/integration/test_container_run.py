@@ -63,7 +63,7 @@ def container(image: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=processes.die_with_the_tests,
+        preexec_fn=processes.belong_to_the_tests,
     )
     yield process
     process.kill()

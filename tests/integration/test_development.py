@@ -47,7 +47,7 @@ def develop(checkout: Path, mark: str, port: int, **more: str) -> subprocess.Pop
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=processes.die_with_the_tests,
+        preexec_fn=processes.belong_to_the_tests,
     )
 
 

@@ -18,7 +18,7 @@ import redis as redis_py
 from tests.support import broken
 from tests.support.broken import PASSWORD
 from tests.support.diagnosing import tool
-from tests.support.processes import die_with_the_tests
+from tests.support.processes import belong_to_the_tests
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from worker.diagnosis.course import STEPS
@@ -92,7 +92,7 @@ def test_on_a_terminal_it_has_colours_and_fits(server: RedisServer) -> None:
     main, child = pty.openpty()
     environ = {"PATH": os.environ["PATH"], "REDIS_URL": server.url, "TERM": "xterm-256color", "COLUMNS": "80"}
     process = subprocess.Popen(
-        [sys.executable, TOOL], cwd=ROOT, env=environ, stdout=child, preexec_fn=die_with_the_tests
+        [sys.executable, TOOL], cwd=ROOT, env=environ, stdout=child, preexec_fn=belong_to_the_tests
     )
     os.close(child)
     shown = b""

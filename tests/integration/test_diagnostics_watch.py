@@ -16,7 +16,7 @@ import redis as redis_py
 
 from tests.support import broken
 from tests.support.diagnosing import tool
-from tests.support.processes import die_with_the_tests
+from tests.support.processes import belong_to_the_tests
 from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
@@ -57,7 +57,7 @@ def watching(url: str) -> Iterator[Watching]:
         env={"PATH": os.environ["PATH"], "REDIS_URL": url},
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=die_with_the_tests,
+        preexec_fn=belong_to_the_tests,
     )
     try:
         watch = Watching(process)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support import broken
+from tests.support.processes import belong_to_the_tests
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service
 from tests.support.waiting import eventually
@@ -54,6 +55,7 @@ def record_blip() -> None:
             env={"PATH": os.environ["PATH"], "REDIS_URL": server.url},
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=belong_to_the_tests,
         )
         assert process.stdout is not None
         lines = [process.stdout.readline()]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import leaks
-from tests.support.processes import die_with_the_tests
+from tests.support.processes import belong_to_the_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
@@ -55,7 +55,7 @@ def site(environ: dict[str, str]) -> Iterator[str]:
         env=_environment(environ),
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=die_with_the_tests,
+        preexec_fn=belong_to_the_tests,
     )
     try:
         assert process.stdout is not None

@@ -89,9 +89,15 @@ def tree_pss(pid: int) -> int:
     return sum(map(pss, [pid, *descendants(pid)]))
 
 
-def die_with_the_tests() -> None:
-    """Have the kernel kill the calling process when the thread that started it ends: a ``preexec_fn`` for `Popen`."""
+def belong_to_the_tests() -> None:
+    """A ``preexec_fn`` for `Popen`: the process dies with the thread that started it, and hears every signal.
+
+    What runs the tests may ignore some, and children inherit that: `nohup` does with SIGHUP, a shell without job
+    control with SIGINT and SIGQUIT of what it starts in the background, as CI systems do.
+    """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _pids() -> list[int]:

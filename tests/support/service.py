@@ -66,7 +66,7 @@ class Service:
         return self
 
     def _before_exec(self) -> None:
-        processes.die_with_the_tests()
+        processes.belong_to_the_tests()
         if self.cgroup is not None:
             (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
@@ -137,8 +137,7 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill_tree()
-        assert self._process is not None
-        self._process.wait()
+        self.wait()
         if kind is not None:
             print(self.tail())
 
