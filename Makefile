@@ -12,7 +12,7 @@ run: $(STAMP)
 	@exec $(BIN)/python -m worker develop
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -q -n 4 --dist worksteal
+	@$(BIN)/python -m pytest -q -n 6 --dist worksteal
 
 check: lint test
 

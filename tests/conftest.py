@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 
-from tests.support.leaks import pytest_configure, pytest_sessionfinish  # noqa: F401 — hooks are found by their names
-from tests.support.reports import pytest_runtest_makereport  # noqa: F401
 from tests.support.server import RedisServer
+
+pytest_plugins = ("tests.support.leaks", "tests.support.reports", "tests.support.log_config")
 
 
 @pytest.fixture(scope="session")
