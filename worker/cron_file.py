@@ -22,7 +22,7 @@ from typing import Any, Final
 from rq import cron as rq_cron
 from rq.cron import CronJob
 
-from worker.payload import AllowListedPickle, Json, Refused, Serializer
+from worker.serializers import AllowListedPickle, Json, Refused, Serializer
 from worker.settings import Settings
 
 MISSED: Final = ("once", "skip")

@@ -16,7 +16,8 @@ from worker.exchange import Claim, Value
 from worker.letter_box import LetterBox
 from worker.letter_texts import Failure, failure, text_of
 from worker.outcomes import function_name
-from worker.payload import Payloads, Refused
+from worker.payload import Payloads
+from worker.serializers import Refused
 
 log = logs.get_logger()
 

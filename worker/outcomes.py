@@ -16,8 +16,8 @@ from rq.timeouts import JobTimeoutException
 
 from worker import dead_letters
 from worker.exchange import Buried, Claim, Finished, Retried, Value
-from worker.payload import Refused, encode_result
 from worker.retry import GiveUp, PermanentError, RetryLater, RetryPolicy, decide
+from worker.serializers import Refused, encode_result
 
 #: Characters of the last error that a job's hash shows while it waits for its next attempt.
 LAST_ERROR_CHARACTERS: Final = 300

@@ -17,7 +17,8 @@ from worker.claims import BUSY_TTL_SECONDS, Claims
 from worker.dead_letters import read
 from worker.exchange import Buried, Claim
 from worker.outcomes import Deciding, function_name, number
-from worker.payload import Payloads, Refused
+from worker.payload import Payloads
+from worker.serializers import Refused
 
 log = logs.get_logger()
 

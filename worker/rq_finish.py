@@ -30,7 +30,7 @@ from worker import dead_letters, logs
 from worker.claims import TRACES, Claims
 from worker.exchange import Buried, Claim, Exchange, Finished, Outcome, Retried
 from worker.outcomes import attempt_of
-from worker.payload import Json
+from worker.serializers import Json
 
 if TYPE_CHECKING:
     from worker.consumer import Consumer

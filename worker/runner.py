@@ -24,10 +24,11 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from worker import context, dead_letters, logs, sentry
 from worker.exchange import Buried, Claim, Outcome, Retried
 from worker.outcomes import Deciding, attempt_of, function_name, number
-from worker.payload import Payloads, Refused
+from worker.payload import Payloads
 from worker.retry import RetryPolicy, policy_of
 from worker.rq_finish import RqFinish
 from worker.scoreboard import Order, Slot
+from worker.serializers import Refused
 from worker.settings import Settings
 from worker.signals import JobStopped, ShutdownRequested
 from worker.station import Station

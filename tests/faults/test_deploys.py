@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
+from types import ModuleType
 
 import pytest
 import redis as redis_py
@@ -22,6 +25,7 @@ from worker import fleet
 #: Two releases of one package of jobs: the second one knows more.
 OLD = "def greet(name):\n    return f'old {name}'\n"
 NEW = OLD.replace("old", "new") + "\n\ndef leave(name):\n    return f'bye {name}'\n"
+NEW += "\n\nclass Shopper(str):\n    pass\n"
 
 
 @pytest.fixture
@@ -172,11 +176,19 @@ def release(server: RedisServer, folder: str, **environ: str) -> Service:
 
 
 def test_a_job_that_the_old_release_does_not_know_waits_for_the_new_one(
-    server: RedisServer, queue: Queue, redis: redis_py.Redis, releases: Iterator[tuple[str, str]]
+    server: RedisServer,
+    queue: Queue,
+    redis: redis_py.Redis,
+    releases: Iterator[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old_folder, new_folder = next(releases)
+    producer = ModuleType("shop_jobs")  # as the producer of the new release has it
+    exec(NEW, vars(producer))
+    monkeypatch.setitem(sys.modules, "shop_jobs", producer)
     with release(server, old_folder) as old:
         jobs = [queue.enqueue("shop_jobs.leave", "you"), queue.enqueue("shop_jobs.invoices.send", 7)]
+        jobs.append(queue.enqueue("shop_jobs.greet", producer.Shopper("Ann")))
         known = queue.enqueue("shop_jobs.greet", "you")
         for job in jobs:
             old.wait_for("job.waits_for_release", job_id=job.id)
@@ -185,12 +197,12 @@ def test_a_job_that_the_old_release_does_not_know_waits_for_the_new_one(
         with release(server, new_folder) as new:
             new.wait_for("service.started")
             assert old.terminate() == 0
-            until(lambda: [status(job) for job in jobs] == ["finished"] * 2, 30, service=new)
-            assert [job.return_value() for job in jobs] == ["bye you", 7]
+            until(lambda: [status(job) for job in jobs] == ["finished"] * 3, 30, service=new)
+            assert [job.return_value() for job in jobs] == ["bye you", 7, "new Ann"]
             assert new.terminate() == 0
     for job in jobs:
         assert redis.hget(job.key, "attempts") is None, "waiting burns no attempt"
-        assert b"There is no function" in redis.hget(job.key, "last_error")
+        assert re.search(rb"There is no .*shop_jobs.* in this release", redis.hget(job.key, "last_error"))
     assert redis.llen("rq:queue:dead-letter") == 0
 
 

@@ -27,7 +27,7 @@ from worker.dead_letters import (
     words,
 )
 from worker.exchange import Claim
-from worker.payload import AllowListedPickle, Json
+from worker.serializers import AllowListedPickle, Json
 
 CLAIM = Claim("job-1", "w" + "0" * 31, "high", "other", {})
 

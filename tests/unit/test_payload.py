@@ -33,7 +33,8 @@ from rq.utils import utcparse
 
 from tests.support import tasks
 from worker.exchange import Claim
-from worker.payload import AllowListedPickle, Json, Payloads, Refused, encode_result, read_date
+from worker.payload import Payloads, read_date
+from worker.serializers import AllowListedPickle, Json, Refused, encode_result
 
 PACKAGE = "tests.support.tasks"
 NOWHERE = Redis(port=1)
@@ -254,6 +255,16 @@ def test_what_this_release_does_not_have_is_named_so(name: str) -> None:
     error = refusal(lambda: function_of(call(name)))
     assert error.code == "unknown_function"
     assert name in str(error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [names(PACKAGE, "Nothing"), names(PACKAGE, "Greeter.Nothing"), names(f"{PACKAGE}.of_the_next_release", "Thing")],
+)
+def test_a_class_that_this_release_does_not_have_is_unknown_and_not_unreadable(data: bytes) -> None:
+    error = refusal(lambda: AllowListedPickle([PACKAGE]).loads(data))
+    assert error.code == "unknown_function"
+    assert "in this release" in str(error)
 
 
 def test_nothing_outside_the_packages_is_imported_because_a_payload_names_it() -> None:

@@ -16,7 +16,7 @@ from worker.dead.choosing import log_done, open_actions
 from worker.dead.showing import read_payload
 from worker.exits import Exit
 from worker.letter_actions import Actions
-from worker.payload import Json, Refused
+from worker.serializers import Json, Refused
 from worker.terminal import printable
 
 

@@ -17,7 +17,8 @@ from worker.dead_letters import NEXT_STEPS, REASONS
 from worker.exchange import Claim
 from worker.exits import Exit
 from worker.letter_box import Letter, LetterBox
-from worker.payload import Payloads, Refused
+from worker.payload import Payloads
+from worker.serializers import Refused
 from worker.terminal import one_line, print_table, printable
 
 
