@@ -46,7 +46,7 @@ REASONS: Final = {
     "refused_function": "its function is not in the job packages",
     "refused_class": "its payload names a class that is not allowed",
     "refused_serializer": "its payload's format is not accepted",
-    "unknown_function": "this release has no such function",
+    "unknown_function": "this release has no such function or class",
     "unreadable_payload": "its payload cannot be read",
     "unreadable_hash": "its record in Redis cannot be read",
     "abandoned": "the worker that ran it vanished, and RQ's own cleaning failed it",
@@ -61,7 +61,7 @@ NEXT_STEPS: Final = {
     "refused_function": "move the function into a package of WORKER_JOB_MODULES, or add its package there",
     "refused_class": "send plain values, or add the class's package to WORKER_JOB_MODULES",
     "refused_serializer": "add the format to WORKER_SERIALIZERS, or change the producer",
-    "unknown_function": "deploy the release that has the function, or edit the name",
+    "unknown_function": "deploy the release that has it, or edit the name",
     "unreadable_payload": "correct the producer; give the job a payload with --function, --args and --kwargs of edit",
     "unreadable_hash": "correct the producer; the job's own record must be mended before it can run",
 }

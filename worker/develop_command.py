@@ -15,10 +15,11 @@ from typing import Final
 import click
 from rich.console import Console
 from rq import Queue
+from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 
 from worker import development
-from worker.cli_tools import connect, settings_or_exit
+from worker.cli_tools import RedisCommand, connect, settings_or_exit
 from worker.development import DATA, ROOT
 from worker.enqueue_command import follow, outcome, verdict_lines
 from worker.settings import Settings
@@ -34,7 +35,7 @@ class _Stop(BaseException):
     """A signal asked us to stop. Not an `Exception`, so that nothing on the way swallows it."""
 
 
-@click.command()
+@click.command(cls=RedisCommand)
 def develop() -> None:
     """Run the service with an embedded Redis and sample pages, and show one analysis on the first start."""
     os.chdir(ROOT)
@@ -100,7 +101,11 @@ def _demonstrate(settings: Settings, shop: str) -> None:
     queue = Queue(settings.worker_queues[0], connection=connect(settings), serializer="json")
     url = f"{shop}/buy.html"
     click.echo(f"\nA first job: {SAMPLE}({url!r})")
-    job = follow(queue.enqueue(SAMPLE, url), Console())
+    try:
+        job = follow(queue.enqueue(SAMPLE, url), Console())
+    except NoSuchJobError:
+        click.echo("The job is gone: somebody has deleted it.", err=True)
+        return
     if job.get_status(refresh=False) == JobStatus.FINISHED:
         click.echo("\n".join(verdict_lines(job.return_value())))
         DATA.mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,8 +26,10 @@ from worker.signals import die_with_parent
 ROOT: Final = Path(__file__).resolve().parent.parent
 #: The embedded server's data and what `make run` remembers.
 DATA: Final = ROOT / ".data"
+LOG: Final = DATA / "redis.log"
 PAGES: Final = ROOT / "jobs" / "sample_pages"
 START_SECONDS: Final = 10.0
+START_TRIES: Final = 5
 STOP_SECONDS: Final = 10.0
 DEFAULT_REDIS_PORT: Final = 6390
 
@@ -57,13 +59,31 @@ def embedded_redis() -> Iterator[str]:
                 f"Another `make run` has this checkout; its Redis is redis://127.0.0.1:{_port(remembered)}/0. Stop it "
                 f"first (Ctrl-C there), or give this one a Redis of its own: REDIS_URL=redis://… make run"
             ) from None
-        port = free_port(_port(remembered))
-        remembered.write_text(str(port))
-        # The server inherits the lock: should it ever outlive this process, its data stay locked as long as it lives.
-        with _process(_server_command(str(get_binary_path()), port), dict(os.environ), keep=lock.fileno()) as server:
-            url = f"redis://127.0.0.1:{port}/0"
-            _await_answer(url, server)
-            yield url
+        with ExitStack() as stack:
+            port = _start_server(stack, str(get_binary_path()), _port(remembered), lock.fileno())
+            remembered.write_text(str(port))
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+def _start_server(stack: ExitStack, binary: str, wanted: int, lock: int) -> int:
+    """Start the server on the port `wanted`, or another one if that is taken, and wait for it; returns the port.
+
+    The server inherits the lock: should it ever outlive this process, its data stay locked as long as it lives.
+    """
+    for _ in range(START_TRIES):
+        port = free_port(wanted)
+        before = LOG.stat().st_size if LOG.is_file() else 0
+        server = stack.enter_context(_process(_server_command(binary, port), dict(os.environ), keep=lock))
+        if _answers(port, server):
+            return port
+        said = LOG.read_bytes()[before:].decode(errors="replace") if LOG.is_file() else ""
+        if "already in use" not in said:
+            break
+        wanted = 0  # somebody took it between our look and the server's start
+    last = [line for line in said.splitlines() if line.strip()][-1:] or ["nothing"]
+    raise click.ClickException(
+        f"The embedded server did not start. Its log, {LOG.relative_to(ROOT)}, ends with: {last[0]}"
+    )
 
 
 def _server_command(binary: str, port: int) -> list[str]:
@@ -75,7 +95,7 @@ def _server_command(binary: str, port: int) -> list[str]:
         "appendfsync": "everysec",
         "save": "",
         "maxmemory-policy": "noeviction",
-        "logfile": DATA / "redis.log",
+        "logfile": LOG,
         "daemonize": "no",
     }
     return [binary, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
@@ -155,15 +175,12 @@ def _port(remembered: Path) -> int:
     return int(text) if text.isdecimal() and 0 < int(text) < 65536 else DEFAULT_REDIS_PORT
 
 
-def _await_answer(url: str, server: subprocess.Popen[bytes]) -> None:
+def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
+    """Wait until `server` itself answers on the port: somebody else's server may, when ours could not have it."""
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
-        with suppress(RedisError), Redis.from_url(url, socket_timeout=1) as client:
-            client.ping()
-            return
+        with suppress(RedisError), Redis(port=port, socket_timeout=1) as client:
+            if client.info("server")["process_id"] == server.pid:
+                return True
         time.sleep(0.02)
-    log = DATA / "redis.log"
-    last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
-    raise click.ClickException(
-        f"The embedded server did not start. Its log, {log.relative_to(ROOT)}, ends with: {' '.join(last) or 'nothing'}"
-    )
+    return False

@@ -55,7 +55,7 @@ ROADS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "unknown class": (
         {},
         {"data": zlib.compress(b"\x80\x02ctests.support.tasks\nNoSuchThing\n.")},
-        "unreadable_payload",
+        "unknown_function",
     ),
     "no data": ({}, {"data": None}, "unreadable_hash"),
     "bad date": ({}, {"created_at": "yesterday"}, "unreadable_hash"),

@@ -9,16 +9,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+import redis as redis_py
 
 from tests.support import processes
 from tests.support.server import RedisServer, free_port
 from tests.support.service import MARK, ROOT, Service
 from tests.support.waiting import eventually
+from worker import develop_command, development
 from worker.development import is_local
+from worker.settings import load
 
 
 @pytest.fixture
@@ -164,6 +170,51 @@ def test_a_redis_elsewhere_gets_no_sample_job(checkout: Path, server: RedisServe
         assert process.wait(30) == 0
     finally:
         processes.kill_all(processes.with_environment(MARK, mark))
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder for `embedded_redis` in this process."""
+    monkeypatch.setattr(development, "ROOT", tmp_path)
+    monkeypatch.setattr(development, "DATA", tmp_path / ".data")
+    monkeypatch.setattr(development, "LOG", tmp_path / ".data" / "redis.log")
+    return tmp_path / ".data"
+
+
+def test_a_port_that_is_taken_at_the_last_moment_does_not_make_it_use_somebody_elses_server(
+    data: Path, monkeypatch: pytest.MonkeyPatch, server: RedisServer
+) -> None:
+    ports = [server.port]  # it looked free
+    find = development.free_port
+    monkeypatch.setattr(development, "free_port", lambda wanted: ports.pop() if ports else find(wanted))
+    with development.embedded_redis() as url, redis_py.Redis.from_url(url) as client:
+        assert client.info("server")["process_id"] in processes.children(os.getpid())
+        assert client.info("server")["tcp_port"] != server.port
+        assert (data / "redis-port").read_text() == str(client.info("server")["tcp_port"])
+
+
+def test_data_that_the_server_cannot_read_end_in_its_own_words(data: Path) -> None:
+    with development.embedded_redis() as url, redis_py.Redis.from_url(url) as client:
+        client.set("a", "b")
+    (manifest,) = data.glob("appendonlydir/*.manifest")
+    manifest.write_text("nonsense")
+    with (
+        pytest.raises(click.ClickException, match=r"Its log, \.data/redis\.log, ends with: .*manifest"),
+        development.embedded_redis(),
+    ):
+        pass
+
+
+def test_a_sample_job_that_somebody_deletes_is_told(
+    server: RedisServer, redis: redis_py.Redis, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(develop_command, "DATA", data)
+    deleting = threading.Thread(target=lambda: eventually(lambda: redis.delete(*redis.keys("rq:job:*") or ["none"])))
+    deleting.start()
+    develop_command._demonstrate(load({"REDIS_URL": server.url}), "http://shop.example")
+    deleting.join()
+    assert "The job is gone: somebody has deleted it." in capsys.readouterr().err
+    assert not (data / "demonstrated").exists(), "it is shown at the next start"
 
 
 @pytest.mark.parametrize(
