@@ -22,9 +22,11 @@ COPY producer producer
 COPY worker worker
 # Compiled here, because the root file system may be read-only and the user may not write it anyway.
 RUN python -m compileall -q /app
+# Two heaps for all threads, where glibc gives each its own: Python's lock lets one of them run anyway.
 ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=2 \
     PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 8080

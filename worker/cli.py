@@ -109,10 +109,13 @@ def serve(settings: Settings) -> Exit:
 
 
 def preload(settings: Settings) -> None:
-    """Import every module of the job packages, so that forked children share them.
+    """Import every module of the job packages and what each child would import, so that forked children share them.
 
     A module that cannot be imported ends the service here: a deploy with a broken job must not go live.
     """
+    import_module("encodings.idna")  # for the first connection: a megabyte in each child
+    if settings.sentry_dsn is not None:
+        import_module("sentry_sdk")  # six
     for package in settings.worker_job_modules:
         name = package
         try:

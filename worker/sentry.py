@@ -2,7 +2,7 @@
 
 Names and tags follow sentry-sdk's own RQ integration (transaction = function name, context ``rq-job``), which is not
 used itself: it patches RQ's `perform_job`, which our consumers do not run. Argument values are never sent. sentry-sdk
-is only imported when a DSN is set, and only after the fork, because its transport owns a thread.
+is only imported when a DSN is set, and only set up after the fork, because its transport owns a thread.
 """
 
 from __future__ import annotations

@@ -149,6 +149,11 @@ def test_a_full_disk_drops_the_line_and_counts_it() -> None:
     assert logs.dropped == before + 1
 
 
+def test_the_log_does_without_rich_and_leaves_it_to_commands() -> None:
+    code = "import sys; from worker import logs; assert 'rich' not in sys.modules; import rich.table"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_a_closed_pipe_does_not_end_the_process() -> None:
     code = (
         "import sys; from worker import logs; logs.configure('INFO', 'json'); log = logs.get_logger()\n"
