@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import threading
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import worker_registration
 from rq.defaults import RQ_KEY_PREFIX
-from rq.utils import now
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import backoff, leaving, logs, orders, queue, retry, sentry
+from worker import leaving, logs, orders, queue, retry, sentry
 from worker.batch import Batch
 from worker.bell import Bell
 from worker.claims import Claims
@@ -39,23 +36,19 @@ from worker.minder import Minder
 from worker.outage import Outage
 from worker.outcomes import Deciding
 from worker.prefetch import MOST, Prefetch
+from worker.queue_order import reordered
 from worker.recovery import Recovery
+from worker.registration import register
 from worker.rq_finish import RqFinish
 from worker.runner import Runner
 from worker.scoreboard import Scoreboard, Slot, State
-from worker.seat import SAFETY_POLL_SECONDS, TICK_SECONDS, Alone, Seat, Supervised
+from worker.seat import Alone, Seat, Supervised
 from worker.settings import Settings
 from worker.station import MainStation, Station
+from worker.waiting import Waiting
 from worker.watch import Watch, WatchLock, consumers_watch
 
 log = logs.get_logger()
-
-#: A push wakes every instance that waits. One that comes too late leaves the queue to the others for a moment, which
-#: doubles up to the cap: however many jobs come, an idle instance asks for nothing about ten times a second at most.
-LATE_SECONDS: Final = 0.01
-LATE_CAP_SECONDS: Final = 0.2
-#: While `rq suspend` or TSTP holds.
-PAUSE_SECONDS: Final = 1.0
 
 
 class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
@@ -81,6 +74,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             max_handbacks=self.settings.worker_max_handbacks,
             unknown_grace=self.settings.worker_unknown_grace,
         )
+        self.burst = False
+        self._max_jobs: int | None = None
+        self._max_idle: int | None = None
         self._dequeue_strategy = DequeueStrategy.DEFAULT
         self.prefetch = Prefetch()
         self.batch = Batch()
@@ -88,7 +84,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self._settling = threading.Lock()
         self._performed = 0
         self._suspect_runs = False
-        self._lost_races = 0
 
     def work(
         self,
@@ -102,7 +97,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         dequeue_strategy: DequeueStrategy = DequeueStrategy.DEFAULT,
     ) -> bool:
         """Work until a stop is asked (or the queues are empty, with `burst`); returns whether any job ran."""
-        self._burst, self._max_jobs, self._max_idle = burst, max_jobs, max_idle_time
+        self.burst, self._max_jobs, self._max_idle = burst, max_jobs, max_idle_time
         self._dequeue_strategy = dequeue_strategy
         if not structlog.is_configured():
             logs.configure(logging_level or "INFO", "console")
@@ -126,13 +121,13 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             if exchange.claims:
                 self.perform(exchange.claims)
             elif self.crew is not None and self.crew.held:
-                self.wait_with_crew(self.crew)
+                self.waiting.with_crew(self.crew)
             elif self.runner.done or self.by_rq.pending or not exchange.registered:
                 continue  # a thread has ended its job meanwhile, RQ must finish one, or the server did not know us
-            elif self._burst or self._idle_for_too_long():
+            elif self.burst or self._idle_for_too_long():
                 break
-            else:
-                self.wait(paused=exchange.suspended)
+            elif brought := self.waiting.for_jobs(paused=exchange.suspended):
+                self.perform(brought)
 
     # -- the verbs of the loop -------------------------------------------------------------------------------------
 
@@ -160,7 +155,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             exchange = exchange if exchange.claims else self.settle(want)
         self.slot.claimed_at = monotonic()
         if self.seat.rung and not exchange.claims and self.crew is None and self.seat.beaten():
-            self.stand_back()
+            self.waiting.stand_back()
         self.seat.claimed()
         self.outage.over()
         return exchange
@@ -196,11 +191,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def took(self, exchange: Exchange) -> None:
         """Note what the server said about us with a claim."""
         if not exchange.registered:
-            self.register()
+            register(self)
         if exchange.claims:
-            self._reorder(exchange.claims[-1].queue)
+            self.claims.queues = reordered(self.claims.queues, exchange.claims[-1].queue, self._dequeue_strategy)
             self._idle_since = monotonic()
-            self._lost_races = 0
+            self.waiting.won()
 
     def perform(self, claims: list[Claim]) -> None:
         """Run what was claimed, one after the other, until it is done, given away or a stop is asked."""
@@ -235,60 +230,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         crew.submit(claims)
         self.minder.wake()
 
-    def wait_with_crew(self, crew: Crew) -> None:
-        """Sleep until a thread is done or, if one is free, until there may be more to claim."""
-        if self.want() and not self._burst:
-            self.seat.wait_for_work(SAFETY_POLL_SECONDS, self._tick_idle, [crew.fileno()])
-        else:
-            self._tick_idle()
-            self.child.wait(PAUSE_SECONDS, [crew.fileno()])
-        crew.answer()
-
-    def wait(self, *, paused: bool) -> None:
-        """Sleep until there may be something to do."""
-        if paused or self.seat.quiet:
-            self._tick_idle()
-            self.child.wait(PAUSE_SECONDS)
-            return
-        timeout = SAFETY_POLL_SECONDS if self._max_idle is None else min(SAFETY_POLL_SECONDS, self._max_idle)
-        try:
-            if self.watch is None or not self.seat.take_watch():
-                self.seat.wait_for_work(timeout, self._tick_idle)
-            if self.watch is not None and self.seat.take_watch():
-                self.keep_watch(self.watch, timeout)
-        except (RedisError, OSError) as error:
-            self.ride_out(error)
-
-    def keep_watch(self, watch: Watch, timeout: float) -> None:
-        """Wait for jobs with a claim that stands ready, and run what it brings."""
-        exchange = Exchange()
-        try:
-            watch.begin(self.want(), timeout)
-            self.slot.watch_since = monotonic()
-            while not self.child.stopping and not self.seat.quiet:
-                self._tick_idle()
-                if self.child.wait(TICK_SECONDS, [watch.fileno()]) and watch.answered():
-                    exchange = watch.finish()
-                    self.slot.claimed_at = monotonic()
-                    break
-                watch.overdue()
-        finally:
-            self.slot.watch_since = 0.0
-            if watch.abandon():
-                self.recovery.doubt()
-        if watch.rung and not exchange.claims and self.seat.beaten():
-            self.stand_back()
-        self.seat.pass_watch()
-        self.took(exchange)
-        if exchange.claims:
-            self.perform(exchange.claims)
-
-    def stand_back(self) -> None:
-        """Leave the queue to others for a moment: they were faster."""
-        self._lost_races += 1
-        self._tick_idle()
-        self.child.wait(backoff.full_jitter(self._lost_races, base=LATE_SECONDS, cap=LATE_CAP_SECONDS))
-
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis, drop idle connections and sleep before the next try. What is done is kept."""
         self.recovery.doubt()
@@ -298,33 +239,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if not self.child.stopping:
             self.slot.tick(State.CONNECTING)
             self.child.wait(self.outage.delay())
-
-    # -- what the minder thread asks for ---------------------------------------------------------------------------
-
-    @property
-    def burdened(self) -> bool:
-        """Whether the running job keeps others waiting: its neighbours, or whoever wants the results before it."""
-        if self.crew is not None:
-            return bool(len(self.batch))  # the main thread settles
-        return bool(len(self.batch) or self.runner.done or self.by_rq.pending_beside_job)
-
-    def unburden(self) -> None:
-        """Release what has not begun and settle what is done, while the running job goes on (minder thread)."""
-        with self.batch.lock:
-            claims = self.batch.take_all()
-            if claims:
-                self.claims.release(claims)
-            if self.crew is not None:
-                self.crew.forget(claims)
-                self.prefetch.distrust()
-                return
-            self.settle()
-            self.by_rq.settle_beside_job()
-
-    def beat(self) -> None:
-        """Keep our own record and claims alive (minder thread of a lone consumer)."""
-        if self.claims.heartbeat([self.name]):
-            self.register()
 
     # -- coming and going ------------------------------------------------------------------------------------------
 
@@ -353,24 +267,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if threads > 1:
             self.crew = Crew(threads, self.batch, self.runner.run, self.slot, lambda: self.child.stopping)
         self.station: Station = self.crew or MainStation(self.slot, self.child)
-        self.watch = Watch(self.claims) if consumers_watch(len(self.claims.queues), threads) else None
+        watch = Watch(self.claims) if consumers_watch(len(self.claims.queues), threads) else None
+        self.waiting = Waiting(self, watch, self._max_idle)
         self.minder = Minder(self, beats=self._given_seat is None)
         if self._given_seat is None:
             self.subscribe()
-
-    def register(self) -> None:
-        """Write our own record, as RQ's `register_birth` does but over whatever a predecessor left."""
-        self.hostname, self.pid = socket.gethostname(), os.getpid()
-        self._set_ip_address(self.connection)
-        self.birth_date = self.last_heartbeat = now()
-        with self.connection.pipeline() as pipeline:
-            pipeline.hdel(self.key, "death", "shutdown_requested_date")
-            about = {"memory_mb": resident_mb(os.getpid()), "release": self.settings.release or ""}  # for people
-            record = {**self.serialize(), **about, "state": "started", "fence": self.claims.fence}
-            pipeline.hset(self.key, mapping=record)
-            worker_registration.register(self, pipeline)
-            pipeline.expire(self.key, self.claims.busy_ttl)
-            pipeline.execute()
 
     def handle_payload(self, message: dict[str, Any]) -> None:
         """Obey one of RQ's commands (pub/sub thread of a lone consumer)."""
@@ -382,21 +283,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def _make_doorbell(self) -> Doorbell:
         return Doorbell(lambda: queue.clone(self.connection), RQ_KEY_PREFIX, self.queue_names())
-
-    def _reorder(self, served: str) -> None:
-        """Apply RQ's dequeue strategies, which change the order of the queues after each job."""
-        names = list(self.claims.queues)
-        if self._dequeue_strategy == DequeueStrategy.ROUND_ROBIN:
-            at = names.index(served) + 1
-            names = names[at:] + names[:at]
-        elif self._dequeue_strategy == DequeueStrategy.RANDOM:
-            random.shuffle(names)
-        else:
-            return
-        self.claims.queues = tuple(names)
-
-    def _tick_idle(self) -> None:
-        self.slot.tick(State.WAITING)
 
     def _idle_for_too_long(self) -> bool:
         return self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError
 
 from worker.prefetch import PATIENCE_SECONDS
+from worker.registration import register
 
 if TYPE_CHECKING:
     from worker.consumer import Consumer
@@ -57,12 +58,12 @@ class Minder:
                 time.sleep(LOOK_SECONDS)
             if self._beats and monotonic() >= self._beat_due:
                 self._beat_due = monotonic() + self._beat_seconds
-                self._trying(self._consumer.beat)
+                self._trying(self._beat)
             if self._consumer.crew is not None:
                 self._consumer.crew.expire()
                 self._consumer.crew.obey()
-            if self._burdened():
-                self._trying(self._consumer.unburden)
+            if self._patience_is_over():
+                self._trying(self._unburden)
             if not self._needed():
                 self._wanted.clear()
                 if self._needed():  # it came between the look and the clear
@@ -70,12 +71,38 @@ class Minder:
 
     def _needed(self) -> bool:
         crew = self._consumer.crew
-        return self._consumer.burdened or (crew is not None and crew.held > 0) or self._closed
+        return self._burdened() or (crew is not None and crew.held > 0) or self._closed
 
     def _burdened(self) -> bool:
+        """Whether the running job keeps others waiting: its neighbours, or whoever wants the results before it."""
+        consumer = self._consumer
+        if consumer.crew is not None:
+            return bool(len(consumer.batch))  # the main thread settles
+        return bool(len(consumer.batch) or consumer.runner.done or consumer.by_rq.pending_beside_job)
+
+    def _patience_is_over(self) -> bool:
         now = monotonic()
         long = self._consumer.slot.job_id and now - self._consumer.batch.moved_at > PATIENCE_SECONDS
-        return bool(long and self._consumer.burdened and now >= self._rest_until)
+        return bool(long and self._burdened() and now >= self._rest_until)
+
+    def _unburden(self) -> None:
+        """Release what has not begun and settle what is done, while the running job goes on."""
+        consumer = self._consumer
+        with consumer.batch.lock:
+            claims = consumer.batch.take_all()
+            if claims:
+                consumer.claims.release(claims)
+            if consumer.crew is not None:
+                consumer.crew.forget(claims)
+                consumer.prefetch.distrust()
+                return
+            consumer.settle()
+            consumer.by_rq.settle_beside_job()
+
+    def _beat(self) -> None:
+        """Keep the consumer's own record and claims alive."""
+        if self._consumer.claims.heartbeat([self._consumer.name]):
+            register(self._consumer)
 
     def _trying(self, act: Callable[[], None]) -> None:
         """Do it; trouble with Redis is met, and named, by the main thread after its job."""

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from worker import logs, oom, queue
 from worker.exchange import Claim, Outcome
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
+from worker.registration import register
 from worker.scoreboard import Order
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Recovery:
             holding |= self._consumer.crew.executions()
         try:
             left = self._consumer.claims.recover(self._predecessors_job, holding)
-            self._consumer.register()
+            register(self._consumer)
         except (RedisError, OSError):
             self.uncertain = True
             raise
