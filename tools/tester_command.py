@@ -21,7 +21,7 @@ from tools.services.upstash import check_upstash
 from tools.services.worker import check_worker
 from worker.diagnosis.report import Status
 from worker.diagnosis.start import TIMEOUT_SECONDS
-from worker.settings import load_dotenv
+from worker.environment import load_dotenv
 from worker.terminal import one_line, print_table
 
 #: Every service, in the order of the table.

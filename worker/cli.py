@@ -15,8 +15,9 @@ import click
 
 from worker import logs
 from worker.cli_tools import settings_or_exit
+from worker.environment import load_dotenv
 from worker.exits import Exit
-from worker.settings import Settings, load_dotenv
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.cron_file import Entry

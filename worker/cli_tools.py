@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from worker.environment import load
 from worker.errors import RedisTrouble, SettingsError
 from worker.exits import Exit
-from worker.settings import Settings, load
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from redis import Redis

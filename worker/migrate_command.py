@@ -15,10 +15,11 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from worker import queue
 from worker.cli_tools import PATIENCE_SECONDS, RedisCommand, settings_or_exit
+from worker.environment import load
 from worker.errors import RedisTrouble, SettingsError
 from worker.exits import Exit
 from worker.migrate import Account, Count, Migration
-from worker.settings import Settings, load
+from worker.settings import Settings
 from worker.terminal import print_table
 
 

@@ -23,9 +23,10 @@ from redis.retry import Retry
 from rq.timeouts import JobTimeoutException
 
 from worker import redis_url
+from worker.environment import load
 from worker.errors import RedisTrouble
 from worker.outage import delay_after
-from worker.settings import Settings, load
+from worker.settings import Settings
 from worker.translate import translate
 from worker.troubles import trouble
 

@@ -1,23 +1,14 @@
-"""The environment, read once into one frozen object; whatever is wrong with it is said all at once.
+"""What the service can be told: every setting with its type, bounds, default and the words that describe it.
 
-`load` collects every problem: values that do not fit, names that look like ours and are not, combinations that cannot
-work. Secrets are `SecretStr` and never appear in a message or a `repr`.
+Secrets are `SecretStr` and never appear in a `repr`. ``environment.py`` fills this in.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
-from pydantic import ConfigDict, Field, SecretStr, ValidationError
+from pydantic import ConfigDict, Field, SecretStr
 
-from worker import redis_url
-from worker.defaults import DERIVED
-from worker.errors import Problem, SettingsError
 from worker.logs import FORMATS, LEVELS
 from worker.monitor_settings import MonitorSettings
 from worker.monitor_settings import wants as _wants
@@ -34,10 +25,6 @@ from worker.setting_types import (
     Rate,
     SerializerNames,
 )
-
-_OURS: Final = ("WORKER_", "HEALTH_", "DEAD_LETTER_", "LOG_", "SENTRY_", "NOTIFY_", "MONITOR_", "AUTOSCALE_")
-#: A wrong value is shown up to here.
-_SHOWN_CHARACTERS: Final = 80
 
 
 class Settings(MonitorSettings):
@@ -245,82 +232,12 @@ class Settings(MonitorSettings):
     )
 
 
-def load(environ: Mapping[str, str], *, need_redis_url: bool = True) -> Settings:
-    """Read the settings from `environ`; raises `SettingsError` with every problem."""
-    values = {name: text for name in Settings.model_fields if (text := environ.get(variable_of(name), "")) != ""}
-    problems = _unknown_names(environ)
-    for name, derive in DERIVED.items():
-        if name not in values and (derived := derive(environ)) is not None:
-            values[name] = derived
-    problems += redis_url.problems(values.get("redis_url"), needed=need_redis_url)
-    settings: Settings | None = None
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        for details in error.errors():
-            problem = _problem(str(details["loc"][0]), values)
-            if problem.variable == "HEALTH_PORT" and not environ.get("HEALTH_PORT"):
-                problem = replace(problem, variable="PORT")
-            problems.append(problem)
-    letters = values.get("dead_letter_queue", Settings.model_fields["dead_letter_queue"].default)
-    queues = values.get("worker_queues", "default")
-    if letters in [name.strip() for name in queues.split(",")]:
-        clash = _problem("dead_letter_queue", {"dead_letter_queue": letters})
-        problems += [clash] if clash not in problems else []
-    if settings is not None and settings.worker_allow_private_addresses and "RENDER" in environ:
-        problems.append(
-            Problem("WORKER_ALLOW_PRIVATE_ADDRESSES", "true on Render", "false: it is for development only")
-        )
-    if settings is not None and settings.dead_letter_alert_rate:
-        for name in ("dead_letter_alert_url", "notify_secret"):
-            if getattr(settings, name) is None:
-                problem = _problem(name, {})
-                problems.append(replace(problem, got="nothing, but DEAD_LETTER_ALERT_RATE is set"))
-        if not {"jobs", "jobs.notifications"} & set(settings.worker_job_modules):
-            wants = "jobs or jobs.notifications among them, because DEAD_LETTER_ALERT_RATE is set"
-            problems.append(Problem("WORKER_JOB_MODULES", "packages without it", wants))
-    if settings is not None and settings.autoscale_min > settings.autoscale_max:
-        problems.append(_problem("autoscale_max", {"autoscale_max": settings.autoscale_max}))
-    if problems or settings is None:
-        raise SettingsError(problems)
-    return settings
-
-
-def load_dotenv() -> None:
-    """Read .env in development; the real environment wins, and on Render there is no .env to read."""
-    if "RENDER" not in os.environ and Path(".env").is_file():
-        import dotenv  # noqa: PLC0415 — only development pays for it
-
-        dotenv.load_dotenv(".env", override=False)
+def facts_of(name: str) -> dict[str, Any]:
+    """Return what `wants` says about a setting."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
 
 
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting."""
-    extra = Settings.model_fields[name].json_schema_extra
-    special = extra.get("variable") if isinstance(extra, dict) else ""
-    return str(special or name.upper())
-
-
-def _problem(name: str, values: Mapping[str, Any]) -> Problem:
-    extra = Settings.model_fields[name].json_schema_extra
-    facts: dict[str, Any] = dict(extra) if isinstance(extra, dict) else {}
-    got = "a secret that does not fit" if facts.get("secret") else _shown(str(values.get(name, "")))
-    return Problem(variable_of(name), got, str(facts["wants"]), str(facts["example"]))
-
-
-def _shown(text: str) -> str:
-    """Quote a value that does not fit, but not a URL or DSN with a password that was put into the wrong variable."""
-    if "@" in text:
-        return "a text with @ in it (not shown: it may hold a password)"
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
-
-
-def _unknown_names(environ: Mapping[str, str]) -> list[Problem]:
-    """Names that are almost one of ours: a typo would otherwise go unnoticed. Others are none of our business."""
-    known = [variable_of(name) for name in Settings.model_fields]
-    problems = []
-    for name in sorted(environ):
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85) if name.startswith(_OURS) else []
-        if close and name not in known:
-            problems.append(Problem(name, "a name that nothing reads", f"its right spelling, perhaps {close[0]}"))
-    return problems
+    return str(facts_of(name)["variable"] or name.upper())

@@ -30,7 +30,7 @@ BURY_AND_KEEP_UP = textwrap.dedent(
     from worker.leader import Leadership
     from worker.letter_chores import letter_chores
     from worker.scoreboard import Scoreboard
-    from worker.settings import load
+    from worker.environment import load
 
     with redis_py.Redis(port=int(sys.argv[1])) as redis:
         queue = Queue("default", connection=redis)

@@ -17,12 +17,12 @@ from tests.support.letters import actions, box, bury, seed
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.shop import Shop, status
+from worker.environment import load
 from worker.errors import SettingsError
 from worker.letter_alerts import Alerts
 from worker.letter_board import MAX_KINDS, STALE_SECONDS
 from worker.letter_upkeep import Upkeep
 from worker.scoreboard import Scoreboard
-from worker.settings import load
 
 ALERTING = {
     "DEAD_LETTER_ALERT_RATE": "3/1h",

@@ -17,13 +17,13 @@ from tests.support.engine import desk
 from tests.support.letters import actions, box, bury, ids, payloads, record, seed
 from tests.support.worker import consumer
 from worker import letter_collecting, letter_upkeep
+from worker.environment import load
 from worker.leader import Leadership
 from worker.letter_box import Letter
 from worker.letter_chores import LetterChores, letter_chores
 from worker.letter_collecting import Collect
 from worker.letter_upkeep import Census, Upkeep
 from worker.scoreboard import Scoreboard
-from worker.settings import load
 
 MONTH = 30 * 86400
 

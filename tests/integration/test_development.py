@@ -24,7 +24,7 @@ from tests.support.service import MARK, ROOT, Service
 from tests.support.waiting import eventually
 from worker import develop_command, development
 from worker.development import is_local
-from worker.settings import load
+from worker.environment import load
 
 
 @pytest.fixture

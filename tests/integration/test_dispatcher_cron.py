@@ -22,8 +22,8 @@ from tests.support.service import ROOT, Service, until
 from tests.support.worker import consumer
 from worker import cron_file
 from worker.cron import Cron
+from worker.environment import load
 from worker.leader import Lead, LeaderOnly, Leadership
-from worker.settings import load
 
 
 def entry(key: str = "line", *, catches_up: bool = True, **line: Any) -> cron_file.Entry:

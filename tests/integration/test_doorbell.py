@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 from worker import doorbell as module
 from worker import queue
 from worker.doorbell import Doorbell
-from worker.settings import load
+from worker.environment import load
 from worker.translate import translate
 
 

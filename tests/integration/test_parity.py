@@ -32,7 +32,7 @@ from tests.support.snapshots import Snapshot
 from tests.support.waiting import eventually
 from tests.support.worker import SETTINGS
 from worker.consumer import Consumer
-from worker.settings import load
+from worker.environment import load
 
 WORKER = "parity"
 QUEUES = ["high", "default"]

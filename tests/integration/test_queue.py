@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from tests.support.server import RedisServer, free_port
 from tests.support.waiting import eventually
 from worker import queue
+from worker.environment import load
 from worker.errors import RedisTrouble
-from worker.settings import Settings, load
+from worker.settings import Settings
 from worker.translate import translate
 
 

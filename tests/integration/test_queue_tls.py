@@ -13,7 +13,7 @@ from tests.integration.test_doorbell import bell_on, wait_for_ring
 from tests.support.server import RedisServer
 from tests.support.tls_front import TlsFront
 from worker import queue
-from worker.settings import load
+from worker.environment import load
 from worker.translate import translate
 from worker.troubles import TROUBLES
 

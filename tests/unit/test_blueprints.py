@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from tests.support.service import ROOT
 from worker.cli import main
-from worker.settings import Settings, load, variable_of
+from worker.environment import load
+from worker.settings import Settings, variable_of
 from worker.supervisor import HARD_STOP_SECONDS
 
 BLUEPRINTS = ["render.yaml", "render-free.yaml"]

@@ -12,7 +12,7 @@ from tests.support.service import ROOT
 PRELOAD = """
 import sys
 from worker.cli import preload
-from worker.settings import load
+from worker.environment import load
 preload(load({"REDIS_URL": "redis://127.0.0.1:1/0", "WORKER_JOB_MODULES": "jobs.probe", **%r}))
 print(*sorted(sys.modules))
 """

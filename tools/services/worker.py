@@ -17,8 +17,9 @@ from tools.services.outcome import Outcome, Request, failed, skipped
 from worker import fleet, queue
 from worker.dead_letters import REASONS, read
 from worker.diagnosis.report import Status
+from worker.environment import load
 from worker.errors import RedisTrouble, SettingsError
-from worker.settings import Settings, load
+from worker.settings import Settings
 from worker.terminal import one_line
 from worker.translate import translate
 

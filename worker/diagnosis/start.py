@@ -8,8 +8,9 @@ from typing import Final
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker.diagnosis.case import Case
+from worker.environment import load
 from worker.errors import SettingsError
-from worker.settings import Settings, load
+from worker.settings import Settings
 
 #: What a step may take, seconds.
 TIMEOUT_SECONDS: Final = 5.0
