@@ -12,11 +12,11 @@ from tests.support.service import ROOT
 
 PRELUDE = """
 import sys, time
-from worker import logs, signals, supervisor
+from worker import logs, overdue, signals, supervisor
 from worker.scoreboard import Role, Scoreboard, State
 logs.configure("INFO", "json")
 board = Scoreboard()
-supervisor.STALL_SECONDS = 1.0
+overdue.STALL_SECONDS = 1.0
 """
 
 

@@ -5,9 +5,9 @@ The supervisor imports job packages before it forks, so all children have it. On
 
 from __future__ import annotations
 
-from worker import outage, pulse, supervisor, verdict
+from worker import outage, overdue, pulse, verdict
 
 outage.REMIND_SECONDS = 1.0  # type: ignore[misc]
 pulse.LOOK_SECONDS = 1.0  # type: ignore[misc]
-supervisor.DEAF_SECONDS = 4.0  # type: ignore[misc]
+overdue.DEAF_SECONDS = 4.0  # type: ignore[misc]
 verdict.DEAF_NOTICE_SECONDS = 1.0  # type: ignore[misc]

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from tests.support.service import ROOT
 from worker.cli import main
 from worker.environment import load
+from worker.overdue import HARD_STOP_SECONDS
 from worker.settings import Settings, variable_of
-from worker.supervisor import HARD_STOP_SECONDS
 
 BLUEPRINTS = ["render.yaml", "render-free.yaml"]
 #: Path of a copy of https://render.com/schema/render.yaml.json. It has no licence, so it is not kept here.

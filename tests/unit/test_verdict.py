@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker import supervisor, verdict
+from worker import children, overdue, supervisor, verdict
 from worker.scoreboard import RedisState, Scoreboard, Slot, State
 from worker.verdict import Status
 
@@ -207,9 +207,9 @@ def test_a_stopping_instance_may_lose_its_children_but_takes_no_new_work() -> No
 
 
 def test_probes_are_more_patient_than_the_supervisor() -> None:
-    reaction = supervisor.DUMP_SECONDS + 2 * supervisor.TICK_SECONDS
-    assert supervisor.STALL_SECONDS + reaction < verdict.CHILD_STALE_SECONDS
-    assert supervisor.TIMEOUT_GRACE_SECONDS + reaction < verdict.KILL_GRACE_SECONDS
+    reaction = children.DUMP_SECONDS + 2 * supervisor.TICK_SECONDS
+    assert overdue.STALL_SECONDS + reaction < verdict.CHILD_STALE_SECONDS
+    assert overdue.TIMEOUT_GRACE_SECONDS + reaction < verdict.KILL_GRACE_SECONDS
     assert verdict.SUPERVISOR_STALE_SECONDS > 10 * supervisor.TICK_SECONDS
 
 
