@@ -16,7 +16,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
 
-from worker import fleet
+from worker import fleet_reading
 from worker.cli_tools import RedisCommand, connect, settings_or_exit
 from worker.dead_letters import read
 from worker.exits import Exit
@@ -140,7 +140,7 @@ def verdict_lines(result: dict[str, Any]) -> list[str]:
 
 def _follow(job: Job, *, as_json: bool) -> Exit:
     try:
-        if not fleet.readers(job.connection, RQ_KEY_PREFIX, job.origin):
+        if not fleet_reading.readers(job.connection, RQ_KEY_PREFIX, job.origin):
             click.echo(f"No consumer reads the queue {job.origin!r} yet; the job waits for one.", err=True)
         job = follow(job, Console(stderr=True))
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
-from worker import fleet, logs
+from worker import fleet_reading, logs
 from worker.autoscaler import Autoscaler
 from worker.fleet import Fleet
 from worker.outage import Outage
@@ -85,7 +85,7 @@ class Monitor:
     def see(self) -> None:
         """Read the fleet and publish it."""
         names = self.settings.worker_queues
-        seen = fleet.read(self._redis, RQ_KEY_PREFIX, names, self.settings.dead_letter_queue)
+        seen = fleet_reading.read(self._redis, RQ_KEY_PREFIX, names, self.settings.dead_letter_queue)
         busy = any(one.waiting or one.running for one in seen.queues if one.name in names)
         now = monotonic()
         since = None if busy else self.view.idle_since if self.view.idle_since is not None else now

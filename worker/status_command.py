@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
-from worker import fleet, fleet_schedule, fleet_server, letter_groups, reconcile, status_view
+from worker import fleet_reading, fleet_schedule, fleet_server, letter_groups, reconcile, status_view
 from worker.claims import Claims
 from worker.cli_tools import RedisCommand, connect, settings_or_exit
 from worker.letter_box import LetterBox
@@ -59,7 +59,7 @@ def tell(seen: Status, *, as_json: bool) -> None:
 def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
     """Read everything."""
     letters = settings.dead_letter_queue
-    seen = fleet.read(redis, RQ_KEY_PREFIX, settings.worker_queues, letters)
+    seen = fleet_reading.read(redis, RQ_KEY_PREFIX, settings.worker_queues, letters)
     return Status(
         seen,
         fleet_schedule.read(redis, RQ_KEY_PREFIX, [queue.name for queue in seen.queues]),

@@ -14,7 +14,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
 from tools.services.outcome import Outcome, Request, failed, skipped
-from worker import fleet, queue
+from worker import fleet_reading, queue
 from worker.dead_letters import REASONS, read
 from worker.diagnosis.report import Status
 from worker.environment import load
@@ -103,7 +103,7 @@ def _refused(client: Redis, job: Job, facts: dict[str, object]) -> Outcome:
 def _unread(client: Redis, name: str, wait: float, facts: dict[str, object]) -> Outcome:
     if client.exists(f"{RQ_KEY_PREFIX}:suspended"):
         return failed("worker", "All queues are suspended.", "Let them go on: rq resume -u $REDIS_URL", **facts)
-    if not fleet.readers(client, RQ_KEY_PREFIX, name):
+    if not fleet_reading.readers(client, RQ_KEY_PREFIX, name):
         fix = f"Start a worker with {name!r} in WORKER_QUEUES, or name another --queue."
         return failed("worker", f"No consumer reads the queue {name!r}.", fix, **facts)
     fix = "See what they do: python -m worker status. More consumers, or a longer --wait."

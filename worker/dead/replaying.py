@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from worker import fleet
+from worker import fleet_reading
 from worker.cli_tools import RedisCommand
 from worker.dead.choosing import RATE, choosing, chosen_by, described, log_done, need_a_choice, open_actions
 from worker.dead.stopping import Stopping
@@ -203,7 +203,7 @@ class Replay:
     def _warn_if_nobody_reads(self, canaries: list[str]) -> None:
         box = self._actions.box
         for origin in sorted(set(box.origins(canaries)) - {""}):
-            if not fleet.readers(box.redis, box.prefix, origin):
+            if not fleet_reading.readers(box.redis, box.prefix, origin):
                 click.echo(f"No consumer reads the queue {one_line(origin)!r}; the canaries wait for one.", err=True)
 
     def _total(self) -> int | None:

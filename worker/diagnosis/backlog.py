@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from redis.exceptions import NoPermissionError
 
-from worker import fleet
+from worker import fleet_reading
 from worker.diagnosis.case import Case, Found
 from worker.diagnosis.login import denied
 from worker.diagnosis.report import Status
@@ -26,7 +26,7 @@ def check_backlog(case: Case) -> Found:
     """Read queues, workers and registries as `python -m worker status` does, and look for what is stuck."""
     found = Found("", halt=False)
     try:
-        seen = fleet.read(case.redis, case.prefix, case.queues, case.letters_queue)
+        seen = fleet_reading.read(case.redis, case.prefix, case.queues, case.letters_queue)
         names = [queue.name for queue in seen.queues]
         stuck, overdue = _late(case, names)
         forever, looked = _without_ttl(case)
