@@ -12,8 +12,8 @@ from time import monotonic, sleep
 from typing import Final
 
 from worker import logs
-from worker.scoreboard import RedisState, Slot
 from worker.settings import Settings
+from worker.slot import RedisState, Slot
 
 log = logs.get_logger()
 

@@ -13,7 +13,8 @@ from typing import Final
 
 from worker import logs, oom, signals
 from worker.exits import OUT_OF_MEMORY, Exit, explain, explain_out_of_memory
-from worker.scoreboard import RedisState, Role, Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard
+from worker.slot import RedisState, Role, Slot, State
 
 #: From the request for a stack dump to the kill.
 DUMP_SECONDS: Final = 0.5

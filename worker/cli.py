@@ -21,7 +21,8 @@ from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.cron_file import Entry
-    from worker.scoreboard import Scoreboard, Slot
+    from worker.scoreboard import Scoreboard
+    from worker.slot import Slot
 
 log = logs.get_logger()
 
@@ -72,7 +73,8 @@ def serve(settings: Settings) -> Exit:
     """Preload what the children share, then supervise until the end."""
     from worker import signals
     from worker.bell import Bell
-    from worker.scoreboard import Role, Scoreboard
+    from worker.scoreboard import Scoreboard
+    from worker.slot import Role
     from worker.supervisor import Supervisor
 
     inbox = signals.listen()  # before the preload, which may take seconds

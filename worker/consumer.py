@@ -41,9 +41,10 @@ from worker.recovery import Recovery
 from worker.registration import register
 from worker.rq_finish import RqFinish
 from worker.runner import Runner
-from worker.scoreboard import Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard
 from worker.seat import Alone, Seat, Supervised
 from worker.settings import Settings
+from worker.slot import Slot, State
 from worker.station import MainStation, Station
 from worker.waiting import Waiting
 from worker.watch import Watch, WatchLock, consumers_watch

@@ -20,8 +20,8 @@ from rq.timeouts import JobTimeoutException
 
 from worker.batch import Batch
 from worker.exchange import Claim
-from worker.scoreboard import Slot
 from worker.signals import JobStopped, ShutdownRequested
+from worker.slot import Slot
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)

@@ -35,9 +35,10 @@ from worker.reconcile import Reconcile
 from worker.rescue import Rescue, Rescuer
 from worker.ringing import Ringing
 from worker.schedule import Schedule
-from worker.scoreboard import Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard
 from worker.settings import Settings
 from worker.signals import Child
+from worker.slot import Slot, State
 from worker.watch import consumers_watch
 
 #: After trouble a turn has succeeded when the doorbell has been quiet for so long: a refusal of what it sends comes

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from worker import probe_server, verdict
 from worker.probe_server import Pages
-from worker.scoreboard import Scoreboard, State
+from worker.scoreboard import Scoreboard
+from worker.slot import State
 from worker.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Final
 
 from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, Claims
 from worker.memory import resident_mb
-from worker.scoreboard import Scoreboard, Slot
+from worker.scoreboard import Scoreboard
+from worker.slot import Slot
 
 #: Busy consumers are kept alive this often: three times within the life that a claim gives them.
 BUSY_HEARTBEAT_SECONDS: Final = BUSY_TTL_SECONDS / 3

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from worker import logs
 from worker.crew import Crew
-from worker.scoreboard import State
+from worker.slot import State
 
 if TYPE_CHECKING:
     from worker.consumer import Consumer

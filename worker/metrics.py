@@ -21,7 +21,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from worker import oom, verdict
-from worker.scoreboard import RedisState, Role, Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard
+from worker.slot import RedisState, Role, Slot, State
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 

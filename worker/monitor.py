@@ -19,8 +19,8 @@ from worker import fleet_reading, logs
 from worker.autoscaler import Autoscaler
 from worker.fleet import Fleet
 from worker.outage import Outage
-from worker.scoreboard import RedisState
 from worker.settings import Settings
+from worker.slot import RedisState
 
 log = logs.get_logger()
 

@@ -17,7 +17,7 @@ from worker.autoscale import Reason
 from worker.autoscaler import Autoscaler
 from worker.fleet import Fleet
 from worker.monitor import Monitor
-from worker.scoreboard import RedisState
+from worker.slot import RedisState
 
 #: Metric → (attribute of a queue, what it says).
 _QUEUE = {

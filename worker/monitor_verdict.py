@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from worker.monitor import View
-from worker.scoreboard import RedisState
+from worker.slot import RedisState
 from worker.verdict import CAUSES, Status, Verdict
 
 #: A look may take this long: a slow Redis, then Render's API with its retries.

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from worker import logs
-from worker.scoreboard import Order, Slot
 from worker.signals import ORDER
+from worker.slot import Order, Slot
 
 log = logs.get_logger()
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from worker import backoff, logs, sentry
 from worker.errors import Policy, RedisTrouble
-from worker.scoreboard import RedisState
+from worker.slot import RedisState
 from worker.translate import translate
 
 log = logs.get_logger()

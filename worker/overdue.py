@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.scoreboard import Header, Role, Slot, State
+from worker.scoreboard import Header
+from worker.slot import Role, Slot, State
 
 #: A loop that has not turned for so long is stuck. Every loop ticks at least every 15 s, outage or not.
 STALL_SECONDS: Final = 60.0

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final
 
 from worker.claims import Claims
-from worker.scoreboard import Slot
+from worker.slot import Slot
 
 #: When nothing has been heard from the server for so long, it is asked: with the read timeout of 5 s silence is noticed
 #: within 15 s. Where the scheduler looks a little more rarely (every 15 s on Upstash, which bills by the command), its

@@ -11,7 +11,7 @@ from worker import logs, oom, queue
 from worker.exchange import Claim, Outcome
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.registration import register
-from worker.scoreboard import Order
+from worker.slot import Order
 
 if TYPE_CHECKING:
     from worker.consumer import Consumer

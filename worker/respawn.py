@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from worker import backoff
-from worker.scoreboard import Slot
+from worker.slot import Slot
 
 #: A child that dies younger than this is respawned with backoff.
 YOUNG_SECONDS: Final = 10.0

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final
 
 from worker.bell import Bell
-from worker.scoreboard import Slot, State
+from worker.slot import Slot, State
 
 #: After a ring the queues are watched again when a consumer has claimed; should none, after this, which then doubles …
 ANSWER_SECONDS: Final = 0.05

@@ -27,10 +27,10 @@ from worker.outcomes import Deciding, attempt_of, function_name, number
 from worker.payload import Payloads
 from worker.retry import RetryPolicy, policy_of
 from worker.rq_finish import RqFinish
-from worker.scoreboard import Order, Slot
 from worker.serializers import Refused
 from worker.settings import Settings
 from worker.signals import JobStopped, ShutdownRequested
+from worker.slot import Order, Slot
 from worker.station import Station
 
 log = logs.get_logger()

@@ -9,7 +9,7 @@ from typing import Final
 
 from worker import logs
 from worker.claims import Claims
-from worker.scoreboard import Slot
+from worker.slot import Slot
 
 log = logs.get_logger()
 

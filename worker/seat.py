@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 from worker.bell import Bell
 from worker.doorbell import Doorbell
-from worker.scoreboard import Header, RedisState, Scoreboard, Slot
+from worker.scoreboard import Header, Scoreboard
 from worker.signals import Child
+from worker.slot import RedisState, Slot
 from worker.watch import WatchLock
 
 #: An idle consumer looks for itself this often, should a ring ever get lost.

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from worker.exchange import Claim
 from worker.guard import Guard
-from worker.scoreboard import Slot
 from worker.signals import Child, JobStopped, ShutdownRequested
+from worker.slot import Slot
 
 
 class Station(Protocol):

@@ -19,7 +19,8 @@ from worker import logs, overdue, signals
 from worker.children import Children
 from worker.exits import Exit
 from worker.respawn import Respawn
-from worker.scoreboard import Role, Scoreboard, Slot
+from worker.scoreboard import Scoreboard
+from worker.slot import Role, Slot
 
 #: A tick's length when no signal comes.
 TICK_SECONDS: Final = 0.5

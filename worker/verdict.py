@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from worker.scoreboard import RedisState, Role, Scoreboard, Slot
+from worker.scoreboard import Scoreboard
+from worker.slot import RedisState, Role, Slot
 from worker.troubles import TROUBLES
 
 #: Seconds without a tick after which the supervisor counts as stuck; it ticks every half second.

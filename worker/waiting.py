@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 from worker import backoff
 from worker.crew import Crew
 from worker.exchange import Claim, Exchange
-from worker.scoreboard import State
 from worker.seat import SAFETY_POLL_SECONDS, TICK_SECONDS
+from worker.slot import State
 from worker.watch import Watch
 
 if TYPE_CHECKING:

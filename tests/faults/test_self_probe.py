@@ -17,8 +17,9 @@ from tests.support.service import Service, until
 from tests.support.waiting import eventually
 from worker import self_probe
 from worker.exits import Exit
-from worker.scoreboard import RedisState, Scoreboard
+from worker.scoreboard import Scoreboard
 from worker.self_probe import SelfProbe
+from worker.slot import RedisState
 
 
 def test_without_redis_since_the_start_it_ends_with_its_own_code(own_server: RedisServer) -> None:

@@ -13,7 +13,8 @@ from tests.support.service import ROOT
 PRELUDE = """
 import sys, time
 from worker import logs, overdue, signals, supervisor
-from worker.scoreboard import Role, Scoreboard, State
+from worker.scoreboard import Scoreboard
+from worker.slot import Role, State
 logs.configure("INFO", "json")
 board = Scoreboard()
 overdue.STALL_SECONDS = 1.0

@@ -11,8 +11,9 @@ import redis as redis_py
 from tests.support.engine import desk, register
 from worker.claims import IDLE_TTL_SECONDS
 from worker.heartbeats import SILENT_SECONDS, Heartbeats
-from worker.scoreboard import Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard
 from worker.seat import SAFETY_POLL_SECONDS
+from worker.slot import Slot, State
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from tests.support import tasks
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from worker import health, probe_server
-from worker.scoreboard import RedisState, Scoreboard, State
+from worker.scoreboard import Scoreboard
+from worker.slot import RedisState, State
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from worker import outage as outage_module
 from worker.errors import Policy
 from worker.outage import Outage, delay_after
-from worker.scoreboard import RedisState
+from worker.slot import RedisState
 from worker.troubles import TROUBLES, trouble
 
 CUT = redis_py.ConnectionError("Connection closed by server.")

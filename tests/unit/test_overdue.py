@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from worker import overdue
-from worker.scoreboard import Order, Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard
+from worker.slot import Order, Slot, State
 
 SPAWNED = 1000.0
 

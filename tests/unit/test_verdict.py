@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from worker import children, overdue, supervisor, verdict
-from worker.scoreboard import RedisState, Scoreboard, Slot, State
+from worker.scoreboard import Scoreboard
+from worker.slot import RedisState, Slot, State
 from worker.verdict import Status
 
 NOW = 10_000.0
