@@ -1,38 +1,26 @@
-"""Claim, settle, retry, bury, release, rescue: the Python face of ``scripts/*.lua``.
+"""One worker's claims: claim, settle, retry, bury, release, rescue.
 
 A *claim* is one job that this worker popped and owns until it settles, hands on, buries or releases it. Every change of
 a claim is one atomic script that first checks that the claim is still ours (the fence); a late outcome of a worker that
 was taken for dead is dropped, never written over a newer run.
 
-Nothing here retries: an error of redis-py passes through, and sending the same outcomes again after it is safe, because
+An error of redis-py passes through (``script_calls.py``), and sending the same outcomes again after it is safe, because
 an outcome that had got through is fenced the second time.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from redis import Redis
-from redis.exceptions import NoScriptError
 
 from worker import scripts
 from worker.exchange import Buried, Claim, Exchange, Finished, Outcome, Rescue, Retried, Value
-from worker.scripts import Script
-
-#: Seconds that a claim's registry entry and execution record outlive their last heartbeat. RQ's own cleaning
-#: (`rq info`, dashboards, plain workers) fails a started job only after that, so it must exceed any outage we ride out;
-#: our rescue does not wait for it.
-LEASE_SECONDS: Final = 900
-#: A worker that holds claims and has not been heard of for so long is dead.
-BUSY_TTL_SECONDS: Final = 30
-#: The same for an idle one, which has nothing to lose: long, so that idling costs next to no commands. RQ's default
-#: worker_ttl (420) plus its grace of 60.
-IDLE_TTL_SECONDS: Final = 480
-#: First letter of our executions' names; RQ's own are hex UUIDs and never begin with it.
-EXECUTION_MARK: Final = "w"
+from worker.leases import BUSY_TTL_SECONDS, EXECUTION_MARK, IDLE_TTL_SECONDS, LEASE_SECONDS
+from worker.script_calls import Command, ScriptCalls, flat
 
 #: Fields of a job's hash that tell of failed attempts (``TRACES`` in ``scripts/_common.lua``).
 TRACES: Final = frozenset(
@@ -40,21 +28,14 @@ TRACES: Final = frozenset(
 )
 
 
-class Claims:
-    """The claims of one worker.
-
-    `redis` must not decode responses. `prefix` is RQ's key prefix. Raises redis-py's errors.
-    """
+class Claims(ScriptCalls):
+    """The claims of one worker, which may be another one than we: whoever rescues acts in the dead worker's name."""
 
     def __init__(self, redis: Redis, prefix: str, worker_name: str, queues: Sequence[str], letters_queue: str) -> None:
-        self.redis = redis
-        self.letters_queue = letters_queue
-        self.prefix = prefix
+        super().__init__(redis, prefix)
         self.worker_name = worker_name
         self.queues = tuple(queues)  #: highest priority first; may be reordered between exchanges
-        self.busy_ttl = BUSY_TTL_SECONDS
-        self.idle_ttl = IDLE_TTL_SECONDS
-        self.heard_at = 0.0  #: when the server last answered (monotonic)
+        self.letters_queue = letters_queue
         self._generation = 0
         self._counter = 0
         self.fence = ""
@@ -68,13 +49,13 @@ class Claims:
         others = [outcome for outcome in outcomes if not isinstance(outcome, Finished)]
         finished = [outcome for outcome in outcomes if isinstance(outcome, Finished)]
         now = monotonic()
-        calls = [
+        commands = [
             self._retry(outcome, now) if isinstance(outcome, Retried) else self._bury(outcome, now)
             for outcome in others
         ]
-        calls.append(self._settle_and_claim(finished, want, now, company))
-        replies = self._run(calls)
-        exchange = self._read_exchange(replies[-1], settled=bool(finished))
+        commands.append(self._settle_and_claim(finished, want, now, company))
+        replies = self.run(commands)
+        exchange = Exchange.read(replies[-1], settled=bool(finished))
         for outcome, reply in zip(others, replies, strict=False):
             if reply == 0:
                 exchange.fenced.append(outcome.claim.execution_id)
@@ -82,20 +63,16 @@ class Claims:
                 exchange.unsettled.append(outcome.claim.execution_id)
         return exchange
 
-    def claim_when_ready(self, want: int, block: float) -> list[tuple[Any, ...]]:
+    def claim_when_ready(self, want: int, block: float) -> list[Command]:
         """Return two commands: wait up to `block` seconds for the first queue to have something, then claim.
 
-        What the second one answers is for `read_claim`. See ``watch.py``.
+        What the second one answers is for `Exchange.read`. See ``watch.py``.
         """
         key = self._queue_keys()[0]
         return [
             ("BLMOVE", key, key, "LEFT", "LEFT", block),
             self._settle_and_claim((), want, monotonic(), company=False),
         ]
-
-    def read_claim(self, reply: Any) -> Exchange:
-        """Read the reply of a claim."""
-        return self._read_exchange(reply, settled=False)
 
     def release(self, claims: Iterable[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
         """Put `claims` back at the head of their queues, in order; returns the ids that were not ours any more.
@@ -108,36 +85,19 @@ class Claims:
             args.append("1" if claim.execution_id in interrupted else "0")
         if not args:
             return []
-        return [job_id.decode() for job_id in self._call(scripts.RELEASE, self.worker_name, *args)]
+        return [job_id.decode() for job_id in self.call(scripts.RELEASE, *args, worker_name=self.worker_name)]
 
     def hold(self, claim: Claim) -> bool:
         """Prolong `claim`'s lease; False when it is not ours any more. RQ's own finishing code runs behind this."""
-        return bool(
-            self._call(scripts.HOLD, self.worker_name, claim.job_id, claim.execution_id, claim.origin, LEASE_SECONDS)
-        )
+        ours = (claim.job_id, claim.execution_id, claim.origin)
+        return bool(self.call(scripts.HOLD, *ours, LEASE_SECONDS, worker_name=self.worker_name))
 
-    def collect(self, queue: str, job_id: str, fields: dict[str, Value]) -> bool:
-        """Dead-letter a job that somebody else has failed; False when it is not failed, or a dead letter already."""
-        return bool(self._call(scripts.COLLECT, self.worker_name, job_id, queue, *_flat(fields)))
-
-    def collect_all(self, queue: str, fields: Mapping[str, dict[str, Value]]) -> list[bool]:
-        """The same for several jobs, by their ids, in one round trip."""
-        calls = [
-            self._command(scripts.COLLECT, (), self.worker_name, job_id, queue, *_flat(written))
-            for job_id, written in fields.items()
-        ]
-        return list(map(bool, self._run(calls)))
-
-    def replay(self, job_id: str) -> bool:
-        """Put a dead letter back to work; False when it is none any more."""
-        return bool(self._call(scripts.REPLAY, "", self.letters_queue, "replay", "", "", "", "", job_id)[0])
-
-    def rescue(self, worker_name: str, running: str) -> Rescue:
-        """Release what worker `worker_name` left behind; its running job is returned, still claimed in its name.
+    def rescue(self, running: str) -> Rescue:
+        """Release what this worker, which is dead, left behind; its running job is returned, still claimed in its name.
 
         `running` is the execution id whose code ran when the worker died, "" for none, "?" when nobody saw it die.
         """
-        return self._read_rescue(self._call(scripts.RESCUE, worker_name, running, "", 0))
+        return Rescue.read(self.call(scripts.RESCUE, running, "", 0, worker_name=self.worker_name))
 
     def recover(self, running: str, keep: Iterable[str] = ()) -> Rescue:
         """Rescue what we have claimed without knowing it, except the executions in `keep`.
@@ -146,40 +106,10 @@ class Claims:
         server refuses it, or nobody would ever run what it takes.
         """
         self._raise_fence()
-        return self._read_rescue(
-            self._call(scripts.RESCUE, self.worker_name, running, self.fence, self.busy_ttl, *keep)
-        )
+        reply = self.call(scripts.RESCUE, running, self.fence, BUSY_TTL_SECONDS, *keep, worker_name=self.worker_name)
+        return Rescue.read(reply)
 
-    def heartbeat(self, worker_names: Iterable[str], memory_mb: Mapping[str, int] | None = None) -> list[str]:
-        """Keep workers and their claims alive; returns the names of those that must register again."""
-        told = memory_mb or {}
-        pairs: list[Value] = [value for name in worker_names for value in (name, told.get(name, ""))]
-        lost = self._call(scripts.HEARTBEAT, "", LEASE_SECONDS, self.busy_ttl, self.idle_ttl, *pairs)
-        return [name.decode() for name in lost]
-
-    def orphans(self, queues: Iterable[str]) -> list[str]:
-        """Name the dead workers of ours that still hold claims on `queues`."""
-        return self.watch(queues)[0]
-
-    def watch(self, queues: Iterable[str]) -> tuple[list[str], int]:
-        """Return the same names, and how many claims on `queues` are in the hands of living workers."""
-        living, *names = self._call(scripts.ORPHANS, "", EXECUTION_MARK, *queues)
-        return [name.decode() for name in names], living
-
-    def move_due(self, queues: Iterable[str], limit: int = 1000) -> tuple[int, float, float]:
-        """Move scheduled jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""
-        moved, next_due, late = self._call(scripts.SCHEDULE, "", limit, *queues)
-        return moved, float(next_due), float(late)
-
-    def call(self, script: Script, *args: Value) -> Any:
-        """Run a script that concerns no single worker."""
-        return self._call(script, "", *args)
-
-    def in_name_of(self, worker_name: str) -> Claims:
-        """The claims of another worker, on the same connection: for settling what a dead one left."""
-        return Claims(self.redis, self.prefix, worker_name, self.queues, self.letters_queue)
-
-    def _settle_and_claim(self, finished: Sequence[Finished], want: int, now: float, company: bool) -> tuple[Any, ...]:
+    def _settle_and_claim(self, finished: Sequence[Finished], want: int, now: float, company: bool) -> Command:
         counter = self._counter
         self._counter += want
         claim_args = (
@@ -187,13 +117,13 @@ class Claims:
             self.fence,
             counter,
             LEASE_SECONDS,
-            self.busy_ttl,
-            self.idle_ttl,
+            BUSY_TTL_SECONDS,
+            IDLE_TTL_SECONDS,
             self.letters_queue,
             int(company),
         )
         if not finished:
-            return self._command(scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, *self.queues)
+            return self.command(scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, *self.queues)
         args: list[Value] = []
         for done in finished:
             claim = done.claim
@@ -205,7 +135,7 @@ class Claims:
                 _ago(now, done.ended),
             )
             args += (done.result_ttl, done.value, _flags(done))
-        return self._command(
+        return self.command(
             scripts.SETTLE,
             self._queue_keys(),
             self.worker_name,
@@ -215,9 +145,9 @@ class Claims:
             *args,
         )
 
-    def _retry(self, outcome: Retried, now: float) -> tuple[Any, ...]:
+    def _retry(self, outcome: Retried, now: float) -> Command:
         claim = outcome.claim
-        return self._command(
+        return self.command(
             scripts.RETRY,
             (),
             self.worker_name,
@@ -228,12 +158,12 @@ class Claims:
             int(outcome.at_front),
             _ago(now, outcome.started),
             _ago(now, outcome.ended),
-            *_flat(outcome.fields),
+            *flat(outcome.fields),
         )
 
-    def _bury(self, outcome: Buried, now: float) -> tuple[Any, ...]:
+    def _bury(self, outcome: Buried, now: float) -> Command:
         claim = outcome.claim
-        return self._command(
+        return self.command(
             scripts.BURY,
             (),
             self.worker_name,
@@ -246,32 +176,8 @@ class Claims:
             outcome.letters_queue,
             int(outcome.forced),
             outcome.exc_string,
-            *_flat(outcome.fields),
+            *flat(outcome.fields),
         )
-
-    def _read_exchange(self, reply: Any, *, settled: bool) -> Exchange:
-        claimed, fenced, unsettled = reply if settled else (reply, (), ())
-        suspended, registered, left, *rows = claimed
-        claims = [
-            Claim(job_id.decode(), execution.decode(), origin.decode(), queue.decode(), pairs(flat))
-            for job_id, execution, origin, queue, flat in rows
-        ]
-        return Exchange(
-            claims,
-            bool(suspended),
-            bool(registered),
-            left,
-            [execution.decode() for execution in fenced],
-            [execution.decode() for execution in unsettled],
-        )
-
-    def _read_rescue(self, reply: Any) -> Rescue:
-        released, *running = reply
-        claims = [
-            Claim(job_id.decode(), execution.decode(), origin.decode(), origin.decode(), pairs(flat))
-            for job_id, execution, origin, flat in running
-        ]
-        return Rescue(released, claims)
 
     def _raise_fence(self) -> None:
         """Take a new fencing token: 24 characters that no other process has. It begins the names of our executions.
@@ -284,45 +190,6 @@ class Claims:
 
     def _queue_keys(self) -> list[str]:
         return [f"{self.prefix}:queue:{queue}" for queue in self.queues]
-
-    def _command(self, script: Script, keys: Sequence[str], worker_name: str, *args: Value) -> tuple[Any, ...]:
-        return ("EVALSHA", script.sha, len(keys), *keys, self.prefix, worker_name, *args)
-
-    def _call(self, script: Script, worker_name: str, *args: Value) -> Any:
-        return self._run([self._command(script, (), worker_name, *args)])[0]
-
-    def _run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send `calls` in one round trip; a server that has lost the scripts is given them, once."""
-        replies = self._send(calls)
-        self.heard_at = monotonic()
-        missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if missing:
-            for script in scripts.ALL:
-                self.redis.script_load(script.text)
-            for index, reply in zip(missing, self._send([calls[index] for index in missing]), strict=True):
-                replies[index] = reply
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
-
-    def _send(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        if len(calls) == 1:
-            try:
-                return [self.redis.execute_command(*calls[0])]  # type: ignore[no-untyped-call]
-            except NoScriptError as error:
-                return [error]
-        with self.redis.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                pipeline.execute_command(*call)  # type: ignore[no-untyped-call]
-            replies: list[Any] = pipeline.execute(raise_on_error=False)
-            return replies
-
-
-def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Turn a flat HGETALL reply into a dict."""
-    fields = iter(flat)
-    return dict(zip(fields, fields, strict=True))
 
 
 def _flags(done: Finished) -> str:
@@ -339,7 +206,3 @@ def _flags(done: Finished) -> str:
 def _ago(now: float, moment: float) -> int:
     """Microseconds from the monotonic `moment` to `now`."""
     return int((now - moment) * 1_000_000)
-
-
-def _flat(fields: dict[str, Value]) -> list[Value]:
-    return [value for pair in fields.items() for value in pair]

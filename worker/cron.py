@@ -25,10 +25,10 @@ from rq.defaults import (
 from rq.queue import Queue
 
 from worker import logs, scripts
-from worker.claims import Claims
 from worker.cron_file import Entry
 from worker.exchange import Value
 from worker.leader import Lead, Leadership
+from worker.script_calls import ScriptCalls
 
 log = logs.get_logger()
 
@@ -56,11 +56,11 @@ class Cron:
     """The schedule of one release: `name` is the same on all its instances."""
 
     def __init__(
-        self, claims: Claims, leadership: Leadership, entries: Sequence[Entry], serializer: str | None = None
+        self, calls: ScriptCalls, leadership: Leadership, entries: Sequence[Entry], serializer: str | None = None
     ) -> None:
         keys = "".join(sorted(entry.key for entry in entries))
         self.name = f"cron:{hashlib.sha256(keys.encode()).hexdigest()[:12]}"
-        self._claims = claims
+        self._calls = calls
         self._leadership = leadership
         self._entries = entries
         self._serializer = serializer
@@ -69,7 +69,7 @@ class Cron:
     def run(self, lead: Lead) -> float:
         """Enqueue what is due; returns seconds to the next slot."""
         began = monotonic()
-        last = self._claims.redis.hgetall(f"{self._claims.prefix}:cron-runs")
+        last = self._calls.redis.hgetall(f"{self._calls.prefix}:cron-runs")
         for entry in self._entries:
             self._look_at(lead, entry, last.get(entry.key.encode(), b"").decode())  # type: ignore[union-attr]
         now = lead.server_time + monotonic() - began
@@ -99,7 +99,7 @@ class Cron:
 
     def _enqueue(self, lead: Lead, entry: Entry, last: str, slot: float) -> None:
         cron = entry.job
-        queue = Queue(cron.queue_name, connection=self._claims.redis, serializer=self._serializer)
+        queue = Queue(cron.queue_name, connection=self._calls.redis, serializer=self._serializer)
         options = {**cron.job_options, "timeout": cron.job_options.get("job_timeout")}
         options.pop("job_timeout", None)
         job = queue.create_job(cron.func, args=cron.args, kwargs=cron.kwargs, **options)
@@ -127,7 +127,7 @@ class Cron:
             "created_at": self._created.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "config_file": "",
         }
-        shown = CronScheduler(self._claims.redis, name=SCHEDULER_NAME)
+        shown = CronScheduler(self._calls.redis, name=SCHEDULER_NAME)
         shown._cron_jobs = [entry.job for entry in self._entries]
         record["cron_jobs"] = shown.to_dict()["cron_jobs"]
         flat = [part for pair in record.items() for part in pair]

@@ -18,7 +18,6 @@ from rq.defaults import DEFAULT_RESULT_TTL, RQ_KEY_PREFIX
 from worker import queue, sentry
 from worker.bell import Bell
 from worker.chores import Chore
-from worker.claims import Claims
 from worker.cron import Cron
 from worker.cron_file import Entry, serializer_of
 from worker.doorbell import Doorbell
@@ -36,6 +35,7 @@ from worker.rescue import Rescue, Rescuer
 from worker.ringing import Ringing
 from worker.schedule import Schedule
 from worker.scoreboard import Scoreboard
+from worker.script_calls import ScriptCalls
 from worker.settings import Settings
 from worker.signals import Child
 from worker.slot import Slot, State
@@ -63,6 +63,7 @@ class Dispatcher:
         slot: Slot,
         schedule: Sequence[Entry] = (),
     ) -> None:
+        self.name = name
         self.settings = settings
         self.scoreboard = scoreboard
         self.bell = bell
@@ -72,7 +73,7 @@ class Dispatcher:
         self.outage = Outage(slot.redis_changed, reports=True)
         client = queue.build_client(settings, client_name=name)
         queues = settings.worker_queues
-        self.claims = Claims(client, RQ_KEY_PREFIX, name, queues, settings.dead_letter_queue)
+        self.calls = ScriptCalls(client, RQ_KEY_PREFIX)
         deciding = Deciding(
             name,
             settings.dead_letter_queue,
@@ -84,8 +85,8 @@ class Dispatcher:
         )
         payloads = Payloads(settings.worker_job_modules, settings.worker_serializers)
         self.schedule = schedule
-        self.leadership = Leadership(self.claims, name)
-        self.rescuer = Rescuer(self.claims, deciding, payloads)
+        self.leadership = Leadership(self.calls, name)
+        self.rescuer = Rescuer(self.calls, queues, deciding, payloads)
         self.payloads = payloads
         self.doorbell = Doorbell(
             lambda: queue.build_client(
@@ -101,7 +102,7 @@ class Dispatcher:
         self.ringing = Ringing(bell, scoreboard.consumers)
         watched = None if self._rings else queues[0]
         interval = settings.worker_scheduler_interval
-        self.pulse = Pulse(self.claims, scoreboard.consumers, interval=interval, watched=watched)
+        self.pulse = Pulse(self.calls, scoreboard.consumers, interval=interval, watched=watched)
         self.chores = self._chores()
 
     def run(self) -> None:
@@ -175,7 +176,7 @@ class Dispatcher:
             self.bell.ring(sum(1 for slot in self.scoreboard.consumers if slot.pid and slot.state == State.WAITING))
         self.orders.close()
         self.doorbell.close()
-        self.claims.redis.connection_pool.disconnect()
+        self.calls.redis.connection_pool.disconnect()
         self.slot.tick(State.CONNECTING)
         self.child.wait(self.outage.delay())
         self.chores = self._chores()
@@ -208,19 +209,21 @@ class Dispatcher:
         interval = self.settings.worker_scheduler_interval
         consumers = self.scoreboard.consumers
         chores: list[Chore] = [
-            Heartbeats(self.claims, self.scoreboard),
+            Heartbeats(self.calls, self.scoreboard),
             self.rescue,
-            Schedule(self.claims, self.settings.worker_queues, interval, consumers),
-            letter_chores(self.settings, self.claims, self.payloads, self.leadership, self.scoreboard.letters),
+            Schedule(self.calls, self.settings.worker_queues, interval, consumers),
+            letter_chores(
+                self.settings, self.calls, self.payloads, self.leadership, self.scoreboard.letters, self.name
+            ),
         ]
         return [*chores, *self._leader_chores()]
 
     def _leader_chores(self) -> list[Chore]:
         """Make the chores that one instance does for all: add a `LeaderChore` here."""
-        reconcile = Reconcile(self.claims, self.calm, self.rescue.wake)
+        reconcile = Reconcile(self.calls, self.calm, self.rescue.wake)
         chores = [LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS)]
         if self.schedule:
-            cron = Cron(self.claims, self.leadership, self.schedule, serializer_of(self.settings))
+            cron = Cron(self.calls, self.leadership, self.schedule, serializer_of(self.settings))
             chores.append(LeaderOnly(self.leadership, cron))
         return [*chores]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -74,6 +75,24 @@ class Exchange:
     fenced: list[str] = field(default_factory=list)  #: executions whose outcome was dropped: the claim was lost
     unsettled: list[str] = field(default_factory=list)  #: executions that RQ's own code must finish
 
+    @classmethod
+    def read(cls, reply: Any, *, settled: bool) -> Exchange:
+        """Read what ``scripts/settle.lua`` replied, or without `settled` ``scripts/claim.lua``."""
+        claimed, fenced, unsettled = reply if settled else (reply, (), ())
+        suspended, registered, left, *rows = claimed
+        claims = [
+            Claim(job_id.decode(), execution.decode(), origin.decode(), queue.decode(), pairs(flat))
+            for job_id, execution, origin, queue, flat in rows
+        ]
+        return cls(
+            claims,
+            bool(suspended),
+            bool(registered),
+            left,
+            [execution.decode() for execution in fenced],
+            [execution.decode() for execution in unsettled],
+        )
+
 
 @dataclass(slots=True)
 class Rescue:
@@ -81,3 +100,19 @@ class Rescue:
 
     released: int
     running: list[Claim]
+
+    @classmethod
+    def read(cls, reply: Any) -> Rescue:
+        """Read what ``scripts/rescue.lua`` replied."""
+        released, *running = reply
+        claims = [
+            Claim(job_id.decode(), execution.decode(), origin.decode(), origin.decode(), pairs(flat))
+            for job_id, execution, origin, flat in running
+        ]
+        return cls(released, claims)
+
+
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Turn a flat HGETALL reply into a dict."""
+    fields = iter(flat)
+    return dict(zip(fields, fields, strict=True))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from time import monotonic
 from typing import Final
 
-from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, Claims
+from worker.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, heartbeat
 from worker.memory import resident_mb
 from worker.scoreboard import Scoreboard
+from worker.script_calls import ScriptCalls
 from worker.slot import Slot
 
 #: Busy consumers are kept alive this often: three times within the life that a claim gives them.
@@ -25,9 +26,9 @@ class Heartbeats:
     quiet consumer, or one whose standing claim has not been answered yet.
     """
 
-    def __init__(self, claims: Claims, scoreboard: Scoreboard) -> None:
+    def __init__(self, calls: ScriptCalls, scoreboard: Scoreboard) -> None:
         self.due = 0.0
-        self._claims = claims
+        self._calls = calls
         self._scoreboard = scoreboard
         self._beaten_at: dict[int, float] = {}  #: by slot
 
@@ -40,7 +41,7 @@ class Heartbeats:
         if beats:
             memory = {slot.worker_name.decode(): resident_mb(slot.pid) for slot in beats}
             # Consumers whose record is gone write it again with their next claim.
-            self._claims.heartbeat(memory, memory)
+            heartbeat(self._calls, memory, memory)
             self._beaten_at |= {slot.index: now for slot in beats}
         self.due = now + BUSY_HEARTBEAT_SECONDS
 

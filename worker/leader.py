@@ -16,8 +16,8 @@ from time import monotonic
 from typing import Final, Protocol
 
 from worker import logs, scripts
-from worker.claims import Claims
 from worker.exchange import Value
+from worker.script_calls import ScriptCalls
 from worker.scripts import Script
 
 log = logs.get_logger()
@@ -42,14 +42,14 @@ class Lead:
 class Leadership:
     """One dispatcher's part in it. Raises redis-py's errors."""
 
-    def __init__(self, claims: Claims, name: str) -> None:
-        self._claims = claims
+    def __init__(self, calls: ScriptCalls, name: str) -> None:
+        self._calls = calls
         self.name = f"{name}#{secrets.token_hex(4)}"  # a successor with the same name is another leader
         self._token = 0  #: the last one that was ours
 
     def take(self, chore: str) -> Lead | float:
         """Take the lead for a chore that may be due; returns the lead, or seconds until it is worth another try."""
-        token, wait, moment = (value.decode() for value in self._claims.call(scripts.LEAD, self.name, chore))
+        token, wait, moment = (value.decode() for value in self._calls.call(scripts.LEAD, self.name, chore))
         if not token:
             return float(wait)
         before, self._token = self._token, int(token)
@@ -59,7 +59,7 @@ class Leadership:
 
     def act(self, lead: Lead, script: Script, *args: Value) -> int:
         """Run a script that checks the fence first (``_leader.lua``); raises `Deposed` when it answers -1."""
-        answer = int(self._claims.call(script, lead.name, lead.token, *args))
+        answer = int(self._calls.call(script, lead.name, lead.token, *args))
         if answer < 0:
             raise Deposed
         return answer
@@ -70,7 +70,7 @@ class Leadership:
 
     def abdicate(self) -> None:
         """Give the lead up."""
-        if self._token and self._claims.call(scripts.ABDICATE, self.name):
+        if self._token and self._calls.call(scripts.ABDICATE, self.name):
             log.info("leader.abdicated", leader=self.name)
         self._token = 0
 

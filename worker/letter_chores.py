@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Final, Protocol
 
 from worker import scripts
-from worker.claims import Claims
 from worker.leader import Deposed, Lead, Leadership
 from worker.letter_actions import Actions
 from worker.letter_alerts import Alerts
@@ -22,6 +21,7 @@ from worker.letter_box import LetterBox
 from worker.letter_collecting import Collect
 from worker.letter_upkeep import Census, Upkeep
 from worker.payload import Payloads
+from worker.script_calls import ScriptCalls
 from worker.settings import Settings
 
 #: How often an instance looks: what others failed is a dead letter within a minute.
@@ -103,12 +103,17 @@ _OVER: Final = object()
 
 
 def letter_chores(
-    settings: Settings, claims: Claims, payloads: Payloads, leadership: Leadership, board: LetterBoard
+    settings: Settings,
+    calls: ScriptCalls,
+    payloads: Payloads,
+    leadership: Leadership,
+    board: LetterBoard,
+    name: str,
 ) -> LetterChores:
-    """Put the chore together for one dispatcher; what it counts goes on `board`."""
-    alerts = Alerts(claims.redis, settings)
-    box = LetterBox(claims.redis, claims.prefix, settings.dead_letter_queue)
-    actions = Actions(box, f"dispatcher@{settings.instance}", "bounds", claims.worker_name)
+    """Put the chore together for one dispatcher; what it counts goes on `board`, `name` is in the audit."""
+    alerts = Alerts(calls.redis, settings)
+    box = LetterBox(calls.redis, calls.prefix, settings.dead_letter_queue)
+    actions = Actions(box, f"dispatcher@{settings.instance}", "bounds", name)
     queues = settings.worker_queues
 
     def look() -> str:
@@ -122,7 +127,7 @@ def letter_chores(
         leadership,
         look,
         [
-            Collect(claims, box, payloads, queues, settings.release),
+            Collect(calls, box, payloads, queues, settings.release),
             Upkeep(actions, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.see, tell),
         ],
         every=LOOK_SECONDS if settings.worker_scheduler_interval else THRIFTY_SECONDS,

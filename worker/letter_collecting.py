@@ -11,12 +11,12 @@ from typing import Any, Final
 from rq.job import Job
 
 from worker import dead_letters, logs, scripts, sentry
-from worker.claims import Claims
 from worker.exchange import Claim, Value
 from worker.letter_box import LetterBox
 from worker.letter_texts import Failure, failure, text_of
 from worker.outcomes import function_name
 from worker.payload import Payloads
+from worker.script_calls import ScriptCalls, flat
 from worker.serializers import Refused
 
 log = logs.get_logger()
@@ -33,9 +33,9 @@ class Collect:
     """Makes dead letters of what others have failed on `queues`."""
 
     def __init__(
-        self, claims: Claims, box: LetterBox, payloads: Payloads, queues: Sequence[str], release: str | None
+        self, calls: ScriptCalls, box: LetterBox, payloads: Payloads, queues: Sequence[str], release: str | None
     ) -> None:
-        self._claims = claims
+        self._calls = calls
         self._box = box
         self._payloads = payloads
         self._queues = queues
@@ -69,7 +69,12 @@ class Collect:
             for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True)
         ]
         written = {letter["id"]: fields for letter, fields in burials}
-        collected = self._claims.collect_all(self._box.queue, written)
+        collected = self._calls.run(
+            [
+                self._calls.command(scripts.COLLECT, (), "", job_id, self._box.queue, *flat(fields))
+                for job_id, fields in written.items()
+            ]
+        )
         for (letter, _), taken in zip(burials, collected, strict=True):
             if taken:
                 _tell(letter)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
+from worker.leases import heartbeat
 from worker.prefetch import PATIENCE_SECONDS
 from worker.registration import register
 
@@ -101,7 +102,7 @@ class Minder:
 
     def _beat(self) -> None:
         """Keep the consumer's own record and claims alive."""
-        if self._consumer.claims.heartbeat([self._consumer.name]):
+        if heartbeat(self._consumer.claims, [self._consumer.name]):
             register(self._consumer)
 
     def _trying(self, act: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from worker.claims import Claims
+from worker.script_calls import ScriptCalls
 from worker.slot import Slot
 
 #: When nothing has been heard from the server for so long, it is asked: with the read timeout of 5 s silence is noticed
@@ -29,8 +29,8 @@ THRIFTY_SECONDS: Final = 300.0
 class Pulse:
     """The pulse of one instance; `watched` is the queue that its consumers watch themselves, if they do."""
 
-    def __init__(self, claims: Claims, consumers: Sequence[Slot], *, interval: float, watched: str | None) -> None:
-        self._claims = claims
+    def __init__(self, calls: ScriptCalls, consumers: Sequence[Slot], *, interval: float, watched: str | None) -> None:
+        self._calls = calls
         self._consumers = consumers
         self._silence, self._look_seconds = THRIFTY_SECONDS, THRIFTY_SECONDS
         if interval:
@@ -42,7 +42,7 @@ class Pulse:
     @property
     def due(self) -> float:
         """When `run` has something to do (monotonic), if nothing is heard until then."""
-        silent = self._claims.heard_at + self._silence
+        silent = self._calls.heard_at + self._silence
         return silent if self._watched is None else min(silent, self._look_due)
 
     def run(self) -> None:
@@ -51,14 +51,14 @@ class Pulse:
         if self._watched is not None and now >= self._look_due:
             self._look(self._watched, now)
             self._look_due = now + self._look_seconds
-        elif now - self._claims.heard_at >= self._silence:
-            self._claims.redis.ping()
+        elif now - self._calls.heard_at >= self._silence:
+            self._calls.redis.ping()
         else:
             return
-        self._claims.heard_at = monotonic()
+        self._calls.heard_at = monotonic()
 
     def _look(self, queue: str, now: float) -> None:
-        waiting = self._claims.redis.llen(f"{self._claims.prefix}:queue:{queue}")
+        waiting = self._calls.redis.llen(f"{self._calls.prefix}:queue:{queue}")
         for slot in self._consumers:
             if not waiting or not slot.watch_since:
                 slot.unanswered_since = 0.0

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-from redis import Redis
-
 from worker import logs, scripts
-from worker.claims import EXECUTION_MARK, LEASE_SECONDS, Claims
 from worker.leader import Deposed, Lead
+from worker.leases import EXECUTION_MARK, LEASE_SECONDS
+from worker.script_calls import ScriptCalls
 
 log = logs.get_logger()
 
@@ -47,20 +46,20 @@ class Stray:
     mark: str
 
 
-def page(redis: Redis, claims: Claims, cursor: int) -> tuple[int, list[Stray]]:
+def page(calls: ScriptCalls, cursor: int) -> tuple[int, list[Stray]]:
     """Look at one page of keys; returns the next cursor (0 = that was all) and the strays. Changes nothing."""
-    lead_in = f"{claims.prefix}:job:"
-    reply: Any = redis.scan(cursor, match=f"{lead_in}*", count=PAGE)
+    lead_in = f"{calls.prefix}:job:"
+    reply: Any = calls.redis.scan(cursor, match=f"{lead_in}*", count=PAGE)
     ids = [key[len(lead_in) :] for key in reply[1] if key[len(lead_in) :][:1] != b":"]  # rq:job::<id>:dependencies
-    found = claims.call(scripts.HOMELESS, *ids) if ids else []
+    found = calls.call(scripts.HOMELESS, *ids) if ids else []
     return int(reply[0]), [Stray(*(part.decode(errors="replace") for part in row)) for row in found]
 
 
-def strays(redis: Redis, claims: Claims) -> Iterator[Stray]:
+def strays(calls: ScriptCalls) -> Iterator[Stray]:
     """Look at every job once. Changes nothing."""
     cursor = -1
     while cursor:
-        cursor, found = page(redis, claims, max(cursor, 0))
+        cursor, found = page(calls, max(cursor, 0))
         yield from found
 
 
@@ -69,8 +68,8 @@ class Reconcile:
 
     name = "reconcile"
 
-    def __init__(self, claims: Claims, calm: Callable[[], bool], mended: Callable[[], None]) -> None:
-        self._claims = claims
+    def __init__(self, calls: ScriptCalls, calm: Callable[[], bool], mended: Callable[[], None]) -> None:
+        self._calls = calls
         self._calm = calm
         self._mended = mended
         self._cursor = 0
@@ -85,7 +84,7 @@ class Reconcile:
         if not self._cursor and not self._may_begin():
             return POSTPONE_SECONDS
         for _ in range(PAGES):
-            self._cursor, found = page(self._claims.redis, self._claims, self._cursor)
+            self._cursor, found = page(self._calls, self._cursor)
             self._seen |= {stray.job_id: stray for stray in found[: MOST - len(self._seen)]}
             if not self._cursor:
                 break
@@ -106,7 +105,7 @@ class Reconcile:
             return self._second_look_at - lead.server_time
         pairs = [part for stray in self._seen.values() for part in (stray.job_id, stray.mark)]
         adopter = EXECUTION_MARK + "0" * 23
-        reply: Any = self._claims.call(scripts.MEND, lead.name, lead.token, adopter, LEASE_SECONDS, *pairs)
+        reply: Any = self._calls.call(scripts.MEND, lead.name, lead.token, adopter, LEASE_SECONDS, *pairs)
         self._seen, self._second_look_at = {}, 0.0
         if reply == -1:
             raise Deposed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rq import worker_registration
 from rq.utils import now
 
+from worker.leases import BUSY_TTL_SECONDS
 from worker.memory import resident_mb
 
 if TYPE_CHECKING:
@@ -26,5 +27,5 @@ def register(consumer: Consumer) -> None:
         pipeline.hdel(consumer.key, "death", "shutdown_requested_date")
         pipeline.hset(consumer.key, mapping=record)
         worker_registration.register(consumer, pipeline)
-        pipeline.expire(consumer.key, consumer.claims.busy_ttl)
+        pipeline.expire(consumer.key, BUSY_TTL_SECONDS)
         pipeline.execute()

@@ -6,18 +6,20 @@ are marked, claimed one at a time from then on, and a second death names the cul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
 from rq.job import Job
 
 from worker import logs, rq_finish, sentry
-from worker.claims import BUSY_TTL_SECONDS, Claims
+from worker.claims import Claims
 from worker.dead_letters import read
 from worker.exchange import Buried, Claim
+from worker.leases import BUSY_TTL_SECONDS, orphans
 from worker.outcomes import Deciding, function_name, number
 from worker.payload import Payloads
+from worker.script_calls import ScriptCalls
 from worker.serializers import Refused
 
 log = logs.get_logger()
@@ -34,15 +36,16 @@ RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 class Rescuer:
     """Rescues on one connection, with the same decisions as the consumers."""
 
-    def __init__(self, claims: Claims, deciding: Deciding, payloads: Payloads) -> None:
-        self._claims = claims
+    def __init__(self, calls: ScriptCalls, queues: Sequence[str], deciding: Deciding, payloads: Payloads) -> None:
+        self._calls = calls
+        self._queues = queues
         self._deciding = deciding
         self._payloads = payloads
         self.living = 0  #: claims that living workers held at the last look: they may be orphans tomorrow
 
     def rescue_orphans(self) -> int:
         """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
-        names, self.living = self._claims.watch(self._claims.queues)
+        names, self.living = orphans(self._calls, self._queues)
         return sum(map(self._rescue, names))
 
     def hand_back(self, worker_name: str, running: str) -> int:
@@ -50,8 +53,8 @@ class Rescuer:
 
         `running` is the execution whose code it ran: its hand-back is counted, and the last one buries it.
         """
-        dead = self._claims.in_name_of(worker_name)
-        left = dead.rescue(worker_name, running)
+        dead = self._in_name_of(worker_name)
+        left = dead.rescue(running)
         for claim in left.running:
             job = self._restored(claim)
             letter = self._deciding.handed_back(claim, monotonic(), job)
@@ -66,8 +69,8 @@ class Rescuer:
         return jobs
 
     def _rescue(self, worker_name: str) -> int:
-        dead = self._claims.in_name_of(worker_name)
-        left = dead.rescue(worker_name, "?")
+        dead = self._in_name_of(worker_name)
+        left = dead.rescue("?")
         for claim in left.running:
             job = self._restored(claim)
             outcome = self._deciding.crash(claim, "lost together with its instance", monotonic(), job)
@@ -80,6 +83,9 @@ class Rescuer:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
         return left.released + len(left.running)
 
+    def _in_name_of(self, worker_name: str) -> Claims:
+        return Claims(self._calls.redis, self._calls.prefix, worker_name, self._queues, self._deciding.letters_queue)
+
     def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
         """Bury in the dead worker's name, and tell people."""
         if dead.exchange([letter], 0).unsettled:
@@ -90,7 +96,7 @@ class Rescuer:
 
     def _restored(self, claim: Claim) -> Job | None:
         try:
-            return self._payloads.restore(claim, self._claims.redis)
+            return self._payloads.restore(claim, self._calls.redis)
         except Refused:
             return None
 

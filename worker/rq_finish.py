@@ -26,10 +26,11 @@ from rq.queue import Queue
 from rq.rate_limit import release_slot
 from rq.utils import now
 
-from worker import dead_letters, logs
+from worker import dead_letters, logs, scripts
 from worker.claims import TRACES, Claims
 from worker.exchange import Buried, Claim, Exchange, Finished, Outcome, Retried
 from worker.outcomes import attempt_of
+from worker.script_calls import flat
 from worker.serializers import Json
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ class RqFinish:
             )
         letter = dead_letters.read(outcome.fields["dead_letter"])
         fields = {**outcome.fields, **dead_letters.fields(job, letter)}
-        if self._worker.claims.collect(outcome.letters_queue, job.id, fields) and error is None:
+        if self._worker.claims.call(scripts.COLLECT, job.id, outcome.letters_queue, *flat(fields)) and error is None:
             self._worker.runner.report(outcome, job, error)
 
     def _give_up(self, pending: _Pending, error: Exception) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from worker import logs
-from worker.claims import Claims
+from worker import logs, scripts
+from worker.script_calls import ScriptCalls
 from worker.slot import Slot
 
 log = logs.get_logger()
@@ -25,9 +25,9 @@ class Schedule:
     schedule are known without looking, because they note it on their slots.
     """
 
-    def __init__(self, claims: Claims, queues: Sequence[str], interval: float, consumers: Sequence[Slot]) -> None:
+    def __init__(self, calls: ScriptCalls, queues: Sequence[str], interval: float, consumers: Sequence[Slot]) -> None:
         self._due = self._looked_at = 0.0
-        self._claims = claims
+        self._calls = calls
         self._queues = queues
         self._interval = interval or math.inf
         self._consumers = consumers
@@ -41,8 +41,14 @@ class Schedule:
     def run(self) -> None:
         """Move what is due; come back when the next job is due, at the latest after the interval."""
         self._looked_at = monotonic()
-        moved, next_due, late = self._claims.move_due(self._queues)
+        moved, next_due, late = move_due(self._calls, self._queues)
         if moved:
             log.info("schedule.moved", jobs=moved, late=late)
         wait = self._interval if next_due < 0 else min(self._interval, next_due + MARGIN_SECONDS)
         self._due = self._looked_at + wait
+
+
+def move_due(calls: ScriptCalls, queues: Sequence[str], limit: int = 1000) -> tuple[int, float, float]:
+    """Move jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""
+    moved, next_due, late = calls.call(scripts.SCHEDULE, limit, *queues)
+    return moved, float(next_due), float(late)

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker import fleet_reading, fleet_schedule, fleet_server, letter_groups, reconcile, status_view
-from worker.claims import Claims
 from worker.cli_tools import RedisCommand, connect, settings_or_exit
 from worker.letter_box import LetterBox
+from worker.script_calls import ScriptCalls
 from worker.settings import Settings
 from worker.status_view import Status
 from worker.translate import translate
@@ -65,7 +65,7 @@ def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
         fleet_schedule.read(redis, RQ_KEY_PREFIX, [queue.name for queue in seen.queues]),
         letter_groups.group(LetterBox(redis, RQ_KEY_PREFIX, letters)),
         fleet_server.read(redis),
-        list(reconcile.strays(redis, Claims(redis, RQ_KEY_PREFIX, "", (), letters))) if deep else None,
+        list(reconcile.strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
     )
 
 

@@ -121,7 +121,7 @@ class Watch:
         if error is not None:
             raise error
         self.rung = replies[0] is not None
-        return Exchange() if replies[1] is None else self._claims.read_claim(replies[1])
+        return Exchange() if replies[1] is None else Exchange.read(replies[1], settled=False)
 
     def abandon(self) -> bool:
         """Hang up if nothing has come yet; True when there was something to hang up.

@@ -13,7 +13,7 @@ from tests.support import tasks
 from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
-from worker.claims import BUSY_TTL_SECONDS
+from worker.leases import BUSY_TTL_SECONDS
 from worker.rescue import RESCUE_SECONDS
 
 

@@ -17,10 +17,11 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegi
 from rq.results import Result
 
 from tests.support import tasks
-from tests.support.engine import LETTERS, buried, desk, everything, finished, register, retried
-from worker.claims import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS
+from tests.support.engine import LETTERS, buried, collect, desk, everything, finished, register, replay, retried
 from worker.exchange import Claim, Outcome
+from worker.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
 from worker.outcomes import attempt_of, number
+from worker.schedule import move_due
 
 
 def enqueue(redis: redis_py.Redis, queue: str, *ids: str, **options: Any) -> None:
@@ -390,7 +391,7 @@ def test_the_outcome_of_a_lost_claim_is_dropped(redis: redis_py.Redis, outcome: 
     register(redis, "ann")
     ann, bob = desk(redis, "ann"), desk(redis, "bob")
     stale = ann.exchange([], 1).claims[0]
-    bob.rescue("ann", "")
+    desk(redis, "ann").rescue("")
     claim = bob.exchange([], 1).claims[0]
     before = without(everything(redis), "rq:worker:ann")
     assert ann.exchange([outcome(stale)], 0).fenced == [stale.execution_id]
@@ -449,17 +450,17 @@ def test_a_server_that_lost_the_scripts_is_given_them_again(redis: redis_py.Redi
     exchange = ann.exchange([finished(a), retried(b), buried(c)], 0)
     assert (exchange.fenced, exchange.unsettled) == ([], []), "none ran twice"
     assert [status(redis, job_id) for job_id in "abcd"] == ["finished", "queued", "failed", "started"]
-    for call in (lambda: ann.hold(d), lambda: ann.release([d]) == [], lambda: ann.heartbeat(["ann"]) == ["ann"]):
+    for call in (lambda: ann.hold(d), lambda: ann.release([d]) == [], lambda: heartbeat(ann, ["ann"]) == ["ann"]):
         redis.script_flush()
         assert call()
     redis.script_flush()
     assert ann.recover("").released == 0
     redis.script_flush()
-    assert (ann.orphans(["default"]), ann.move_due(["default"])[0]) == ([], 0)
+    assert (orphans(ann, ["default"])[0], move_due(ann, ["default"])[0]) == ([], 0)
     redis.script_flush()
-    assert not ann.replay("nobody")
+    assert not replay(ann, "nobody")
     redis.script_flush()
-    assert not ann.collect(LETTERS, "nobody", {"dead_letter": "{}"})
+    assert not collect(ann, LETTERS, "nobody", {"dead_letter": "{}"})
 
 
 def test_an_error_of_one_call_is_raised_and_what_was_written_is_fenced_the_second_time(redis: redis_py.Redis) -> None:

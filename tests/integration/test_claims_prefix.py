@@ -24,8 +24,10 @@ LIFE = textwrap.dedent(
     from rq import Queue, Repeat, Retry, SimpleWorker
     from rq.rate_limit import RateLimit
     from tests.support import tasks
-    from tests.support.engine import LETTERS, buried, desk, finished, register, retried
+    from tests.support.engine import LETTERS, buried, collect, desk, finished, register, replay, retried
     from tests.support.worker import consumer
+    from worker.leases import heartbeat, orphans
+    from worker.schedule import move_due
 
     with redis_py.Redis(port=int(sys.argv[1])) as redis:
         queue = Queue("default", connection=redis)
@@ -37,15 +39,15 @@ LIFE = textwrap.dedent(
         outcomes = [finished(a), finished(b, result_ttl=0), retried(c), retried(d, delay=60), buried(e)]
         exchange = ann.exchange(outcomes, 0)
         assert not exchange.fenced and not exchange.unsettled, exchange
-        assert ann.release([f]) == [] and ann.hold(g) and ann.heartbeat(["ann"]) == []
+        assert ann.release([f]) == [] and ann.hold(g) and heartbeat(ann, ["ann"]) == []
         redis.delete(ann.prefix + ":worker:ann")
-        assert ann.orphans(["default"]) == ["ann"]
-        assert ann.rescue("ann", "?").running[0].job_id == "g"
-        assert ann.rescue("ann", "").released == 1
-        assert ann.replay("e") and not ann.collect(LETTERS, "e", {"dead_letter": "{}"})
+        assert orphans(ann, ["default"])[0] == ["ann"]
+        assert ann.rescue("?").running[0].job_id == "g"
+        assert ann.rescue("").released == 1
+        assert replay(ann, "e") and not collect(ann, LETTERS, "e", {"dead_letter": "{}"})
         queue.enqueue_in(timedelta(seconds=60), tasks.add, 1, 1, job_id="later", rate_limit=RateLimit("shop", 1))
         redis.zadd(ann.prefix + ":scheduled:default", {"later": 0, "d": 0})
-        assert ann.move_due(["default"])[0] == 2
+        assert move_due(ann, ["default"])[0] == 2
         parent = queue.enqueue(tasks.add, 1, 1)
         queue.enqueue(tasks.add, 1, 1, depends_on=parent)
         queue.enqueue(tasks.boom, retry=Retry(max=1))

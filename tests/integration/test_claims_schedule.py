@@ -11,8 +11,9 @@ from rq import Queue
 from rq.job import Job
 
 from tests.support import tasks
-from tests.support.engine import desk
+from tests.support.engine import desk, script_calls
 from tests.support.server import RedisServer
+from worker.schedule import move_due
 
 
 def schedule(redis: redis_py.Redis, due_in: dict[str, float], queue: str = "default") -> None:
@@ -34,7 +35,7 @@ def waiting(redis: redis_py.Redis, queue: str = "default") -> list[str]:
 
 def test_due_jobs_are_moved_in_the_order_they_fell_due(redis: redis_py.Redis) -> None:
     schedule(redis, {"late": -5, "later": -1, "latest": -60, "tomorrow": 86400})
-    moved, next_due, late = desk(redis).move_due(["default"])
+    moved, next_due, late = move_due(script_calls(redis), ["default"])
     assert waiting(redis) == ["latest", "late", "later"]
     assert (moved, redis.zrange("rq:scheduled:default", 0, -1)) == (3, [b"tomorrow"])
     assert 86390 <= next_due <= 86400
@@ -46,23 +47,23 @@ def test_due_jobs_are_moved_in_the_order_they_fell_due(redis: redis_py.Redis) ->
 
 
 def test_the_next_due_job_of_all_queues_sets_the_alarm(redis: redis_py.Redis) -> None:
-    assert desk(redis).move_due(["high", "default"]) == (0, -1.0, 0.0)
+    assert move_due(script_calls(redis), ["high", "default"]) == (0, -1.0, 0.0)
     schedule(redis, {"a": 500})
     schedule(redis, {"h": 90}, "high")
-    _, next_due, _ = desk(redis).move_due(["high", "default"])
+    _, next_due, _ = move_due(script_calls(redis), ["high", "default"])
     assert 85 <= next_due <= 90
 
 
 def test_jobs_of_queues_that_are_not_ours_stay(redis: redis_py.Redis) -> None:
     schedule(redis, {"a": -1}, "other")
-    assert desk(redis).move_due(["default"])[0] == 0
+    assert move_due(script_calls(redis), ["default"])[0] == 0
     assert redis.zcard("rq:scheduled:other") == 1
 
 
 def test_ids_whose_job_is_gone_are_dropped(redis: redis_py.Redis) -> None:
     schedule(redis, {"gone": -2, "a": -1})
     redis.delete("rq:job:gone")
-    assert desk(redis).move_due(["default"])[0] == 1
+    assert move_due(script_calls(redis), ["default"])[0] == 1
     assert (waiting(redis), redis.keys("*gone*"), redis.zcard("rq:scheduled:default")) == (["a"], [], 0)
 
 
@@ -81,24 +82,24 @@ def test_the_front_is_for_those_that_asked_for_it(redis: redis_py.Redis, fields:
     schedule(redis, {"j": -1})
     redis.rpush("rq:queue:default", *queued)
     redis.hset("rq:job:j", mapping=fields)
-    desk(redis).move_due(["default"])
+    move_due(script_calls(redis), ["default"])
     assert waiting(redis) == (["j", "first"] if front else ["first", "j"])
 
 
 def test_a_thousand_due_jobs_are_one_command(redis: redis_py.Redis) -> None:
     schedule(redis, {f"j{n}": -2000 + n for n in range(1001)})
-    before = redis.info("commandstats")["cmdstat_evalsha"]["calls"] if desk(redis).move_due(["none"]) else 0
-    moved, next_due, _ = desk(redis).move_due(["default"])
+    before = redis.info("commandstats")["cmdstat_evalsha"]["calls"] if move_due(script_calls(redis), ["none"]) else 0
+    moved, next_due, _ = move_due(script_calls(redis), ["default"])
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
     assert (moved, next_due) == (1000, 0.0), "one is left, and it is due"
     assert waiting(redis) == [f"j{n}" for n in range(1000)]
-    assert desk(redis).move_due(["default"])[:2] == (1, -1.0)
+    assert move_due(script_calls(redis), ["default"])[:2] == (1, -1.0)
 
 
 def test_the_limit_is_shared_by_the_queues(redis: redis_py.Redis) -> None:
     schedule(redis, {"h1": -2, "h2": -1}, "high")
     schedule(redis, {"d1": -2, "d2": -1})
-    assert desk(redis).move_due(["high", "default"], 3)[0] == 3
+    assert move_due(script_calls(redis), ["high", "default"], 3)[0] == 3
     assert (waiting(redis, "high"), waiting(redis)) == (["h1", "h2"], ["d1"])
 
 
@@ -111,7 +112,7 @@ def test_two_dispatchers_never_move_a_job_twice(server: RedisServer, redis: redi
         with server.client() as own:
             claims, moved = desk(own), 0
             start.wait()
-            while count := claims.move_due(["default"], 7)[0]:
+            while count := move_due(claims, ["default"], 7)[0]:
                 moved += count
             return moved
 

@@ -12,7 +12,7 @@ from rq.cron import CronJob
 
 from tests.integration.test_cli import run
 from tests.support import tasks
-from tests.support.engine import desk
+from tests.support.engine import script_calls
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.worker import consumer
@@ -136,10 +136,10 @@ def test_it_shows_what_is_scheduled_and_which_attempt_that_is(server: RedisServe
 
 
 def test_it_shows_the_lines_of_the_schedule(server: RedisServer, redis: redis_py.Redis) -> None:
-    claims = desk(redis)
-    leadership = Leadership(claims, "ann")
+    calls = script_calls(redis)
+    leadership = Leadership(calls, "ann")
     line = cron_file.Entry("line", CronJob("low", func=tasks.add, interval=600, name="sums"), True)
-    LeaderOnly(leadership, Cron(claims, leadership, [line])).run()
+    LeaderOnly(leadership, Cron(calls, leadership, [line])).run()
     answer = status(server.url)
     (shown,) = answer["cron"]
     assert (shown["name"], shown["queue"], shown["when"], answer["leader"]) == ("sums", "low", "every 600 s", "ann")

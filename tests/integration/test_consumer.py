@@ -25,6 +25,7 @@ from tests.support.engine import finished
 from tests.support.worker import consumer
 from worker import leaving
 from worker.exchange import Exchange, Outcome
+from worker.schedule import move_due
 
 LETTERS = "rq:queue:dead-letter"
 
@@ -172,9 +173,9 @@ def test_the_functions_own_policy_retries_when_the_producer_asked_for_nothing(
     worker = consumer(redis)
     for _ in range(3):
         consumer(redis).work(burst=True)
-        worker.claims.move_due(["default"])
+        move_due(worker.claims, ["default"])
         redis.zadd("rq:scheduled:default", {job.id: 0}, xx=True)
-        worker.claims.move_due(["default"])
+        move_due(worker.claims, ["default"])
     assert job.return_value(refresh=True) == 3
     assert [line.split()[1] for line in Path(path).read_text().splitlines()] == ["attempt-1", "attempt-2", "attempt-3"]
 

@@ -21,7 +21,7 @@ BURY_AND_KEEP_UP = textwrap.dedent(
     from rq import Queue, SimpleWorker
     from rq.defaults import RQ_KEY_PREFIX
     from tests.support import tasks
-    from tests.support.engine import desk
+    from tests.support.engine import script_calls
     from tests.support.letters import actions, box, payloads
     from tests.support.worker import consumer
     from worker.letter_alerts import Alerts
@@ -40,11 +40,11 @@ BURY_AND_KEEP_UP = textwrap.dedent(
         queue.enqueue(tasks.boom, job_id="foreign")
         SimpleWorker([queue], connection=redis).work(burst=True)
         redis.delete(f"{RQ_KEY_PREFIX}:job:job-5")
-        claims = desk(redis)
+        calls = script_calls(redis)
         settings = load({"WORKER_QUEUES": "default", "DEAD_LETTER_MAX_JOBS": "5", "DEAD_LETTER_ALERT_RATE": "3/h",
                          "DEAD_LETTER_ALERT_URL": "https://hooks.example.com", "NOTIFY_SECRET": "s"},
                         need_redis_url=False)
-        chore = letter_chores(settings, claims, payloads(), Leadership(claims, "ann"), Scoreboard(1).letters)
+        chore = letter_chores(settings, calls, payloads(), Leadership(calls, "ann"), Scoreboard(1).letters, "ann")
         chore.run()
         while chore._pass is not None:
             chore.run()

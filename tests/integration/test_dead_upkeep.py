@@ -13,7 +13,7 @@ from rq.registry import FailedJobRegistry
 from rq.timeouts import JobTimeoutException
 
 from tests.support import tasks
-from tests.support.engine import desk
+from tests.support.engine import script_calls
 from tests.support.letters import actions, box, bury, ids, payloads, record, seed
 from tests.support.worker import consumer
 from worker import letter_collecting, letter_upkeep
@@ -30,7 +30,7 @@ MONTH = 30 * 86400
 
 def collect(redis: redis_py.Redis, *queues: str) -> None:
     """Do one pass over the registries."""
-    for _ in Collect(desk(redis), box(redis), payloads(), queues or ("high", "default"), "abc123").steps():
+    for _ in Collect(script_calls(redis), box(redis), payloads(), queues or ("high", "default"), "abc123").steps():
         pass
 
 
@@ -171,8 +171,8 @@ class Counted:
 def chore(redis: redis_py.Redis, part: Counted, name: str) -> LetterChores:
     """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
     settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
-    claims = desk(redis, name)
-    made = letter_chores(settings, claims, payloads(), Leadership(claims, name), Scoreboard(1).letters)
+    calls = script_calls(redis)
+    made = letter_chores(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1).letters, name)
     made._parts = [part]
     return made
 

@@ -15,7 +15,7 @@ from rq.cron import CronJob, CronScheduler, get_cron_job_ids
 from structlog.testing import capture_logs
 
 from tests.support import tasks
-from tests.support.engine import desk
+from tests.support.engine import script_calls
 from tests.support.schedules import Package
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
@@ -31,8 +31,8 @@ def entry(key: str = "line", *, catches_up: bool = True, **line: Any) -> cron_fi
 
 
 def instance(redis: redis_py.Redis, *entries: cron_file.Entry, name: str = "ann") -> tuple[Cron, Leadership]:
-    leadership = Leadership(desk(redis, name), name)
-    return Cron(desk(redis, name), leadership, entries), leadership
+    leadership = Leadership(script_calls(redis), name)
+    return Cron(script_calls(redis), leadership, entries), leadership
 
 
 def look(redis: redis_py.Redis, *entries: cron_file.Entry, name: str = "ann") -> float:

@@ -8,9 +8,9 @@ from time import monotonic
 import pytest
 import redis as redis_py
 
-from tests.support.engine import desk, register
-from worker.claims import IDLE_TTL_SECONDS
+from tests.support.engine import register, script_calls
 from worker.heartbeats import SILENT_SECONDS, Heartbeats
+from worker.leases import IDLE_TTL_SECONDS
 from worker.scoreboard import Scoreboard
 from worker.seat import SAFETY_POLL_SECONDS
 from worker.slot import Slot, State
@@ -29,7 +29,7 @@ def slot(redis: redis_py.Redis) -> Slot:
 
 
 def beaten(redis: redis_py.Redis, slot: Slot) -> bool:
-    Heartbeats(desk(redis), slot.board).run()  # type: ignore[attr-defined]
+    Heartbeats(script_calls(redis), slot.board).run()  # type: ignore[attr-defined]
     return bool(redis.ttl("rq:worker:ann") > 60)
 
 
@@ -48,7 +48,7 @@ def test_one_that_has_not_asked_for_long_has_one(redis: redis_py.Redis, slot: Sl
 
 def test_it_is_beaten_for_once_not_every_ten_seconds(redis: redis_py.Redis, slot: Slot) -> None:
     slot.claimed_at = slot.spawned_at = monotonic() - SILENT_SECONDS - 1
-    chore = Heartbeats(desk(redis), slot.board)  # type: ignore[attr-defined]
+    chore = Heartbeats(script_calls(redis), slot.board)  # type: ignore[attr-defined]
     chore.run()
     redis.expire("rq:worker:ann", 60)
     chore.run()

@@ -6,14 +6,14 @@ import pytest
 import redis as redis_py
 from structlog.testing import capture_logs
 
-from tests.support.engine import desk
+from tests.support.engine import script_calls
 from tests.support.waiting import eventually
 from worker import scripts
 from worker.leader import Deposed, Lead, LeaderOnly, Leadership
 
 
 def leadership(redis: redis_py.Redis, name: str) -> Leadership:
-    return Leadership(desk(redis, name), name)
+    return Leadership(script_calls(redis), name)
 
 
 def led(answer: Lead | float) -> Lead:

@@ -13,7 +13,7 @@ from rq.registry import ScheduledJobRegistry
 from structlog.testing import capture_logs
 
 from tests.support import tasks
-from tests.support.engine import LETTERS, QUEUES, desk, everything
+from tests.support.engine import LETTERS, QUEUES, desk, everything, script_calls
 from tests.support.worker import SETTINGS, consumer
 from worker.leader import Deposed, Lead, Leadership
 from worker.outcomes import Deciding
@@ -26,10 +26,10 @@ class Instance:
     """One instance's reconciler, with a clock that can be put forward."""
 
     def __init__(self, redis: redis_py.Redis, name: str = "ann", *, calm: bool = True) -> None:
-        self.leadership = Leadership(desk(redis, name), name)
+        self.leadership = Leadership(script_calls(redis), name)
         self.rescues = 0
         self.calm = calm
-        self.chore = Reconcile(desk(redis, name), lambda: self.calm, self._mended)
+        self.chore = Reconcile(script_calls(redis), lambda: self.calm, self._mended)
         self.later = 0.0
 
     def step(self) -> float:
@@ -94,14 +94,14 @@ def test_a_stray_is_put_back_and_runs_once(redis: redis_py.Redis, lose: Callable
     assert event["job_id"] == job.id
     assert instance.rescues == 1
     if lose is started_without_claim:
-        claims = desk(redis, "dispatcher")
         deciding = Deciding("dispatcher", LETTERS, 3, 500)
-        assert Rescuer(claims, deciding, Payloads([SETTINGS["WORKER_JOB_MODULES"]], ["pickle"])).rescue_orphans() == 1
+        payloads = Payloads([SETTINGS["WORKER_JOB_MODULES"]], ["pickle"])
+        assert Rescuer(script_calls(redis), QUEUES, deciding, payloads).rescue_orphans() == 1
         assert redis.hget(job.key, "crashes") == b"1", "the rules of a rescue"
     assert consumer(redis).work(burst=True)
     assert job.return_value(refresh=True) == 3
     assert redis.keys("rq:queue:*") == []
-    assert list(strays(redis, desk(redis))) == []
+    assert list(strays(script_calls(redis))) == []
 
 
 @pytest.mark.parametrize("lose", BREAKS)
@@ -172,14 +172,19 @@ def test_whatever_is_where_it_should_be_is_no_stray(redis: redis_py.Redis) -> No
     consumer(redis).work(burst=True)
     found = [job.get_status() for job in (Job.fetch(claim.job_id, connection=redis), waits, rq_running, failed)]
     assert found == ["started", "deferred", "started", "failed"]
-    assert list(strays(redis, desk(redis))) == []
+    assert list(strays(script_calls(redis))) == []
 
 
 def test_a_look_changes_nothing(redis: redis_py.Redis) -> None:
     for lose in BREAKS:
         lose(redis)
     before = everything(redis)
-    assert sorted(stray.status for stray in strays(redis, desk(redis))) == ["queued", "queued", "scheduled", "started"]
+    assert sorted(stray.status for stray in strays(script_calls(redis))) == [
+        "queued",
+        "queued",
+        "scheduled",
+        "started",
+    ]
     assert everything(redis) == before
 
 

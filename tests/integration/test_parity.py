@@ -25,7 +25,7 @@ from rq.webhook import Webhook
 from rq.worker import BaseWorker
 
 from tests.support import snapshots, tasks
-from tests.support.engine import desk
+from tests.support.engine import script_calls
 from tests.support.server import RedisServer
 from tests.support.shop import Shop, status
 from tests.support.snapshots import Snapshot
@@ -33,6 +33,7 @@ from tests.support.waiting import eventually
 from tests.support.worker import SETTINGS
 from worker.consumer import Consumer
 from worker.environment import load
+from worker.schedule import move_due
 
 WORKER = "parity"
 QUEUES = ["high", "default"]
@@ -135,7 +136,7 @@ class Stage:
             for job_id in self.redis.zrange(f"rq:scheduled:{name}", 0, -1):
                 self.redis.zadd(f"rq:scheduled:{name}", {job_id: self.redis.time()[0] - 1})
         if self.ours:
-            desk(self.redis).move_due(QUEUES)
+            move_due(script_calls(self.redis), QUEUES)
         else:
             scheduler = RQScheduler(QUEUES, connection=self.redis)
             scheduler.prepare_registries(QUEUES)

@@ -11,8 +11,9 @@ from rq.job import Job
 from rq.registry import ScheduledJobRegistry
 
 from tests.support import tasks
-from tests.support.engine import desk
+from tests.support.engine import script_calls
 from tests.support.worker import consumer
+from worker.schedule import move_due
 
 AT_ONCE = {"WORKER_RETRY_ATTEMPTS": "3", "WORKER_RETRY_BASE": "0"}
 
@@ -51,6 +52,6 @@ def test_the_next_attempt_is_where_rq_shows_scheduled_jobs(redis: redis_py.Redis
     assert redis.hget(job.key, "attempts") == b"1"
     assert re.match(rb"ValueError: no luck", redis.hget(job.key, "last_error"))
     redis.zadd("rq:scheduled:default", {job.id: 1})
-    assert desk(redis).move_due(["default"])[0] == 1
+    assert move_due(script_calls(redis), ["default"])[0] == 1
     consumer(redis, WORKER_RETRY_ATTEMPTS="2", WORKER_RETRY_BASE="3600").work(burst=True)
     assert letter(job)["attempts"] == 2

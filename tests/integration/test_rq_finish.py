@@ -14,7 +14,7 @@ from rq.rate_limit import RateLimit
 from rq.webhook import Webhook
 
 from tests.support import tasks
-from tests.support.engine import desk
+from tests.support.engine import QUEUES, desk, script_calls
 from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
@@ -22,6 +22,7 @@ from worker import sentry
 from worker.outcomes import Deciding
 from worker.payload import Payloads
 from worker.rescue import Rescuer
+from worker.schedule import move_due
 
 LIMIT = RateLimit("shop", 1)
 
@@ -37,7 +38,7 @@ def work(redis: redis_py.Redis, rounds: int = 1) -> None:
         consumer(redis).work(burst=True)
         for job_id in redis.zrange("rq:scheduled:default", 0, -1):
             redis.zadd("rq:scheduled:default", {job_id: 0})
-        desk(redis).move_due(["default"])
+        move_due(script_calls(redis), ["default"])
 
 
 @pytest.mark.parametrize("until", [3, 9])
@@ -130,7 +131,8 @@ def bury(redis: redis_py.Redis, road: Any) -> None:
     """Let the consumer, or for a worker of an instance that is gone the dispatcher, bury the job; then work on."""
     if road is crasher:
         deciding = Deciding("dispatcher", "dead-letter", 3, 500)
-        rescuer = Rescuer(desk(redis, "dispatcher"), deciding, Payloads(["tests.support.tasks"], ["pickle", "json"]))
+        payloads = Payloads(["tests.support.tasks"], ["pickle", "json"])
+        rescuer = Rescuer(script_calls(redis), QUEUES, deciding, payloads)
         assert rescuer.rescue_orphans() == 1
         assert rescuer.rescue_orphans() == 0
     work(redis)

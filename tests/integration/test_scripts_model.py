@@ -28,10 +28,12 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from tests.support import tasks
-from tests.support.engine import LETTERS, QUEUES, buried, desk, finished, register, retried
+from tests.support.engine import LETTERS, QUEUES, buried, desk, finished, register, replay, retried
 from tests.support.server import RedisServer
-from worker.claims import LEASE_SECONDS, Claims
+from worker.claims import Claims
 from worker.exchange import Buried, Claim, Finished, Outcome, Rescue
+from worker.leases import LEASE_SECONDS, heartbeat, orphans
+from worker.schedule import move_due
 
 WORKERS = ("ann", "bob", "carl")
 #: The same examples each time. Shrinking one that fails takes minutes: add `Phase.shrink` to see the shortest.
@@ -136,7 +138,7 @@ class ScriptsMachine(RuleBasedStateMachine):
         if by_rq:  # the letter stays until the job is claimed
             FailedJobRegistry(job.origin, connection=self.redis).requeue(job_id)
         else:
-            assert self.workers["ann"].claims.replay(job_id)
+            assert replay(self.workers["ann"].claims, job_id)
             self.queues[LETTERS] = [i for i in self.queues[LETTERS] if i != job_id]
         job.place = "queue"
         self.queues[job.origin].append(job_id)
@@ -244,9 +246,9 @@ class ScriptsMachine(RuleBasedStateMachine):
         self.redis.delete(f"rq:worker:{name}")
         holders = {worker for worker, job_id in self.owned.values() if self.jobs[job_id].place == "wip"}
         claims = self.workers["ann"].claims
-        assert claims.orphans(QUEUES) == ([name] if name in holders else [])
-        assert claims.heartbeat(WORKERS) == [name]
-        assert claims.orphans(QUEUES) == []
+        assert orphans(claims, QUEUES)[0] == ([name] if name in holders else [])
+        assert heartbeat(claims, WORKERS) == [name]
+        assert orphans(claims, QUEUES)[0] == []
         register(self.redis, name)
         self.workers[name].succeeded = self.workers[name].failed = 0
 
@@ -261,7 +263,7 @@ class ScriptsMachine(RuleBasedStateMachine):
         running = "?" if seen == "nobody" else ""
         if seen == "one" and self.workers[name].hands:
             running = data.draw(st.sampled_from(self.workers[name].hands)).execution_id
-        left = self._rescue(name, running, [], lambda: self.workers["bob"].claims.rescue(name, running))
+        left = self._rescue(name, running, [], lambda: desk(self.redis, name).rescue(running))
         self._hand_on(data, name, left)
 
     a_worker_is_taken_for_dead_again = a_worker_is_taken_for_dead
@@ -285,7 +287,7 @@ class ScriptsMachine(RuleBasedStateMachine):
             for at, job_id in enumerate(ids):
                 self.redis.zadd(f"rq:scheduled:{name}", {job_id: 1000 + at}, xx=True)
         due = sum(len(ids) for ids in self.scheduled.values())
-        assert self.workers["ann"].claims.move_due(QUEUES)[0] == due
+        assert move_due(self.workers["ann"].claims, QUEUES)[0] == due
         for name, ids in self.scheduled.items():
             self.queues[name] += ids
             for job_id in ids:
@@ -480,7 +482,7 @@ class ScriptsMachine(RuleBasedStateMachine):
             what = data.draw(st.sampled_from(["front", "buried", "nothing"]))
             if what != "nothing":
                 outcome: Outcome = retried(claim, at_front=True, crashes=1) if what == "front" else buried(claim)
-                dead = self.workers["bob"].claims.in_name_of(name)
+                dead = desk(self.redis, name)
                 assert dead.exchange([outcome], 0).fenced == []
                 assert self._ends(name, outcome)
 

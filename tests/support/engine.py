@@ -9,8 +9,10 @@ from time import monotonic
 import redis as redis_py
 from rq.defaults import RQ_KEY_PREFIX
 
+from worker import scripts
 from worker.claims import Claims
 from worker.exchange import Buried, Claim, Finished, Retried, Value
+from worker.script_calls import ScriptCalls, flat
 
 QUEUES = ("high", "default")
 LETTERS = "dead-letter"
@@ -21,10 +23,25 @@ def desk(redis: redis_py.Redis, name: str = "ann", *queues: str) -> Claims:
     return Claims(redis, RQ_KEY_PREFIX, name, queues or QUEUES, LETTERS)
 
 
+def script_calls(redis: redis_py.Redis) -> ScriptCalls:
+    """Return the scripts as a dispatcher has them, which holds no claims."""
+    return ScriptCalls(redis, RQ_KEY_PREFIX)
+
+
 def register(redis: redis_py.Redis, name: str) -> None:
     """Write as much of a worker's record as the scripts look at."""
     redis.sadd(f"{RQ_KEY_PREFIX}:workers", f"{RQ_KEY_PREFIX}:worker:{name}")
     redis.hset(f"{RQ_KEY_PREFIX}:worker:{name}", mapping={"birth": "2026-11-25T04:37:30.000000Z"})
+
+
+def collect(calls: ScriptCalls, letters: str, job_id: str, fields: dict[str, Value]) -> bool:
+    """Dead-letter a job that somebody else has failed; says whether it was one."""
+    return bool(calls.call(scripts.COLLECT, job_id, letters, *flat(fields)))
+
+
+def replay(calls: ScriptCalls, job_id: str) -> bool:
+    """Put a dead letter back to work; says whether it was one."""
+    return bool(calls.call(scripts.REPLAY, LETTERS, "replay", "", "", "", "", job_id)[0])
 
 
 def finished(claim: Claim, *, result_ttl: int = 500, value: bytes = b"", in_group: bool = False) -> Finished:

@@ -1,0 +1,40 @@
+"""Leases: how long a claim lives without a word from its worker, what prolongs it, and who is dead.
+
+A worker is alive while its record exists. Each claim gives the record a life in seconds, each heartbeat prolongs it; a
+worker whose record is gone while it still holds claims is dead, and its claims are orphans (``rescue.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from worker import scripts
+from worker.exchange import Value
+from worker.script_calls import ScriptCalls
+
+#: Seconds that a claim's registry entry and execution record outlive their last heartbeat. RQ's own cleaning
+#: (`rq info`, dashboards, plain workers) fails a started job only after that, so it must exceed any outage we ride out;
+#: our rescue does not wait for it.
+LEASE_SECONDS: Final = 900
+#: A worker that holds claims and has not been heard of for so long is dead.
+BUSY_TTL_SECONDS: Final = 30
+#: The same for an idle one, which has nothing to lose: long, so that idling costs next to no commands. RQ's default
+#: worker_ttl (420) plus its grace of 60.
+IDLE_TTL_SECONDS: Final = 480
+#: First letter of our executions' names; RQ's own are hex UUIDs and never begin with it. Theirs are left to RQ's rules.
+EXECUTION_MARK: Final = "w"
+
+
+def heartbeat(calls: ScriptCalls, worker_names: Iterable[str], memory_mb: Mapping[str, int] | None = None) -> list[str]:
+    """Keep workers and their claims alive; returns the names of those that must register again."""
+    told = memory_mb or {}
+    pairs: list[Value] = [value for name in worker_names for value in (name, told.get(name, ""))]
+    lost = calls.call(scripts.HEARTBEAT, LEASE_SECONDS, BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, *pairs)
+    return [name.decode() for name in lost]
+
+
+def orphans(calls: ScriptCalls, queues: Iterable[str]) -> tuple[list[str], int]:
+    """Name the dead workers of ours that still hold claims on `queues`, and count the claims of living ones there."""
+    living, *names = calls.call(scripts.ORPHANS, EXECUTION_MARK, *queues)
+    return [name.decode() for name in names], living
