@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rq.job import Job
 
-from worker import logs, rq_finish, sentry
+from worker import logs, rq_burial, sentry
 from worker.claims import Claims
 from worker.dead_letters import read
 from worker.exchange import Buried, Claim
@@ -89,7 +89,7 @@ class Rescuer:
     def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
         """Bury in the dead worker's name, and tell people."""
         if dead.exchange([letter], 0).unsettled:
-            rq_finish.bury(dead, letter, job)
+            rq_burial.bury(dead, letter, job)
         record, fields = read(letter.fields["dead_letter"]), {**_told(letter.claim, job), **more}
         log.error("job.buried", **fields, reason=record["reason"], error=record["message"])
         sentry.job_failed(None, **_told(letter.claim, job), reason=record["reason"], message=record["message"])

@@ -1,37 +1,22 @@
-"""Finish jobs with RQ's own code where the scripts do not reach.
+"""The jobs that RQ's own code must finish, because the scripts do not reach so far.
 
 Dependents, callbacks, repeats, groups that lose a job, rate limits, webhooks and a returned `Retry` are RQ's: its
-finishing code runs here, after a check that the claim is still ours. What cannot be settled because Redis is away stays
-on the list; a callback may then run again, as with any at-least-once system.
+finishing code runs (``rq_ending.py``) after a check that the claim is still ours. What cannot be settled because Redis
+is away stays on the list; a callback may then run again, as with any at-least-once system.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-import zlib
-from base64 import b64decode
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq.callbacks import execute_stopped_callback
-from rq.executions import Execution
-from rq.job import Job, JobStatus, Retry
-from rq.queue import Queue
-from rq.rate_limit import release_slot
-from rq.utils import now
+from rq.job import Job, Retry
 
-from worker import dead_letters, logs, scripts
-from worker.claims import TRACES, Claims
+from worker import dead_letters, logs
 from worker.exchange import Buried, Claim, Exchange, Finished, Outcome, Retried
 from worker.outcomes import attempt_of
-from worker.script_calls import flat
-from worker.serializers import Json
+from worker.rq_ending import Pending, RqEnding
 
 if TYPE_CHECKING:
     from worker.consumer import Consumer
@@ -44,24 +29,13 @@ MOST_TRIES: Final = 5
 CALLBACKS_SECONDS: Final = 300.0
 
 
-@dataclass(slots=True, eq=False)
-class _Pending:
-    job: Job | None  #: None: its hash cannot be read, so it was buried without having run
-    claim: Claim
-    started: float
-    value: Any = None
-    error: BaseException | None = None
-    outcome: Retried | Buried | None = None
-    stopped: bool = False
-    tries: int = 0
-
-
 class RqFinish:
     """The jobs of one consumer that wait for RQ's finishing code."""
 
     def __init__(self, worker: Consumer) -> None:
         self._worker = worker
-        self._pending: list[_Pending] = []
+        self._ending = RqEnding(worker)
+        self._pending: list[Pending] = []
         self._lock = threading.Lock()
 
     def wants_success(self, job: Job, value: Any) -> bool:
@@ -85,7 +59,7 @@ class RqFinish:
         return bool(self._pending)
 
     @property
-    def pending_beside_job(self) -> list[_Pending]:
+    def pending_beside_job(self) -> list[Pending]:
         """Those that run no code of jobs, so that they may be finished while a job runs."""
         return [pending for pending in self._pending if not self._runs_code(pending)]
 
@@ -105,7 +79,7 @@ class RqFinish:
         stopped: bool = False,
     ) -> None:
         """Put a job on the list."""
-        self._pending.append(_Pending(job, claim, started, value, error, outcome, stopped))
+        self._pending.append(Pending(job, claim, started, value, error, outcome, stopped))
 
     def take_over(self, sent: list[Outcome], exchange: Exchange) -> None:
         """Put on the list what the scripts have left to RQ, and say what was dropped."""
@@ -145,11 +119,11 @@ class RqFinish:
         finally:
             self._lock.release()
 
-    def _settle(self, pending: _Pending) -> None:
+    def _settle(self, pending: Pending) -> None:
         pending.tries += 1
         if self._worker.claims.hold(pending.claim):
             try:
-                self._finish(pending)
+                self._ending.end(pending)
             except RedisError as error:
                 if pending.tries < MOST_TRIES:
                     raise
@@ -160,119 +134,12 @@ class RqFinish:
             log.warning("job.outcome_dropped", job_id=pending.claim.job_id, outcome="rq")
         self._pending.remove(pending)
 
-    def _runs_code(self, pending: _Pending) -> bool:
+    def _runs_code(self, pending: Pending) -> bool:
         job = pending.job
         callbacks = job and (job._success_callback_name or job._failure_callback_name or job._stopped_callback_name)
         return bool(callbacks or self._worker._exc_handlers)
 
-    def _finish(self, pending: _Pending) -> None:
-        worker, job, outcome = self._worker, pending.job, pending.outcome
-        if job is None or (pending.error is None and isinstance(outcome, Buried)):
-            bury(worker.claims, cast(Buried, outcome), job)
-            return
-        queue = Queue(
-            pending.claim.origin,
-            connection=worker.connection,
-            job_class=type(job),
-            serializer=job.serializer,
-            death_penalty_class=worker.death_penalty_class,
-        )
-        execution = Execution(pending.claim.execution_id, job.id, worker.connection, worker_name=worker.name)
-        execution._job = job
-        if job.started_at is not None:
-            execution.created_at = job.started_at
-        job._status = JobStatus.STARTED
-        if pending.stopped:
-            self._stop(job, queue, execution)
-        elif pending.error is not None and outcome is not None:
-            self._fail(pending, outcome, pending.error, job, queue, execution)
-        elif outcome is not None:  # its process was killed: there is no exception and, as in RQ, no callback
-            self._apply_policy(job, outcome)
-            job.ended_at = now()
-            worker.handle_job_failure(job, queue=queue, execution=execution)
-        else:
-            self._succeed(pending, job, queue, execution)
-        if job.get_status(refresh=False) == JobStatus.SCHEDULED:
-            worker.seat.put_off(0.0)  # when it is due only RQ's code knows: the dispatcher looks
-
-    def _succeed(self, pending: _Pending, job: Job, queue: Queue, execution: Execution) -> None:
-        if not TRACES.isdisjoint(pending.claim.fields) and not isinstance(pending.value, Retry):
-            job.connection.hset(job.key, "past", 1)  # before the end: a job that repeats may be claimed at once
-        try:
-            self._worker._finalize_success(job, queue, execution, pending.value)
-        except RedisError:
-            raise
-        except Exception as error:  # noqa: BLE001 — a callback that raises fails the job, as in RQ
-            job.connection.hdel(job.key, "past")
-            deciding = self._worker.deciding
-            pending.outcome = deciding.failure(job, pending.claim, error, None, pending.started, monotonic())
-            self._worker.runner.report(pending.outcome, job, error)
-            self._fail(pending, pending.outcome, error, job, queue, execution)
-        else:
-            if isinstance(pending.value, Retry):
-                self._dead_letter(pending, job, None)
-
-    def _fail(
-        self,
-        pending: _Pending,
-        outcome: Retried | Buried,
-        error: BaseException,
-        job: Job,
-        queue: Queue,
-        execution: Execution,
-    ) -> None:
-        self._apply_policy(job, outcome)
-        trace = error.__traceback__
-        try:
-            raise error  # noqa: TRY301 — if the failure callback raises, its traceback tells what it followed
-        except BaseException:  # noqa: BLE001
-            error.__traceback__ = trace
-            self._worker._finalize_failure(job, queue, execution, (type(error), error, trace))
-        self._dead_letter(pending, job, error)
-
-    def _stop(self, job: Job, queue: Queue, execution: Execution) -> None:
-        """Record a job that was stopped by order as RQ does: "stopped", in the FailedJobRegistry, no dead letter."""
-        worker = self._worker
-        worker._stopped_job_id = job.id
-        job.ended_at = now()
-        try:
-            execute_stopped_callback(job, worker.death_penalty_class)
-        except RedisError:
-            raise
-        except Exception:
-            log.exception("job.stopped_callback_failed", job_id=job.id)
-        text = "Job stopped by user, work-horse terminated."
-        worker.handle_job_failure(job, queue=queue, exc_string=text, execution=execution)
-
-    def _apply_policy(self, job: Job, outcome: Retried | Buried) -> None:
-        """Make RQ's failure code do what was decided: retry after our delay, or give up."""
-        if isinstance(outcome, Retried):
-            job.retries_left, job.retry = 1, partial(_retry, job, outcome)  # RQ looks at the one and calls the other
-        else:
-            job.retries_left = 0 if job.retries_left is not None else None
-
-    def _dead_letter(self, pending: _Pending, job: Job, error: BaseException | None) -> None:
-        """Dead-letter the job if RQ has failed it; its meta may have changed since the outcome was decided."""
-        if self._worker.disable_default_exception_handler:
-            return
-        outcome = pending.outcome
-        if not isinstance(outcome, Buried):
-            reason = "failed" if error is not None else "attempts_exhausted"
-            outcome = self._worker.deciding.bury(
-                reason,
-                pending.claim,
-                pending.started,
-                pending.started,
-                attempts=attempt_of(pending.claim),
-                job=job,
-                error=error,
-            )
-        letter = dead_letters.read(outcome.fields["dead_letter"])
-        fields = {**outcome.fields, **dead_letters.fields(job, letter)}
-        if self._worker.claims.call(scripts.COLLECT, job.id, outcome.letters_queue, *flat(fields)) and error is None:
-            self._worker.runner.report(outcome, job, error)
-
-    def _give_up(self, pending: _Pending, error: Exception) -> None:
+    def _give_up(self, pending: Pending, error: Exception) -> None:
         """Bury a job that RQ's code cannot finish; its own error, if it had one, is the one that is told."""
         claim, started = pending.claim, pending.started
         log.error("job.finish_failed", job_id=claim.job_id, error=dead_letters.words(error))
@@ -282,37 +149,3 @@ class RqFinish:
         )
         outcome.forced = True
         self._worker.runner.note(outcome, pending.job, told)
-
-
-def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
-    """Bury a job of which others must hear, and do for them what RQ does once a failure is written.
-
-    `job` is None when its hash cannot be read; what waits for it must not suffer from that.
-    """
-    claim = outcome.claim
-    if claims.exchange([replace(outcome, forced=True)], 0).fenced:
-        log.warning("job.outcome_dropped", job_id=claim.job_id, outcome="buried")
-        return
-    if job is None:
-        job = Job(connection=claims.redis, serializer=Json())
-        job._id, job.origin = claim.job_id, claim.origin  # not checked: odd ids are one reason to be here
-        job.rate_limit_key = claim.fields.get(b"rate_limit_key", b"").decode() or None
-        job.rate_limit_concurrency = 1 if job.rate_limit_key else None  # any: the registry knows the number
-    job._status, job.ended_at = JobStatus.FAILED, now()
-    text = zlib.decompress(b64decode(outcome.exc_string)).decode()
-    job.send_webhooks(JobStatus.FAILED, exc_string=text)
-    Queue(claim.origin, connection=claims.redis, serializer=job.serializer).enqueue_dependents(job)
-    release_slot(job)
-
-
-def _retry(job: Job, outcome: Retried, queue: Queue, pipeline: Pipeline) -> None:
-    """Stand in for RQ's `Job.retry`: what was decided, and our counters, in the transaction that ends the attempt."""
-    left = outcome.fields.get("retries_left")
-    job.retries_left = None if left is None else int(left)
-    written: dict[Any, Any] = dict(outcome.fields)  # redis-py's mapping is invariant in its keys
-    pipeline.hset(job.key, mapping=written)
-    if outcome.delay > 0:
-        moment = datetime.fromtimestamp(math.ceil(now().timestamp() + outcome.delay), UTC)
-        queue.schedule_job(job, moment, pipeline=pipeline)
-    else:
-        queue._enqueue_job(job, pipeline=pipeline, at_front=outcome.at_front)
