@@ -179,7 +179,7 @@ def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
     """Wait until `server` itself answers on the port: somebody else's server may, when ours could not have it."""
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
-        with suppress(RedisError), Redis(port=port, socket_timeout=1) as client:
+        with suppress(RedisError), Redis("127.0.0.1", port, socket_timeout=1) as client:
             if client.info("server")["process_id"] == server.pid:
                 return True
         time.sleep(0.02)

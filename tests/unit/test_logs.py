@@ -22,7 +22,6 @@ def _restore() -> Iterator[None]:
     yield
     logging.getLogger().handlers[:] = root
     logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
 
