@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.worker import BaseWorker, DequeueStrategy
@@ -277,6 +278,12 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def handle_payload(self, message: dict[str, Any]) -> None:
         """Obey one of RQ's commands (pub/sub thread of a lone consumer)."""
         orders.obey(self.slot, orders.read(message), os.getpid())
+
+    def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
+        """Count a failure; RQ does so in the transaction that ends the job, so its dead letter goes there too."""
+        super().increment_failed_job_count(pipeline)
+        if pipeline is not None:
+            self.by_rq.fails(pipeline)
 
     def _set_connection(self, connection: Redis) -> Redis:
         """Leave the connection as it is: nothing here blocks on it, so short socket timeouts are right."""

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from rq.callbacks import execute_stopped_callback
 from rq.executions import Execution
@@ -53,13 +54,40 @@ class RqEnding:
 
     def __init__(self, worker: Consumer) -> None:
         self._worker = worker
+        self._ending: Pending | None = None  #: the one that RQ's code is ending now
 
     def end(self, pending: Pending) -> None:
         """Do what RQ does at the end of a job."""
-        worker, job, outcome = self._worker, pending.job, pending.outcome
-        if job is None or (pending.error is None and isinstance(outcome, Buried)):
-            bury(worker.claims, cast(Buried, outcome), job)
+        if pending.job is None or (pending.error is None and isinstance(pending.outcome, Buried)):
+            bury(self._worker.claims, cast(Buried, pending.outcome), pending.job)
             return
+        self._ending = pending
+        try:
+            self._by_rq(pending, pending.job)
+        finally:
+            self._ending = None
+        failed = pending.outcome is not None or pending.stopped or isinstance(pending.value, Retry)
+        if failed and self._worker.claims.hold(pending.claim):
+            raise RedisConnectionError("RQ could not write how the job ended")  # it has logged why, and gone on
+
+    def dead_letter(self, pipeline: Pipeline) -> None:
+        """Dead-letter the job in the transaction in which RQ fails it; there is no moment between the two."""
+        pending = self._ending
+        if pending is None or pending.job is None or self._worker.disable_default_exception_handler:
+            return
+        job, claim, started = pending.job, pending.claim, pending.started
+        if isinstance(pending.value, Retry) and job.get_status(refresh=False) == JobStatus.FAILED:
+            deciding = self._worker.deciding
+            attempts = attempt_of(claim)
+            pending.outcome = deciding.bury("attempts_exhausted", claim, started, started, job=job, attempts=attempts)
+        outcome = pending.outcome
+        if isinstance(outcome, Buried):  # decided before the callback ran, which may have changed the job's meta
+            fields = {**outcome.fields, **dead_letters.fields(job, dead_letters.read(outcome.fields["dead_letter"]))}
+            written = (job.id, outcome.letters_queue, *flat(fields))
+            self._worker.claims.queue(pipeline, scripts.COLLECT, *written)
+
+    def _by_rq(self, pending: Pending, job: Job) -> None:
+        worker, outcome = self._worker, pending.outcome
         queue = Queue(
             pending.claim.origin,
             connection=worker.connection,
@@ -75,7 +103,7 @@ class RqEnding:
         if pending.stopped:
             self._stop(job, queue, execution)
         elif pending.error is not None and outcome is not None:
-            self._fail(pending, outcome, pending.error, job, queue, execution)
+            self._fail(outcome, pending.error, job, queue, execution)
         elif outcome is not None:  # its process was killed: there is no exception and, as in RQ, no callback
             self._apply_policy(job, outcome)
             job.ended_at = now()
@@ -95,21 +123,16 @@ class RqEnding:
         except Exception as error:  # noqa: BLE001 — a callback that raises fails the job, as in RQ
             job.connection.hdel(job.key, "past")
             deciding = self._worker.deciding
+            pending.error = error
             pending.outcome = deciding.failure(job, pending.claim, error, None, pending.started, monotonic())
             self._worker.runner.report(pending.outcome, job, error)
-            self._fail(pending, pending.outcome, error, job, queue, execution)
+            self._fail(pending.outcome, error, job, queue, execution)
         else:
-            if isinstance(pending.value, Retry):
-                self._dead_letter(pending, job, None)
+            if isinstance(pending.outcome, Buried):
+                self._worker.runner.report(pending.outcome, job, None)
 
     def _fail(
-        self,
-        pending: Pending,
-        outcome: Retried | Buried,
-        error: BaseException,
-        job: Job,
-        queue: Queue,
-        execution: Execution,
+        self, outcome: Retried | Buried, error: BaseException, job: Job, queue: Queue, execution: Execution
     ) -> None:
         self._apply_policy(job, outcome)
         trace = error.__traceback__
@@ -118,7 +141,6 @@ class RqEnding:
         except BaseException:  # noqa: BLE001
             error.__traceback__ = trace
             self._worker._finalize_failure(job, queue, execution, (type(error), error, trace))
-        self._dead_letter(pending, job, error)
 
     def _stop(self, job: Job, queue: Queue, execution: Execution) -> None:
         """Record a job that was stopped by order as RQ does: "stopped", in the FailedJobRegistry, no dead letter."""
@@ -140,27 +162,6 @@ class RqEnding:
             job.retries_left, job.retry = 1, partial(_retry, job, outcome)  # RQ looks at the one and calls the other
         else:
             job.retries_left = 0 if job.retries_left is not None else None
-
-    def _dead_letter(self, pending: Pending, job: Job, error: BaseException | None) -> None:
-        """Dead-letter the job if RQ has failed it; its meta may have changed since the outcome was decided."""
-        if self._worker.disable_default_exception_handler:
-            return
-        outcome = pending.outcome
-        if not isinstance(outcome, Buried):
-            reason = "failed" if error is not None else "attempts_exhausted"
-            outcome = self._worker.deciding.bury(
-                reason,
-                pending.claim,
-                pending.started,
-                pending.started,
-                attempts=attempt_of(pending.claim),
-                job=job,
-                error=error,
-            )
-        letter = dead_letters.read(outcome.fields["dead_letter"])
-        fields = {**outcome.fields, **dead_letters.fields(job, letter)}
-        if self._worker.claims.call(scripts.COLLECT, job.id, outcome.letters_queue, *flat(fields)) and error is None:
-            self._worker.runner.report(outcome, job, error)
 
 
 def _retry(job: Job, outcome: Retried, queue: Queue, pipeline: Pipeline) -> None:

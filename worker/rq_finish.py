@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq.job import Job, Retry
 
@@ -95,6 +96,10 @@ class RqFinish:
                 self.add(job, outcome.claim, outcome.started, value=result)
             else:
                 self.add(job, outcome.claim, outcome.started, error=result, outcome=outcome)
+
+    def fails(self, pipeline: Pipeline) -> None:
+        """Add to the transaction in which RQ fails a job what makes it a dead letter."""
+        self._ending.dead_letter(pipeline)
 
     def settle(self) -> None:
         """Finish everything on the list; raises redis-py's errors and keeps what is not finished."""

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
 from worker import scripts
@@ -39,6 +40,10 @@ class ScriptCalls:
     def command(self, script: Script, keys: Sequence[str], worker_name: str, *args: Value) -> Command:
         """Return the command that runs a script, for `run` or a connection of the caller's own."""
         return ("EVALSHA", script.sha, len(keys), *keys, self.prefix, worker_name, *args)
+
+    def queue(self, pipeline: Pipeline, script: Script, *args: Value, worker_name: str = "") -> None:
+        """Add a script to somebody's transaction: by its text, because a NOSCRIPT there would come when all is done."""
+        pipeline.execute_command("EVAL", script.text, 0, self.prefix, worker_name, *args)  # type: ignore[no-untyped-call]
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one round trip, return their replies, raise the first error among them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -46,7 +45,7 @@ class Load:
         producer = threading.Thread(target=self._produce, daemon=True)
         producer.start()
         try:
-            eventually(lambda: len(self.runs()) > 5, PATIENCE_SECONDS, what="the load")
+            eventually(lambda: len(tasks.runs(self._journal)) > 5, PATIENCE_SECONDS, what="the load")
             yield
         finally:
             self._coming.clear()
@@ -77,14 +76,9 @@ class Load:
                 what="the end of all",
             )
             assert not checker.places(redis, self.accepted, self._queues).dead
-        runs = self.runs()
+        runs = tasks.runs(self._journal)
         often = {job_id: runs[job_id] for job_id in self.accepted if runs[job_id] != 1}
         assert not often, f"runs of jobs that did not run once: {often}"
-
-    def runs(self) -> Counter[str]:
-        """How often each job began."""
-        lines = self._journal.read_text().splitlines() if self._journal.exists() else []
-        return Counter(line.split()[0] for line in lines if line.split()[1] == "begin")
 
     def _produce(self) -> None:
         while self._coming.is_set():

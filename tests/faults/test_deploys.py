@@ -20,6 +20,7 @@ from rq.job import Job
 from tests.support import tasks
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
+from tests.support.tasks import runs
 from worker import fleet_reading
 
 #: Two releases of one package of jobs: the second one knows more.
@@ -67,10 +68,10 @@ def test_a_stop_during_the_boot_ends_it_before_it_has_claimed_anything(
 def test_a_second_stop_interrupts_jobs_at_once_and_they_lose_nothing(
     server: RedisServer, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    saved = tmp_path / "checkpoint"
+    saved, path = tmp_path / "checkpoint", tmp_path / "journal"
     with Service(server.url, WORKER_SHUTDOWN_GRACE="60", WORKER_PROCESSES="1") as service:
-        job, behind = queue.enqueue(tasks.checkpoint, str(saved)), queue.enqueue(tasks.add, 1, 2)
-        until(lambda: status(job) == "started", service=service)
+        job, behind = queue.enqueue(tasks.checkpoint, str(saved), str(path)), queue.enqueue(tasks.add, 1, 2)
+        until(lambda: runs(path)[job.id] == 1, service=service)
         began = monotonic()
         service.signal(signal.SIGTERM)
         service.wait_for("service.stopping", hard=False)
@@ -122,12 +123,14 @@ def test_scaling_in_lets_the_running_job_finish_and_hands_its_neighbours_on(
 def test_a_job_that_never_ends_between_deploys_is_noticed_and_buried_and_a_replay_begins_anew(
     server: RedisServer, queue: Queue, redis: redis_py.Redis, tmp_path: Path, stubborn: bool
 ) -> None:
-    job = queue.enqueue(tasks.swallow) if stubborn else queue.enqueue(tasks.checkpoint, str(tmp_path / "saved"))
+    saved, path = tmp_path / "checkpoint", tmp_path / "journal"
+    endless = (tasks.swallow, str(path)) if stubborn else (tasks.checkpoint, str(saved), str(path))
+    job = queue.enqueue(*endless)
     for times in (1, 2, 3, 4):
         with Service(
             server.url, WORKER_SHUTDOWN_GRACE="0.2", WORKER_PROCESSES="1", WORKER_MAX_HANDBACKS="4"
         ) as service:
-            until(lambda: status(job) == "started", service=service)
+            until(lambda times=times: runs(path)[job.id] == times, service=service)  # claimed is not begun
             assert service.terminate() == 0
             assert redis.hget(job.key, "handbacks") == str(times).encode()
             if times < 4:
@@ -145,7 +148,7 @@ def test_a_job_that_never_ends_between_deploys_is_noticed_and_buried_and_a_repla
     claimed_everything_back(redis)
     with Service(server.url, WORKER_SHUTDOWN_GRACE="0.2", WORKER_PROCESSES="1", WORKER_MAX_HANDBACKS="3") as again:
         job.requeue()
-        until(lambda: status(job) == "started", service=again)
+        until(lambda: runs(path)[job.id] == 5, service=again)
         assert again.terminate() == 0
     assert status(job) == "queued"
     assert redis.hget(job.key, "handbacks") == b"1"

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from rq.registry import FailedJobRegistry
 from tests.support import processes, tasks
 from tests.support.server import RedisServer, free_port
 from tests.support.service import ROOT, Service, until
+from tests.support.tasks import runs
 
 
 @pytest.fixture(params=["high,default", "default"], ids=["two queues", "one queue"])
@@ -42,12 +42,6 @@ def claimed_everything_back(redis: redis_py.Redis) -> None:
     assert redis.keys("rq:execution:*") == []
     assert redis.keys("rq:worker:*:executions") == []
     assert redis.zcard("rq:wip:default") == redis.zcard("rq:wip:high") == 0
-
-
-def runs(path: Path) -> Counter[str]:
-    """How often each job began."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return Counter(line.split()[0] for line in lines if line.split()[1] == "begin")
 
 
 def holder(redis: redis_py.Redis, job: Job) -> int:
@@ -200,10 +194,13 @@ def test_a_stopped_consumer_process_is_found_stuck_only_by_its_job_deadline(
     assert service.wait_for("child.killed", reason="timeout")
 
 
-def test_a_soft_stop_lets_the_running_job_finish(service: Service, queue: Queue, redis: redis_py.Redis) -> None:
-    job = queue.enqueue(tasks.sleep, 1)
+def test_a_soft_stop_lets_the_running_job_finish(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    job = queue.enqueue(tasks.journal_and_sleep, str(path), 1)
     waiting = [queue.enqueue(tasks.sleep, 1) for _ in range(5)]
-    until(lambda: job.get_status() == "started", service=service)
+    until(lambda: runs(path)[job.id] == 1, service=service)
     assert service.terminate() == 0
     assert job.get_status() == "finished"
     left = [job_id.decode() for job_id in redis.lrange("rq:queue:default", 0, -1)]
@@ -214,14 +211,14 @@ def test_a_soft_stop_lets_the_running_job_finish(service: Service, queue: Queue,
 def test_when_the_grace_is_over_jobs_go_back_without_burning_an_attempt(
     server: RedisServer, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    saved = tmp_path / "checkpoint"
+    saved, path = tmp_path / "checkpoint", tmp_path / "journal"
     with Service(server.url, WORKER_SHUTDOWN_GRACE="1") as service:
         jobs = [
-            queue.enqueue(tasks.checkpoint, str(saved)),
-            queue.enqueue(tasks.swallow),
+            queue.enqueue(tasks.checkpoint, str(saved), str(path)),
+            queue.enqueue(tasks.swallow, str(path)),
             queue.enqueue(tasks.add, 1, 1),
         ]
-        until(lambda: [job.get_status() for job in jobs[:2]] == ["started"] * 2, service=service)
+        until(lambda: runs(path).keys() == {job.id for job in jobs[:2]}, service=service)
         began = time.monotonic()
         assert service.terminate() == 0
         assert time.monotonic() - began < 6
@@ -376,10 +373,11 @@ def test_rqs_stop_job_command_stops_a_job_and_nothing_else(
 
 
 def test_a_job_that_ignores_the_stop_command_is_ended_with_its_process(
-    service: Service, redis: redis_py.Redis, queue: Queue
+    service: Service, redis: redis_py.Redis, queue: Queue, tmp_path: Path
 ) -> None:
-    job = queue.enqueue(tasks.native_loop, job_timeout=300)
-    until(lambda: job.get_status() == "started", service=service)
+    path = tmp_path / "journal"
+    job = queue.enqueue(tasks.native_loop, str(path), job_timeout=300)
+    until(lambda: runs(path)[job.id] == 1, service=service)
     heard(redis, job)
     send_stop_job_command(redis, job.id)
     until(lambda: job.get_status() == "stopped", 15, service=service)
@@ -396,10 +394,11 @@ def test_rqs_kill_horse_command_fails_the_attempt(service: Service, redis: redis
 
 
 def test_rqs_shutdown_command_replaces_the_consumer_after_its_job(
-    service: Service, redis: redis_py.Redis, queue: Queue
+    service: Service, redis: redis_py.Redis, queue: Queue, tmp_path: Path
 ) -> None:
-    job = queue.enqueue(tasks.sleep, 1)
-    until(lambda: job.get_status() == "started", service=service)
+    path = tmp_path / "journal"
+    job = queue.enqueue(tasks.journal_and_sleep, str(path), 1)
+    until(lambda: runs(path)[job.id] == 1, service=service)
     pid = holder(redis, job)
     heard(redis, job)
     send_shutdown_command(redis, job.worker_name)

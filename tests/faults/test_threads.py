@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,8 +80,7 @@ def test_a_job_that_swallows_its_timeout_dies_with_the_process_and_its_neighbour
     assert letter(stuck)["reason"] == "timeout"
     assert service.wait_for("child.killed", reason="timeout")
     until(lambda: all_are("finished", *neighbours), 30, service=service)
-    begun = Counter(line.split()[0] for line in path.read_text().splitlines() if " begin " in line)
-    assert begun == {job.id: 2 for job in neighbours}
+    assert tasks.runs(path) == {job.id: 2 for job in neighbours}
     assert [redis.hmget(job.key, "crashes", "attempts") for job in neighbours] == [[None, None]] * 2
 
 
@@ -130,10 +128,10 @@ def test_when_the_grace_is_over_every_thread_is_interrupted_and_its_job_handed_b
     with threads(server, WORKER_SHUTDOWN_GRACE="1") as service:
         jobs = [
             queue.enqueue(tasks.nap_in_steps, 60),
-            queue.enqueue(tasks.swallow),
+            queue.enqueue(tasks.swallow, str(path)),
             queue.enqueue(tasks.journal_and_sleep, str(path), 60),
         ]
-        until(lambda: begun(path) == 1, service=service)  # the last of them, and they begin in their order
+        until(lambda: begun(path) == 2, service=service)  # the last of them, and they begin in their order
         began = time.monotonic()
         assert service.terminate() == 0
         assert time.monotonic() - began < 8

@@ -64,6 +64,8 @@ ROADS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "bad retries": ({}, {"retries_left": "many"}, "unreadable_hash"),
     "no origin": ({"f": tasks.boom}, {"origin": None}, "failed"),
 }
+#: Those that take long or end their process: what was claimed with them is given back.
+GIVE_BACK = {"timeout", "crashes"}
 
 
 def put(queue: Queue, redis: redis_py.Redis, road: str) -> str:
@@ -87,6 +89,10 @@ def put(queue: Queue, redis: redis_py.Redis, road: str) -> str:
     return job.id
 
 
+def dead(redis: redis_py.Redis) -> list[str]:
+    return [job_id.decode() for job_id in redis.lrange(LETTERS, 0, -1)]
+
+
 def letter(redis: redis_py.Redis, job_id: str) -> dict[str, Any]:
     written = redis.hget(f"rq:job:{job_id}", "dead_letter")
     return json.loads(written) if written else {}
@@ -96,12 +102,15 @@ def test_every_road_ends_at_the_dead_letters_once(server: RedisServer, redis: re
     queue = Queue("default", connection=redis)
     environ = {"WORKER_MAX_CRASHES": "2", "WORKER_UNKNOWN_GRACE": "0", "RENDER_GIT_COMMIT": "abc123"}
     with Service(server.url, **environ) as service:
-        roads = {put(queue, redis, road): road for road in ROADS}
-        good = queue.enqueue(tasks.add, 1, 1)
-        until(lambda: redis.llen(LETTERS) >= len(roads), 90, what=f"{len(roads)} dead letters", service=service)
+        roads: dict[str, str] = {}
+        # A claim that is given back is "queued" again, whatever stood there: those whose neighbours are come last.
+        for wave in (ROADS.keys() - GIVE_BACK, GIVE_BACK):
+            roads.update({put(queue, redis, road): road for road in sorted(wave)})
+            good = queue.enqueue(tasks.add, 1, 1)
+            until(lambda: roads.keys() <= set(dead(redis)), 60, what=f"every dead letter of {roads}", service=service)
         until(lambda: good.get_status() == "finished", 30, service=service)
         until(lambda: redis.keys("rq:execution:*") == [], 30, service=service)
-    ids = [job_id.decode() for job_id in redis.lrange(LETTERS, 0, -1)]
+    ids = dead(redis)
     assert sorted(ids) == sorted(roads), "each is there once"
     assert {roads[job_id]: letter(redis, job_id)["reason"] for job_id in ids} == {
         road: reason for road, (_, _, reason) in ROADS.items()

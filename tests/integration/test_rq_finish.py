@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from redis.client import Pipeline
 from rq import Callback, Queue, Repeat, Retry
-from rq.job import Dependency, Job
+from rq.job import Dependency, Job, JobStatus
 from rq.rate_limit import RateLimit
 from rq.webhook import Webhook
 
@@ -246,3 +247,58 @@ def test_a_callback_outside_the_job_packages_is_refused_before_the_job_runs(
     assert letter(redis, job.id)["reason"] == "refused_function"
     assert "antigravity" in letter(redis, job.id)["message"]
     assert not Path(path).exists()
+
+
+# -- the moment in which RQ fails a job --------------------------------------------------------------------------------
+
+
+def failing(queue: Queue) -> Job:
+    return queue.enqueue(tasks.boom, on_failure=Callback(tasks.on_failure))
+
+
+def failing_callback(queue: Queue) -> Job:
+    return queue.enqueue(tasks.add, 1, 1, on_success=Callback(tasks.raising_callback))
+
+
+def last_retry(queue: Queue) -> Job:
+    return queue.enqueue(tasks.returns_retry, 1)
+
+
+FAILURES = [failing, failing_callback, last_retry]
+
+
+@pytest.mark.parametrize("fail", FAILURES)
+def test_there_is_no_moment_between_rqs_failure_and_the_dead_letter(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch, fail: Any
+) -> None:
+    """Webhooks are what RQ's code does next: the letter is there by then, so nobody takes it for a plain worker's."""
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(Job, "send_webhooks", lambda job, *_, **__: seen.append(letter(redis, job.id)))
+    job = fail(Queue("default", connection=redis))
+    work(redis)
+    assert [told["reason"] for told in seen] == ["attempts_exhausted" if fail is last_retry else "failed"]
+    assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
+
+
+@pytest.mark.parametrize("fail", FAILURES)
+def test_a_failure_that_rq_could_not_write_is_written_again(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch, fail: Any
+) -> None:
+    """RQ logs the error and goes on as if the job had ended."""
+    execute, cut = Pipeline.execute, []
+
+    def cutting(pipeline: Pipeline, *args: Any, **options: Any) -> Any:
+        failure = ("HSET", job.key, "status", JobStatus.FAILED)
+        if not cut and any(command == failure for command, _ in pipeline.command_stack):
+            cut.append(job.get_status())
+            raise redis_py.ConnectionError("Connection closed by server.")
+        return execute(pipeline, *args, **options)
+
+    job = fail(Queue("default", connection=redis))
+    monkeypatch.setattr(Pipeline, "execute", cutting)
+    work(redis)
+    assert cut == ["started"]
+    assert job.get_status() == "failed"
+    assert letter(redis, job.id)["reason"] == ("attempts_exhausted" if fail is last_retry else "failed")
+    assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
+    assert redis.keys("rq:execution:*") == []
