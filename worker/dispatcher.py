@@ -25,6 +25,7 @@ from worker.exits import Exit
 from worker.heartbeats import Heartbeats
 from worker.leader import LeaderOnly, Leadership
 from worker.letter_chores import letter_chores
+from worker.maintenance import PASS_SECONDS, THRIFTY_SECONDS, Maintenance
 from worker.orders import Orders
 from worker.outage import Outage
 from worker.outcomes import Deciding
@@ -221,7 +222,11 @@ class Dispatcher:
     def _leader_chores(self) -> list[Chore]:
         """Make the chores that one instance does for all: add a `LeaderChore` here."""
         reconcile = Reconcile(self.calls, self.calm, self.rescue.wake)
-        chores = [LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS)]
+        every = PASS_SECONDS if self.settings.worker_scheduler_interval else THRIFTY_SECONDS
+        chores = [
+            LeaderOnly(self.leadership, Maintenance(self.calls, every)),
+            LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS),
+        ]
         if self.schedule:
             cron = Cron(self.calls, self.leadership, self.schedule, serializer_of(self.settings))
             chores.append(LeaderOnly(self.leadership, cron))

@@ -2,7 +2,7 @@
 
 Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` stands before every script; a script that claims gets
 ``_claim.lua`` too, one that only the leader may run ``_leader.lua``, one with which operators change dead letters
-``_letters.lua``.
+``_letters.lua``, one that enqueues what has waited ``_enqueue.lua``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _PARTS = {
     "restore": ["_letters"],
     "homeless": ["_homeless"],
     "mend": ["_leader", "_homeless"],
+    "schedule": ["_enqueue"],
+    "maintain": ["_enqueue"],
 }
 
 
@@ -67,6 +69,7 @@ CRON = load("cron")
 CRON_SHOW = load("cron_show")
 HOMELESS = load("homeless")
 MEND = load("mend")
+MAINTAIN = load("maintain")
 DISCARD = load("discard")
 EDIT = load("edit")
 RESTORE = load("restore")
@@ -78,5 +81,5 @@ LETTER_MARKS = load("letter_marks")
 #: are loaded when they are used.
 ALL = (
     *(CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE, REPLAY),
-    *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW, HOMELESS, MEND),
+    *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW, HOMELESS, MEND, MAINTAIN),
 )

@@ -1,0 +1,96 @@
+"""The leader's chore that keeps RQ's registries in order, as RQ's own workers do every ten minutes.
+
+Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
+others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
+at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so the lead saves work and
+guards nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.group import Group
+from rq.rate_limit import RateLimitRegistry
+
+from worker import logs, scripts
+from worker.leader import Lead
+from worker.script_calls import ScriptCalls
+
+log = logs.get_logger()
+
+#: Between two passes: RQ's `maintenance_interval`.
+PASS_SECONDS: Final = 600.0
+#: The same where the scheduler is off, because every command costs.
+THRIFTY_SECONDS: Final = 3600.0
+#: Rate limits, or groups, that one step looks at; RQ's code needs some commands for each.
+STEP: Final = 5
+
+
+class Maintenance:
+    """See the module; a pass is taken in steps, so that the dispatcher's other chores are not kept waiting."""
+
+    name = "maintenance"
+
+    def __init__(self, calls: ScriptCalls, every: float) -> None:
+        self._calls = calls
+        self._every = every
+        self._pass: Iterator[None] | None = None
+
+    def run(self, lead: Lead) -> float:  # noqa: ARG002 — nothing here needs the fence
+        """Take the next step of a pass, the first one of a new pass if there is none."""
+        self._pass = self._pass or self._steps()
+        if next(self._pass, _OVER) is not _OVER:
+            return 0.0
+        self._pass = None
+        return self._every * random.uniform(0.9, 1.1)
+
+    def _steps(self) -> Iterator[None]:
+        queue, rank, more = "", 0, True
+        while more:
+            reply: Any = self._calls.call(scripts.MAINTAIN, queue, rank)
+            for job_id, status, origin in ([part.decode(errors="replace") for part in row] for row in reply[3:]):
+                log.error("job.put_back", job_id=job_id, queue=origin, status=status, why="what it waited for was over")
+            queue, rank, more = reply[0], reply[1], bool(reply[0])
+            if more or reply[2]:
+                yield
+        if reply[2]:
+            yield from _in_steps(_rate_limits(self._calls.redis))
+            yield from _in_steps(_groups(self._calls.redis))
+
+
+_OVER: Final = object()
+
+
+def _in_steps(work: Iterator[None]) -> Iterator[None]:
+    """Do STEP pieces of work between two pauses."""
+    for done, _ in enumerate(work, 1):
+        if done % STEP == 0:
+            yield
+
+
+def _rate_limits(redis: Redis) -> Iterator[None]:
+    """Free slots that nobody holds any more and give them to who waits, rate limit by rate limit."""
+    for registry in RateLimitRegistry.all(redis):
+        try:
+            registry.cleanup()
+        except RedisError:
+            raise
+        except Exception:  # a limit that is no number, say: the others must not wait for it
+            log.exception("maintenance.rate_limit_failed", rate_limit=registry.key)
+        yield
+
+
+def _groups(redis: Redis) -> Iterator[None]:
+    """Drop jobs that are gone from groups, and groups that are empty, group by group."""
+    names: Any = redis.smembers(Group.REDIS_GROUP_KEY)
+    for name in names:
+        group = Group(redis, name.decode(errors="replace"))
+        group.cleanup()
+        if not redis.exists(group.key):
+            redis.srem(Group.REDIS_GROUP_KEY, name)
+        yield

@@ -1,0 +1,84 @@
+-- Keep RQ's registries in order, some steps a call: drop what has expired from finished and failed, forget workers that
+-- are gone, and enqueue jobs whose wait for others is over although nobody has said so to them: the worker that ended
+-- the last of those died (or lost Redis) before it had. Safe to do twice.
+-- KEYS: none. ARGV: prefix, '' (no single worker), queue to go on with ('' = the first), rank among its deferred jobs.
+--   P:deferred|ready:<q> zsets, by when they came there · P:job::<id>:dependencies set
+-- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}: the
+-- jobs that were enqueued.
+local MOST, SETTLED_SECONDS = 1000, 60 -- a living worker needs milliseconds between the end of a job and the next step
+local steps = 0
+local settled = utc(SETTLED_SECONDS * 1000000)
+local reply = {'', 0, call('EXISTS', P .. ':rl-keys', P .. ':groups')}
+
+-- One score for ever ('+inf'), the others when they expire. What has, goes, a bounded number at a time.
+local function trim(registry)
+  local first = call('ZCOUNT', registry, '-inf', '(0')
+  local expired = math.min(call('ZCOUNT', registry, 0, NOW), 10 * MOST)
+  if expired > 0 then call('ZREMRANGEBYRANK', registry, first, first + expired - 1) end
+  steps = steps + expired / 10
+end
+
+local function forget_workers(registry)
+  for _, worker in ipairs(call('SMEMBERS', registry)) do
+    if call('EXISTS', worker) == 0 then call('SREM', registry, worker) end
+  end
+end
+
+-- Whether every job that this one waits for has ended well, or badly where that is allowed. One that is gone may have
+-- failed, so its dependents stay where they are.
+local function met(id)
+  local parents = call('SMEMBERS', P .. ':job::' .. id .. ':dependencies')
+  local allowed = call('HGET', P .. ':job:' .. id, 'allow_dependency_failures') == '1'
+  steps = steps + #parents
+  for _, parent in ipairs(parents) do
+    local status, ended_at = unpack(call('HMGET', P .. ':job:' .. parent, 'status', 'ended_at'))
+    if not (status == 'finished' or (status == 'failed' and allowed)) then return false end
+    if (ended_at or '') == '' or ended_at > settled then return false end
+  end
+  return #parents > 0
+end
+
+-- Enqueue a job that `registry` holds, if it is in that state and waits for nothing. Returns whether it was taken off.
+local function go_on(registry, queue, id, status)
+  local is = call('HGET', P .. ':job:' .. id, 'status')
+  if is and status == 'deferred' and (is ~= status or not met(id)) then return false end
+  call('ZREM', registry, id)
+  if is == status then
+    enqueue(id, queue)
+    call('SADD', P .. ':queues', P .. ':queue:' .. queue)
+    reply[#reply + 1] = {id, status, queue}
+  end
+  return true
+end
+
+local names = call('SMEMBERS', P .. ':queues')
+table.sort(names)
+if ARGV[3] == '' then forget_workers(P .. ':workers') end
+for _, key in ipairs(names) do
+  local queue = string.sub(key, #P + 8)
+  if queue >= ARGV[3] then
+    local rank = queue == ARGV[3] and tonumber(ARGV[4]) or 0
+    if rank == 0 then
+      forget_workers(P .. ':workers:' .. queue)
+      trim(P .. ':finished:' .. queue)
+      trim(P .. ':failed:' .. queue)
+      local ready = P .. ':ready:' .. queue
+      for _, id in ipairs(call('ZRANGEBYSCORE', ready, '-inf', NOW - SETTLED_SECONDS, 'LIMIT', 0, MOST)) do
+        go_on(ready, queue, id, 'ready_to_enqueue')
+        steps = steps + 1
+      end
+    end
+    local deferred = P .. ':deferred:' .. queue
+    while steps < MOST do
+      local id = call('ZRANGE', deferred, rank, rank)[1]
+      if not id then break end
+      if not go_on(deferred, queue, id, 'deferred') then rank = rank + 1 end
+      steps = steps + 1
+    end
+    if steps >= MOST then
+      reply[1], reply[2] = queue, rank
+      return reply
+    end
+  end
+end
+return reply
