@@ -1,4 +1,4 @@
-"""The leader's chore that keeps RQ's registries in order, as RQ's own workers do every ten minutes.
+"""Keep RQ's registries in order, as its own workers do every ten minutes: a chore of the leader or of a lone consumer.
 
 Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
 others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
@@ -43,27 +43,29 @@ class Maintenance:
 
     def run(self, lead: Lead) -> float:  # noqa: ARG002 — nothing here needs the fence
         """Take the next step of a pass, the first one of a new pass if there is none."""
-        self._pass = self._pass or self._steps()
+        self._pass = self._pass or steps(self._calls)
         if next(self._pass, _OVER) is not _OVER:
             return 0.0
         self._pass = None
         return self._every * random.uniform(0.9, 1.1)
 
-    def _steps(self) -> Iterator[None]:
-        queue, rank, more = "", 0, True
-        while more:
-            reply: Any = self._calls.call(scripts.MAINTAIN, queue, rank)
-            for job_id, status, origin in ([part.decode(errors="replace") for part in row] for row in reply[3:]):
-                log.error("job.put_back", job_id=job_id, queue=origin, status=status, why="what it waited for was over")
-            queue, rank, more = reply[0], reply[1], bool(reply[0])
-            if more or reply[2]:
-                yield
-        if reply[2]:
-            yield from _in_steps(_rate_limits(self._calls.redis))
-            yield from _in_steps(_groups(self._calls.redis))
-
 
 _OVER: Final = object()
+
+
+def steps(calls: ScriptCalls) -> Iterator[None]:
+    """Take one pass; raises redis-py's errors."""
+    queue, rank, more = "", 0, True
+    while more:
+        reply: Any = calls.call(scripts.MAINTAIN, queue, rank)
+        for job_id, status, origin in ([part.decode(errors="replace") for part in row] for row in reply[3:]):
+            log.error("job.put_back", job_id=job_id, queue=origin, status=status, why="what it waited for was over")
+        queue, rank, more = reply[0], reply[1], bool(reply[0])
+        if more or reply[2]:
+            yield
+    if reply[2]:
+        yield from _in_steps(_rate_limits(calls.redis))
+        yield from _in_steps(_groups(calls.redis))
 
 
 def _in_steps(work: Iterator[None]) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """A consumer's second thread: it looks after what cannot wait for the running job to end.
 
-It gives the neighbours of a long job away and settles what is done, ends crew jobs that are past their timeout, and
-keeps the heartbeat of a consumer that runs without an instance. It sleeps while there is nothing of that.
+It gives the neighbours of a long job away and settles what is done, and ends crew jobs that are past their timeout. For
+a consumer that runs without an instance it keeps the heartbeat, and RQ's registries in order. It sleeps while there is
+nothing of that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
+from worker import maintenance
 from worker.leases import heartbeat
 from worker.prefetch import PATIENCE_SECONDS
 from worker.registration import register
@@ -30,13 +32,14 @@ HEARTBEAT_SECONDS: Final = 10.0
 
 
 class Minder:
-    """The second thread of `consumer`; `beats` says whether the heartbeat is its business."""
+    """The second thread of `consumer`; `beats` says whether heartbeat and registries are its business."""
 
     def __init__(self, consumer: Consumer, *, beats: bool) -> None:
         self._consumer = consumer
         self._beats = beats
         self._beat_seconds = min(HEARTBEAT_SECONDS, consumer.job_monitoring_interval)
         self._beat_due = monotonic() + self._beat_seconds
+        self._upkeep_due = 0.0
         self._rest_until = 0.0
         self._wanted = threading.Event()
         self._closed = False
@@ -55,6 +58,9 @@ class Minder:
 
     def _mind(self) -> None:
         while not self._closed:
+            if self._beats and monotonic() >= self._upkeep_due:
+                self._upkeep_due = monotonic() + self._consumer.maintenance_interval
+                self._trying(self._maintain)
             if self._wanted.wait(self._beat_seconds / 2 if self._beats else None):
                 time.sleep(LOOK_SECONDS)
             if self._beats and monotonic() >= self._beat_due:
@@ -104,6 +110,11 @@ class Minder:
         """Keep the consumer's own record and claims alive."""
         if heartbeat(self._consumer.claims, [self._consumer.name]):
             register(self._consumer)
+
+    def _maintain(self) -> None:
+        for _ in maintenance.steps(self._consumer.claims):
+            if self._closed:
+                return
 
     def _trying(self, act: Callable[[], None]) -> None:
         """Do it; trouble with Redis is met, and named, by the main thread after its job."""

@@ -24,13 +24,17 @@ from pathlib import Path
 
 import redis as redis_py
 from rq import Queue, Retry
+from rq.job import Dependency
+from rq.rate_limit import RateLimit
 
 from tests.support import checker, tasks
+from tests.support.checker import RATE_LIMIT
 from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.service import Service
 from tests.support.waiting import eventually
-from worker import scripts
+from worker import maintenance, scripts
+from worker.script_calls import ScriptCalls
 
 QUEUES = ("default", "high")
 #: From the last blow until everything must have settled: the life of a dead worker, its rescue, and the work itself.
@@ -199,13 +203,31 @@ class Storm:
                 else:
                     data = [Queue.prepare_data(tasks.boom, retry=Retry(max=1), timeout=20)]
                 self.accepted += [job.id for job in queue.enqueue_many(data)]
+                if kind < 0.3:
+                    self._produce_waiting(queue)
             time.sleep(0.05)
+
+    def _produce_waiting(self, queue: Queue) -> None:
+        """Enqueue a job that waits for others, of which one may fail, or jobs that wait for a slot of a rate limit."""
+        run = {"result_ttl": 86400, "job_timeout": 20}
+        if self.random.random() < 0.5:
+            for _ in range(3):
+                job = queue.enqueue(tasks.journal, self.journal, "begin", rate_limit=RateLimit(RATE_LIMIT, 2), **run)
+                self.accepted.append(job.id)
+            return
+        parents = []
+        for function, *arguments in ((tasks.journal, self.journal, "begin"), (tasks.boom,)):
+            parents.append(queue.enqueue(function, *arguments, **run))
+            self.accepted.append(parents[-1].id)
+        parents = self.random.sample(parents, self.random.randrange(1, 3))
+        waits_for = Dependency(parents, allow_failure=True)
+        self.accepted.append(queue.enqueue(tasks.journal, self.journal, "begin", depends_on=waits_for, **run).id)
 
     def _settle(self) -> None:
         calm_at = time.monotonic()
         with self.server.client() as client:
             try:
-                eventually(lambda: checker.places(client, self.accepted, self.queues).settled, CALM_SECONDS)
+                eventually(lambda: self._settled(client), CALM_SECONDS)
             except AssertionError:
                 raise AssertionError(self._what_is_left(client)) from None
             end = checker.places(client, self.accepted, self.queues)
@@ -213,6 +235,15 @@ class Storm:
         self.report.accepted = len(self.accepted)
         self.report.finished, self.report.dead = len(end.finished), len(end.dead)
         self._explain_duplicates()
+
+    def _settled(self, client: redis_py.Redis) -> bool:
+        """Whether every job has come to an end; what the leader does every ten minutes is done once a second."""
+        if checker.places(client, self.accepted, self.queues).settled:
+            return True
+        for _ in maintenance.steps(ScriptCalls(client, checker.PREFIX)):
+            pass
+        time.sleep(1)
+        return False
 
     def _what_is_left(self, client: redis_py.Redis) -> str:
         """Say which jobs have not come to an end, where they are, and what the services last said."""

@@ -266,3 +266,15 @@ def test_a_service_that_starts_finds_what_the_last_one_left(
         assert service.wait_for("job.put_back", job_id=child.id, status="deferred")
         due = float(redis.hget("rq:agenda", "maintenance")) - redis.time()[0]
         assert abs(due - (600 if interval == "15" else 3600)) < 400
+
+
+def test_a_consumer_without_an_instance_does_it_itself(redis: redis_py.Redis, queue: Queue) -> None:
+    parent = queue.enqueue(tasks.add, 1, 2)
+    child = queue.enqueue(tasks.add, 3, 4, depends_on=parent)
+    redis.lrem("rq:queue:default", 0, parent.id)
+    redis.hset(parent.key, "status", "finished")
+    aged(parent)
+    lone = consumer(redis)
+    lone.maintenance_interval = 0.1
+    lone.work(max_idle_time=10, max_jobs=1)
+    assert child.get_status() == "finished"

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue
 from rq.job import Job
+from rq.rate_limit import RateLimit
 
 from tests.support import checker, leaks, processes, tasks, worker
 from tests.support.proxy import Proxy
@@ -324,6 +325,18 @@ def test_the_checker_finds_jobs_that_are_finished_dead_waiting_lost_and_in_two_p
     )
     assert list(found.wrong) == [twice.id]
     assert not found.settled
+
+
+def test_the_checker_knows_where_jobs_wait_for_others_and_for_a_slot(redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis)
+    first, second = (queue.enqueue(tasks.add, 1, 2, rate_limit=RateLimit(checker.RATE_LIMIT, 1)) for _ in range(2))
+    child, ready = (queue.enqueue(tasks.add, 1, 2, depends_on=first) for _ in range(2))
+    redis.zrem("rq:deferred:default", ready.id)
+    redis.zadd("rq:ready:default", {ready.id: 1})
+    ids = [job.id for job in (first, second, child, ready)]
+    assert list(checker.places(redis, ids, ["default"]).wrong) == [ready.id], "its hash says deferred"
+    redis.hset(ready.key, "status", "ready_to_enqueue")
+    assert checker.places(redis, ids, ["default"]).under_way == set(ids)
 
 
 def test_the_checker_misses_a_dead_letter_without_its_entry_and_a_job_whose_hash_is_gone(redis: redis_py.Redis) -> None:

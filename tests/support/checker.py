@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import redis as redis_py
 
 PREFIX = "rq"
+#: The key of the one rate limit that is looked at.
+RATE_LIMIT = "storm"
 
 
 @dataclass
@@ -17,7 +19,7 @@ class Places:
 
     finished: set[str] = field(default_factory=set)
     dead: set[str] = field(default_factory=set)
-    under_way: set[str] = field(default_factory=set)  #: queued, claimed or scheduled: the storm is not over for them
+    under_way: set[str] = field(default_factory=set)  #: queued, claimed or waiting: the storm is not over for them
     missing: set[str] = field(default_factory=set)  #: nowhere: lost
     wrong: dict[str, str] = field(default_factory=dict)  #: in two places, or where its status does not say
 
@@ -37,20 +39,24 @@ def places(redis: redis_py.Redis, accepted: Iterable[str], queues: Sequence[str]
             pipeline.zrange(f"{PREFIX}:scheduled:{queue}", 0, -1)
             pipeline.zrange(f"{PREFIX}:finished:{queue}", 0, -1)
             pipeline.zrange(f"{PREFIX}:failed:{queue}", 0, -1)
+            pipeline.zrange(f"{PREFIX}:deferred:{queue}", 0, -1)
+            pipeline.zrange(f"{PREFIX}:ready:{queue}", 0, -1)
+        pipeline.zrange(f"{PREFIX}:rl:{RATE_LIMIT}:rate_limited", 0, -1)
         pipeline.lrange(f"{PREFIX}:queue:dead-letter", 0, -1)
         for job_id in ids:
             pipeline.hget(f"{PREFIX}:job:{job_id}", "status")
         replies = pipeline.execute()
-    kinds = ("queued", "started", "scheduled", "finished", "failed")
+    kinds = [*("queued", "started", "scheduled", "finished", "failed", "deferred", "ready_to_enqueue")] * len(queues)
+    kinds.append("rate_limited")
     found: dict[str, Counter[str]] = {job_id: Counter() for job_id in ids}
-    for index in range(len(queues) * 5):
-        for member in replies[index]:
+    for kind, members in zip(kinds, replies, strict=False):
+        for member in members:
             job_id = member.decode().partition(":")[0]
             if job_id in found:
-                found[job_id][kinds[index % 5]] += 1
-    letters = Counter(member.decode() for member in replies[len(queues) * 5])
+                found[job_id][kind] += 1
+    letters = Counter(member.decode() for member in replies[len(kinds)])
     result = Places()
-    for job_id, status in zip(ids, replies[len(queues) * 5 + 1 :], strict=True):
+    for job_id, status in zip(ids, replies[len(kinds) + 1 :], strict=True):
         where, letter = found[job_id], letters[job_id]
         said = status.decode() if status else "no hash"
         if where.total() == 0 and letter == 0:
