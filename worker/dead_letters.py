@@ -49,7 +49,7 @@ REASONS: Final = {
     "unknown_function": "this release has no such function or class",
     "unreadable_payload": "its payload cannot be read",
     "unreadable_hash": "its record in Redis cannot be read",
-    "abandoned": "the worker that ran it vanished, and RQ's own cleaning failed it",
+    "abandoned": "the plain RQ worker that ran it vanished",
     "failed_elsewhere": "a plain RQ worker failed it",
 }
 

@@ -7,6 +7,7 @@ worker whose record is gone while it still holds claims is dead, and its claims 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from worker import scripts
@@ -34,7 +35,20 @@ def heartbeat(calls: ScriptCalls, worker_names: Iterable[str], memory_mb: Mappin
     return [name.decode() for name in lost]
 
 
-def orphans(calls: ScriptCalls, queues: Iterable[str]) -> tuple[list[str], int]:
-    """Name the dead workers of ours that still hold claims on `queues`, and count the claims of living ones there."""
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Who left claims behind: `dead` workers of ours, and names made up for `abandoned` claims of plain RQ workers.
+
+    `living` counts the claims of workers of ours that live.
+    """
+
+    dead: list[str]
+    abandoned: list[str]
+    living: int
+
+
+def orphans(calls: ScriptCalls, queues: Iterable[str]) -> Orphans:
+    """Look for claims on `queues` whose worker is gone."""
     living, *names = calls.call(scripts.ORPHANS, EXECUTION_MARK, *queues)
-    return [name.decode() for name in names], living
+    dead, abandoned = ([name.decode() for name in part] for part in names)
+    return Orphans(dead, abandoned, living)

@@ -99,6 +99,21 @@ class Deciding:
         }
         return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
 
+    def abandoned(self, claim: Claim, moment: float, job: Job | None = None) -> Retried | Buried:
+        """A plain RQ worker vanished under the job: by RQ's rules that takes one of its retries, or fails it."""
+        attempts = attempt_of(claim)
+        sentence = "The plain RQ worker that ran it vanished: its lease is over."
+        if job is None or not job.retries_left:
+            return self.bury("abandoned", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
+        written: dict[str, Value] = {
+            "retries_left": job.retries_left - 1,
+            "attempts": attempts,
+            "last_error": sentence,
+            "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        at_front = bool(job.enqueue_at_front_on_retry)
+        return Retried(claim, moment, moment, float(job.get_retry_interval()), at_front, written)
+
     def handed_back(self, claim: Claim, moment: float, job: Job | None = None) -> Buried | None:
         """The service stopped under the job: it goes back (None), until that has happened too often."""
         times = number(claim, b"handbacks") + 1

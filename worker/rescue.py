@@ -45,8 +45,9 @@ class Rescuer:
 
     def rescue_orphans(self) -> int:
         """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
-        names, self.living = orphans(self._calls, self._queues)
-        return sum(map(self._rescue, names))
+        found = orphans(self._calls, self._queues)
+        self.living = found.living
+        return sum(map(self._rescue, found.dead)) + sum(map(self._rescue_by_rqs_rules, found.abandoned))
 
     def hand_back(self, worker_name: str, running: str) -> int:
         """Put back everything of a worker that was killed because the service stops; nobody is to blame.
@@ -82,6 +83,20 @@ class Rescuer:
         if left.released:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
         return left.released + len(left.running)
+
+    def _rescue_by_rqs_rules(self, worker_name: str) -> int:
+        dead = self._in_name_of(worker_name)
+        left = dead.rescue("?")
+        for claim in left.running:
+            job = self._restored(claim)
+            outcome = self._deciding.abandoned(claim, monotonic(), job)
+            worker = claim.fields.get(b"worker_name", b"").decode(errors="replace")
+            log.error("job.abandoned", **_told(claim, job), worker=worker, how="its plain RQ worker vanished")
+            if isinstance(outcome, Buried):
+                self._bury(dead, outcome, job)
+            else:
+                dead.exchange([outcome], 0)
+        return len(left.running)
 
     def _in_name_of(self, worker_name: str) -> Claims:
         return Claims(self._calls.redis, self._calls.prefix, worker_name, self._queues, self._deciding.letters_queue)

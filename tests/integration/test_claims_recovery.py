@@ -204,7 +204,7 @@ def test_a_job_without_origin_is_rescued_too(redis: redis_py.Redis) -> None:
     assert a.origin == "default"
     assert heartbeat(dead, ["dead"]) == ["dead"]
     redis.delete("rq:worker:dead")
-    assert orphans(script_calls(redis), ["default"])[0] == ["dead"]
+    assert orphans(script_calls(redis), ["default"]).dead == ["dead"]
     assert desk(redis, "dead").rescue(a.execution_id).released == 1
     assert waiting(redis) == ["b"]
 
@@ -241,19 +241,19 @@ def test_a_worker_is_dead_when_its_record_has_expired(redis: redis_py.Redis) -> 
         register(redis, name)
         desk(redis, name).exchange([], 1)
     redis.delete("rq:worker:dead", "rq:worker:gone")
-    assert orphans(script_calls(redis), ["high", "default"])[0] == ["dead", "gone"]
-    assert orphans(script_calls(redis), ["default"])[0] in (["dead", "gone"], ["gone", "dead"])
-    assert orphans(script_calls(redis), ["other"])[0] == []
+    assert orphans(script_calls(redis), ["high", "default"]).dead == ["dead", "gone"]
+    assert orphans(script_calls(redis), ["default"]).dead in (["dead", "gone"], ["gone", "dead"])
+    assert orphans(script_calls(redis), ["other"]).dead == []
     for name in ("dead", "gone"):
         desk(redis, name).rescue("")
-    assert orphans(script_calls(redis), ["high", "default"])[0] == []
+    assert orphans(script_calls(redis), ["high", "default"]).dead == []
 
 
 def test_claims_whose_execution_record_has_expired_are_found_under_the_name_lost(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b")
     desk(redis, "dead").exchange([], 2)
     redis.delete(*redis.keys("rq:execution:*"), *redis.keys("rq:executions:*"), "rq:worker:dead:executions")
-    assert orphans(script_calls(redis), ["default"])[0] == ["lost"]
+    assert orphans(script_calls(redis), ["default"]).dead == ["lost"]
     assert desk(redis, "lost").rescue("?").released == 2
     assert waiting(redis) == ["a", "b"]
     assert redis.keys("rq:wip:*") == redis.keys("rq:worker:*") == []
@@ -268,7 +268,7 @@ def test_jobs_that_plain_rq_workers_run_are_left_alone(redis: redis_py.Redis) ->
     execution = worker.prepare_execution(job)
     redis.delete(worker.key)
     before = everything(redis)
-    assert orphans(script_calls(redis), ["default"])[0] == []
+    assert orphans(script_calls(redis), ["default"]).dead == []
     assert everything(redis) == before
     assert Execution.fetch(execution.id, job.id, redis).worker_name == worker.name
 
@@ -319,7 +319,7 @@ def test_records_that_were_lost_are_made_again(redis: redis_py.Redis) -> None:
     register(redis, "bob")
     assert heartbeat(ann, ["ann", "bob"]) == ["ann"]
     assert redis.smembers("rq:workers") == {b"rq:worker:ann", b"rq:worker:bob"}
-    assert orphans(script_calls(redis), ["default"])[0] == []
+    assert orphans(script_calls(redis), ["default"]).dead == []
     (execution,) = Job.fetch("j", connection=redis).get_executions()
     assert (execution.id, execution.worker_name) == (claim.execution_id, "ann")
     assert ann.exchange([finished(claim)], 0).fenced == []

@@ -1,26 +1,48 @@
--- Find workers of ours that are dead but still hold claims on the queues ARGV[4…].
--- A worker is dead when its hash has expired: claims shorten its life to seconds, heartbeats prolong it. Executions of
--- plain RQ workers (their names do not begin with ARGV[3], the mark of our executions) are left to RQ's own rules.
+-- Find claims on the queues ARGV[4…] whose worker is gone.
+-- A worker of ours is dead when its hash has expired: claims shorten its life to seconds, heartbeats prolong it.
+-- Executions of plain RQ workers (their names do not begin with ARGV[3], the mark of our executions) are left to RQ's own
+-- rules: one is abandoned when its lease is over. Each is given to a worker of its own that does not exist, so that it is
+-- sorted out alone.
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), mark, queue names…
--- Returns {claims of ours that living workers hold, the dead workers' names…}: while there are none of the former, nobody
--- can leave anything behind. A claim whose execution record has expired too is listed under worker `lost`.
-local dead, reply = {}, {0}
+-- Returns {claims of ours that living workers hold, {dead worker…}, {worker of an abandoned claim…}}: while there are none
+-- of the first, nobody can leave anything behind. A claim of ours whose execution record has expired too is listed under
+-- worker `lost`.
+local living, gone, dead, abandoned = 0, {}, {}, {}
+
+local function look(member, id, execution)
+  local name = call('HGET', P .. ':execution:' .. member, 'worker_name') or 'lost'
+  if gone[name] == nil then
+    gone[name] = call('EXISTS', P .. ':worker:' .. name) == 0
+    if gone[name] then dead[#dead + 1] = name end
+  end
+  if gone[name] then
+    call('SADD', P .. ':worker:' .. name .. ':executions', member)
+  else
+    living = living + 1
+  end
+end
+
+local function look_by_rqs_rules(wip, member, id, execution)
+  if call('HGET', P .. ':job:' .. id, 'status') ~= 'started' then -- left over from a job that has ended
+    call('ZREM', wip, member)
+    return
+  end
+  local name = 'abandoned.' .. execution
+  call('SADD', P .. ':worker:' .. name .. ':executions', member)
+  abandoned[#abandoned + 1] = name
+end
+
 for at = 4, #ARGV do
-  for _, member in ipairs(call('ZRANGE', P .. ':wip:' .. ARGV[at], 0, 9999)) do
-    local id, execution = string.match(member, '^(.*):([^:]*)$')
+  local wip = P .. ':wip:' .. ARGV[at]
+  local members = call('ZRANGE', wip, 0, 9999, 'WITHSCORES')
+  for i = 1, #members, 2 do
+    local id, execution = string.match(members[i], '^(.*):([^:]*)$')
     if id and string.sub(execution, 1, #ARGV[3]) == ARGV[3] then
-      local name = call('HGET', P .. ':execution:' .. member, 'worker_name') or 'lost'
-      if dead[name] == nil then
-        dead[name] = call('EXISTS', P .. ':worker:' .. name) == 0
-        if dead[name] then reply[#reply + 1] = name end
-      end
-      if dead[name] then
-        call('SADD', P .. ':worker:' .. name .. ':executions', member)
-      else
-        reply[1] = reply[1] + 1
-      end
+      look(members[i], id, execution)
+    elseif id and tonumber(members[i + 1]) <= NOW then
+      look_by_rqs_rules(wip, members[i], id, execution)
     end
   end
 end
-return reply
+return {living, dead, abandoned}
