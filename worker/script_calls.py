@@ -42,8 +42,9 @@ class ScriptCalls:
         return ("EVALSHA", script.sha, len(keys), *keys, self.prefix, worker_name, *args)
 
     def queue(self, pipeline: Pipeline, script: Script, *args: Value, worker_name: str = "") -> None:
-        """Add a script to somebody's transaction: by its text, because a NOSCRIPT there would come when all is done."""
-        pipeline.execute_command("EVAL", script.text, 0, self.prefix, worker_name, *args)  # type: ignore[no-untyped-call]
+        """Add a script to somebody's transaction, and its loading: a NOSCRIPT there would come when all else is done."""
+        pipeline.script_load(script.text)
+        pipeline.execute_command(*self.command(script, (), worker_name, *args))  # type: ignore[no-untyped-call]
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one round trip, return their replies, raise the first error among them."""
