@@ -42,7 +42,7 @@ class ScriptCalls:
         return ("EVALSHA", script.sha, len(keys), *keys, self.prefix, worker_name, *args)
 
     def queue(self, pipeline: Pipeline, script: Script, *args: Value, worker_name: str = "") -> None:
-        """Add a script to somebody's transaction, and its loading: a NOSCRIPT there would come when all else is done."""
+        """Add a script to somebody's transaction, and its loading: NOSCRIPT would come when all else is done."""
         pipeline.script_load(script.text)
         pipeline.execute_command(*self.command(script, (), worker_name, *args))  # type: ignore[no-untyped-call]
 
