@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support import leaks, processes
+from tests.support.pipes import Lines
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -45,9 +45,10 @@ class Service:
             leaks.MARK: os.environ.get(leaks.MARK, ""),
             **environ,
         }
-        self.events: list[dict[str, Any]] = []
-        self.output: list[str] = []  #: lines that are no events: stack dumps, tracebacks
-        self._process: subprocess.Popen[str] | None = None
+        self._events: list[dict[str, Any]] = []
+        self._output: list[str] = []
+        self._lines: Lines | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start it; does not wait for anything."""
@@ -58,11 +59,11 @@ class Service:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             start_new_session=True,
             preexec_fn=self._before_exec,
         )
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        assert self._process.stdout is not None
+        self._lines = Lines(self._process.stdout, self._take)
         return self
 
     def _before_exec(self) -> None:
@@ -76,8 +77,20 @@ class Service:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Everything that it has logged so far, what is still in the pipe included."""
+        self._catch_up()
+        return self._events
+
+    @property
+    def output(self) -> list[str]:
+        """Its lines so far that are no events: stack dumps, tracebacks."""
+        self._catch_up()
+        return self._output
+
     def of(self, event: str, **fields: Any) -> list[dict[str, Any]]:
-        """Return the events of that name whose fields have these values."""
+        """Return the events of that name whose fields have these values, of all that it has logged so far."""
         return [
             line
             for line in list(self.events)
@@ -92,7 +105,8 @@ class Service:
             raise AssertionError(f"{error}\n{self.tail()}") from None
 
     def children(self, role: str = "consumer") -> list[int]:
-        """Return the living children of a role, by slot."""
+        """Return the living children of a role, by slot; waits for the word about one that was forked just now."""
+        until(self._has_told_of_its_children, what="a word about each child", service=self)
         latest = {(line["role"], line["slot"]): line["child"] for line in self.of("child.spawned")}
         return [pid for (kind, _), pid in sorted(latest.items()) if kind == role and processes.is_alive(pid)]
 
@@ -141,15 +155,23 @@ class Service:
         if kind is not None:
             print(self.tail())
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                self.output.append(line.rstrip())
-            else:
-                self.events.append(event) if isinstance(event, dict) else self.output.append(line.rstrip())
+    def _has_told_of_its_children(self) -> bool:
+        living = set(processes.children(self.pid))
+        return living <= {line["child"] for line in self.of("child.spawned")}
+
+    def _catch_up(self) -> None:
+        if self._lines is not None:
+            self._lines.catch_up()
+
+    def _take(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            self._events.append(event)
+        else:
+            self._output.append(line)
 
 
 def until(predicate: Callable[[], Any], timeout: float = 10, *, what: str = "", service: Service | None = None) -> Any:
