@@ -57,7 +57,7 @@ def with_environment(name: str, value: str) -> list[int]:
     return found
 
 
-def kill_all(pids: Iterable[int], *, timeout: float = 5.0) -> None:
+def kill_all(pids: Iterable[int], *, timeout: float = 30.0) -> None:
     """SIGKILL processes (stopped ones too) and wait until none of them is alive."""
     doomed = list(pids)
     for pid in doomed:

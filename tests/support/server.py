@@ -104,7 +104,7 @@ class RedisServer:
                     preexec_fn=belong_to_the_tests,
                 )
             # Not a PING: the password, TLS and user rules of the test are none of this question's business.
-            eventually(lambda begin=begin: self._is_up(begin) or not self.running, 15, what="a server's start")
+            eventually(lambda begin=begin: self._is_up(begin) or not self.running, 60, what="a server's start")
             if self.running:
                 return self
             self._process = None

@@ -97,7 +97,7 @@ class Service:
             if line["event"] == event and all(line.get(name) == value for name, value in fields.items())
         ]
 
-    def wait_for(self, event: str, *, timeout: float = 10, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, event: str, *, timeout: float = 30, **fields: Any) -> dict[str, Any]:
         """Wait for an event; returns it."""
         try:
             return eventually(lambda: self.of(event, **fields), timeout, what=f"the event {event} {fields}")[0]
@@ -114,12 +114,12 @@ class Service:
         """Send a signal to the supervisor."""
         os.kill(self.pid, number)
 
-    def terminate(self, *, timeout: float = 15) -> int:
+    def terminate(self, *, timeout: float = 30) -> int:
         """Ask it to stop and return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout=timeout)
 
-    def wait(self, *, timeout: float = 15) -> int:
+    def wait(self, *, timeout: float = 30) -> int:
         """Wait for its end and return its exit code."""
         assert self._process is not None
         try:
@@ -174,7 +174,7 @@ class Service:
             self._output.append(line)
 
 
-def until(predicate: Callable[[], Any], timeout: float = 10, *, what: str = "", service: Service | None = None) -> Any:
+def until(predicate: Callable[[], Any], timeout: float = 30, *, what: str = "", service: Service | None = None) -> Any:
     """`eventually`, with the service's last words in the failure."""
     try:
         return eventually(predicate, timeout, what=what)

@@ -72,6 +72,22 @@ def journal_and_sleep(path: str, seconds: float) -> None:
     journal(path, "end")
 
 
+def journal_and_wait(path: str, gate: str) -> None:
+    """Run until the test opens the gate, however slow the machine is: until there is such a file."""
+    journal(path, "begin")
+    while not os.path.exists(gate):
+        time.sleep(0.02)
+    journal(path, "end")
+
+
+def freeze(path: str, begun: int = 1) -> None:
+    """Stop the process in the midst of this job (SIGSTOP), as soon as so many jobs of the journal have begun."""
+    journal(path, "begin")
+    while len(runs(Path(path))) < begun:
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def grow(megabytes: int) -> int:
     """Use memory, really: each page is written. It is kept until the process ends, as a leak is."""
     block = bytearray(megabytes * 2**20)

@@ -10,9 +10,11 @@ T = TypeVar("T")
 
 #: Between two looks at a condition.
 LOOK_SECONDS = 0.02
+#: What a loaded machine, which may stand still for seconds, may add to a time that is promised.
+SLACK_SECONDS = 15.0
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 5.0, *, what: str = "") -> T:
+def eventually(predicate: Callable[[], T], timeout: float = 30.0, *, what: str = "") -> T:
     """Return the predicate's first true value; fail after `timeout` seconds, naming `what` and its last value.
 
     An `AssertionError` inside the predicate counts as "not yet" and is shown when time is over.
