@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from tests.support import tasks
 from tests.support.sentry_sink import SentrySink
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
+from tests.support.tasks import runs
+from tests.support.waiting import SLACK_SECONDS
 
 
 def threads(server: RedisServer, **environ: str) -> Service:
@@ -27,7 +28,7 @@ def threads(server: RedisServer, **environ: str) -> Service:
 
 @pytest.fixture
 def service(server: RedisServer) -> Iterator[Service]:
-    with threads(server) as running:
+    with threads(server, WORKER_SHUTDOWN_GRACE="30") as running:
         yield running
 
 
@@ -41,9 +42,10 @@ def letter(job: Job) -> dict[str, Any]:
     return read
 
 
-def begun(path: Path) -> int:
-    """How many jobs of `journal_and_sleep` have begun; a job that is claimed has not."""
-    return path.read_text().count(" begin ") if path.exists() else 0
+def drains(service: Service) -> bool:
+    """Whether the consumer has heard that it must stop, which its supervisor tells when it is asked."""
+    service.signal(signal.SIGUSR1)
+    return bool(service.of("child.state", state="draining"))
 
 
 def all_are(status: str, *jobs: Job) -> bool:
@@ -74,13 +76,16 @@ def test_a_job_that_swallows_its_timeout_dies_with_the_process_and_its_neighbour
     service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     path = tmp_path / "journal"
+    gate = tmp_path / "gate"
     stuck = queue.enqueue(tasks.swallow, job_timeout=1)
-    neighbours = [queue.enqueue(tasks.journal_and_sleep, str(path), 8) for _ in range(2)]
-    until(lambda: stuck.get_status() == "failed", 20, service=service)
+    neighbours = [queue.enqueue(tasks.journal_and_wait, str(path), str(gate)) for _ in range(2)]
+    until(lambda: stuck.get_status() == "failed", 60, service=service)
     assert letter(stuck)["reason"] == "timeout"
     assert service.wait_for("child.killed", reason="timeout")
-    until(lambda: all_are("finished", *neighbours), 30, service=service)
-    assert tasks.runs(path) == {job.id: 2 for job in neighbours}
+    until(lambda: runs(path) == {job.id: 2 for job in neighbours}, service=service)
+    gate.touch()
+    until(lambda: all_are("finished", *neighbours), service=service)
+    assert runs(path) == {job.id: 2 for job in neighbours}
     assert [redis.hmget(job.key, "crashes", "attempts") for job in neighbours] == [[None, None]] * 2
 
 
@@ -88,34 +93,40 @@ def test_only_the_job_that_kills_its_process_is_buried(service: Service, queue: 
     """Nobody knows which of the four it was: each is run alone after the first death, so the second names it."""
     innocent = [queue.enqueue(tasks.nap_in_steps, 1) for _ in range(3)]
     poison = queue.enqueue(tasks.die)
-    until(lambda: poison.get_status() == "failed", 30, service=service)
+    until(lambda: poison.get_status() == "failed", 60, service=service)
     assert letter(poison)["reason"] == "crashed"
-    until(lambda: all_are("finished", *innocent), 30, service=service)
+    until(lambda: all_are("finished", *innocent), 60, service=service)
     assert [redis.hget(job.key, "crashes") for job in innocent] == [None] * 3
 
 
 def test_short_jobs_are_claimed_ahead_and_given_away_when_all_threads_are_busy_for_long(
-    service: Service, queue: Queue, server: RedisServer
+    service: Service, queue: Queue, server: RedisServer, tmp_path: Path
 ) -> None:
+    path, gate = tmp_path / "journal", tmp_path / "gate"
     short = queue.enqueue_many([Queue.prepare_data(tasks.add, (1, 1)) for _ in range(600)])
-    until(lambda: all_are("finished", *short), 20, service=service)
-    long_jobs = [queue.enqueue(tasks.nap_in_steps, 3) for _ in range(4)]
+    until(lambda: all_are("finished", *short), 60, service=service)
+    long_jobs = [queue.enqueue(tasks.journal_and_wait, str(path), str(gate)) for _ in range(4)]
     behind = [queue.enqueue(tasks.add, 1, 1) for _ in range(20)]
-    until(lambda: all_are("started", *long_jobs), service=service)
+    until(lambda: len(runs(path)) == 4, service=service)
     with threads(server) as sibling:
         until(lambda: all_are("finished", *behind), service=sibling)
         assert all_are("started", *long_jobs), "they did not wait for their neighbours"
+        gate.touch()
         until(lambda: all_are("finished", *long_jobs), service=service)
 
 
 def test_a_soft_stop_lets_every_thread_finish_and_hands_back_what_had_not_begun(
     service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    path = tmp_path / "journal"
-    running = [queue.enqueue(tasks.journal_and_sleep, str(path), 1.5) for _ in range(4)]
-    until(lambda: begun(path) == 4, service=service)
+    path, gate = tmp_path / "journal", tmp_path / "gate"
+    running = [queue.enqueue(tasks.journal_and_wait, str(path), str(gate)) for _ in range(4)]
+    until(lambda: len(runs(path)) == 4, service=service)
     waiting = [queue.enqueue(tasks.add, 1, 1) for _ in range(5)]
-    assert service.terminate() == 0
+    service.signal(signal.SIGTERM)
+    service.wait_for("service.stopping")
+    until(lambda: drains(service), what="the consumer's part in the stop", service=service)
+    gate.touch()
+    assert service.wait() == 0
     assert all_are("finished", *running)
     assert redis.lrange("rq:queue:default", 0, -1) == [job.id.encode() for job in waiting]
     assert redis.keys("rq:execution:*") == []
@@ -127,14 +138,14 @@ def test_when_the_grace_is_over_every_thread_is_interrupted_and_its_job_handed_b
     path = tmp_path / "journal"
     with threads(server, WORKER_SHUTDOWN_GRACE="1") as service:
         jobs = [
-            queue.enqueue(tasks.nap_in_steps, 60),
+            queue.enqueue(tasks.journal_and_wait, str(path), str(tmp_path / "never")),
             queue.enqueue(tasks.swallow, str(path)),
             queue.enqueue(tasks.journal_and_sleep, str(path), 60),
         ]
-        until(lambda: begun(path) == 2, service=service)  # the last of them, and they begin in their order
+        until(lambda: len(runs(path)) == 3, service=service)
         began = time.monotonic()
         assert service.terminate() == 0
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 8 + SLACK_SECONDS
     assert sorted(redis.lrange("rq:queue:default", 0, -1)) == sorted(job.id.encode() for job in jobs)
     assert [redis.hmget(job.key, "handbacks", "crashes", "attempts") for job in jobs] == [[b"1", None, None]] * 3
     assert redis.keys("rq:execution:*") == []
@@ -144,6 +155,7 @@ def test_sentry_hears_of_each_job_under_its_own_name(server: RedisServer, queue:
     with SentrySink() as sink, threads(server, SENTRY_DSN=sink.dsn) as service:
         jobs = [queue.enqueue(tasks.fail_after, 0.5, f"failure {number}") for number in range(4)]
         until(lambda: all_are("failed", *jobs), service=service)
+        until(lambda: len(sink.events) >= 4, what="Sentry's hearing of it", service=service)
         assert service.terminate() == 0
         told = {
             event["contexts"]["rq-job"]["job_id"]: event["exception"]["values"][-1]["value"] for event in sink.events
@@ -154,10 +166,12 @@ def test_sentry_hears_of_each_job_under_its_own_name(server: RedisServer, queue:
 def test_a_frozen_process_is_found_by_the_first_deadline_of_its_jobs(
     service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    path = tmp_path / "journal"
-    jobs = [queue.enqueue(tasks.journal_and_sleep, str(path), 1, job_timeout=seconds) for seconds in (3, 300)]
-    until(lambda: begun(path) == 2, service=service)
-    os.kill(service.children()[0], signal.SIGSTOP)
-    assert service.wait_for("child.killed", reason="timeout", timeout=15)
-    until(lambda: jobs[0].get_status() in ("failed", "finished") and all_are("finished", jobs[1]), 20, service=service)
-    assert redis.hget(jobs[1].key, "crashes") is None
+    path, gate = tmp_path / "journal", tmp_path / "gate"
+    frozen = queue.enqueue(tasks.freeze, str(path), 2, job_timeout=3)
+    neighbour = queue.enqueue(tasks.journal_and_wait, str(path), str(gate), job_timeout=300)
+    assert service.wait_for("child.killed")["reason"] == "timeout"
+    until(lambda: runs(path)[neighbour.id] == 2, service=service)
+    gate.touch()
+    until(lambda: all_are("failed", frozen) and all_are("finished", neighbour), service=service)
+    assert letter(frozen)["reason"] == "timeout"
+    assert redis.hget(neighbour.key, "crashes") is None

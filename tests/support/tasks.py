@@ -86,6 +86,7 @@ def freeze(path: str, begun: int = 1) -> None:
     while len(runs(Path(path))) < begun:
         time.sleep(0.02)
     os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(60)  # the signal stops one thread after the other
 
 
 def grow(megabytes: int) -> int:
