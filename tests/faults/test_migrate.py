@@ -17,6 +17,7 @@ from tests.integration.test_cli import run
 from tests.support import leaks, tasks
 from tests.support.engine import everything
 from tests.support.processes import belong_to_the_tests
+from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
@@ -26,7 +27,9 @@ from worker.exits import Exit
 JOBS = 3000
 
 
-def start(old: RedisServer, new: RedisServer) -> subprocess.Popen[bytes]:
+def start(old: RedisServer, new: Proxy) -> subprocess.Popen[bytes]:
+    """Start a migration whose target is far away, so that it is not over before the test has looked."""
+    new.delay_to_server = 0.03
     environ = {"PATH": os.environ["PATH"], leaks.MARK: os.environ.get(leaks.MARK, "")}
     return subprocess.Popen(
         [sys.executable, "-m", "worker", "migrate", "--from", old.url, "--to", new.url],
@@ -44,7 +47,12 @@ def reached(process: subprocess.Popen[bytes], new: redis_py.Redis, mark: str, le
 
 def test_killed_half_way_and_run_again_it_carries_every_job_once(own_server: RedisServer, tmp_path: Path) -> None:
     path = str(tmp_path / "journal")
-    with RedisServer() as new_server, own_server.client() as old, new_server.client() as new:
+    with (
+        RedisServer() as new_server,
+        Proxy(new_server.port) as proxy,
+        own_server.client() as old,
+        new_server.client() as new,
+    ):
         queue = Queue("default", connection=old, serializer="json")
         queue.enqueue_many([Queue.prepare_data(tasks.journal, (path,), job_id=f"job-{n}") for n in range(JOBS)])
         queue.enqueue(tasks.boom, job_id="failing")
@@ -53,9 +61,9 @@ def test_killed_half_way_and_run_again_it_carries_every_job_once(own_server: Red
         seen = []
         # While data are copied, when the first places are taken, and in the midst of that.
         for mark, least in (("copied", 300), ("copied", 1500), ("moved", 1), ("moved", 800), ("moved", 2000)):
-            process = start(own_server, new_server)
+            process = start(own_server, proxy)
             try:
-                eventually(partial(reached, process, new, mark, least), 30, what=f"{least} jobs {mark}")
+                eventually(partial(reached, process, new, mark, least), 90, what=f"{least} jobs {mark}")
             finally:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
@@ -74,13 +82,13 @@ def test_killed_half_way_and_run_again_it_carries_every_job_once(own_server: Red
 def test_a_server_that_dies_meanwhile_ends_it_in_words_and_the_next_run_finishes(
     server: RedisServer, own_server: RedisServer
 ) -> None:
-    with server.client() as old, own_server.client() as new:
+    with server.client() as old, own_server.client() as new, Proxy(own_server.port) as proxy:
         queue = Queue("default", connection=old, serializer="json")
         queue.enqueue_many([Queue.prepare_data(tasks.add, (n, 1), job_id=f"job-{n}") for n in range(JOBS)])
-        process = start(server, own_server)
-        eventually(partial(reached, process, new, "copied", 300), 30, what="300 jobs copied")
+        process = start(server, proxy)
+        eventually(partial(reached, process, new, "copied", 300), 90, what="300 jobs copied")
         own_server.kill()
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=90)
         assert process.returncode == Exit.REDIS
         assert told.startswith(b"Redis: ")
         assert b"Traceback" not in told
