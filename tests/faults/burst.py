@@ -54,7 +54,7 @@ class Instances:
     def close(self) -> None:
         """End them all."""
         self._wanted.put(None)
-        self._thread.join(60)
+        self._thread.join(120)
 
     def _converge(self) -> None:
         while (number := self._wanted.get()) is not None:
@@ -64,7 +64,7 @@ class Instances:
                 self._living.append(Service(self._url, WORKER_QUEUES="default", WORKER_PROCESSES="1").start())
             while len(self._living) > number:
                 service = self._living.pop(0)  # Render says not which; the oldest is as good as any
-                self.exit_codes.append(service.terminate(timeout=30))
+                self.exit_codes.append(service.terminate(timeout=60))
                 service.kill_tree()
         for service in self._living:
             service.kill_tree()
@@ -92,7 +92,7 @@ def burst(jobs: int, *, show: bool = False) -> Trace:
         try:
             with Render(on_scale=instances.want) as render, server.client() as redis:
                 instances.want(1)
-                eventually(lambda: redis.scard("rq:workers") == 1, 20, what="the first instance")
+                eventually(lambda: redis.scard("rq:workers") == 1, 60, what="the first instance")
                 with Service(
                     server.url,
                     "monitor",
@@ -115,7 +115,7 @@ def _watch(trace: Trace, monitor: Service, render: Render, redis: redis_py.Redis
     queue = Queue("default", connection=redis)
     began = time.monotonic()
     queue.enqueue_many([Queue.prepare_data(tasks.sleep, (JOB_SECONDS,)) for _ in range(jobs)])
-    deadline = began + 60 + jobs * JOB_SECONDS
+    deadline = began + 240 + jobs * JOB_SECONDS
     while time.monotonic() < deadline:
         now = time.monotonic() - began
         for event in monitor.of("autoscaler.scaled")[len(trace.changes) :]:
@@ -128,7 +128,7 @@ def _watch(trace: Trace, monitor: Service, render: Render, redis: redis_py.Redis
             print(
                 f"{now:5.0f} s  {waiting:4} wait, the oldest {trace.rows[-1][2]:4.1f} s; {render.instances} instances"
             )
-        if not waiting and trace.changes and render.instances == 1:
+        if not waiting and trace.changes and trace.changes[-1][2] == render.instances == 1:
             return
         time.sleep(1.0)
     raise AssertionError(f"not back to one instance in time\n{monitor.tail()}")

@@ -34,6 +34,8 @@ PACKAGE = "rehearsal_jobs"
 GRACE_SECONDS = 2.0
 #: Longer than the grace, shorter than a round: a stop interrupts it, the next release finishes it.
 LONG_SECONDS = 3.5
+#: The same, for a job that must still run when the stop comes, however slow the machine.
+OCCUPYING_SECONDS = 8.0
 CALM_SECONDS = 120.0
 
 
@@ -79,6 +81,7 @@ class Rehearsal:
         self.random = random.Random(seed)
         self.accepted: list[str] = []
         self.release = 0  #: the newest that producers know
+        self._occupying: set[str] = set()
         self._over = threading.Event()
 
     def run(self, rounds: int) -> Report:
@@ -102,20 +105,25 @@ class Rehearsal:
 
     def _deploy(self, old: Service, report: Report) -> Service:
         self.release += 1
+        with self.server.client() as client:
+            queue = Queue(QUEUES[0], connection=client)
+            early = queue.enqueue(f"{PACKAGE}.step_{self.release}", self.journal, at_front=True, result_ttl=86400)
+            self.accepted.append(early.id)
+        old.wait_for("job.waits_for_release", job_id=early.id)
         time.sleep(self.random.uniform(0.5, 1.5))  # the API is deployed a little before the worker
         new = self._start()
         try:
-            new.wait_for("service.started", timeout=30)
+            new.wait_for("service.started", timeout=60)
             time.sleep(self.pause * self.random.uniform(0.5, 1.5))
             self._occupy(old)
             asked_at, began = time.time(), time.monotonic()
-            report.exit_codes[old.terminate(timeout=30)] += 1
+            report.exit_codes[old.terminate(timeout=60)] += 1
             report.drains.append(time.monotonic() - began)
             report.waited_for_release += len(old.of("job.waits_for_release"))
             interrupted = {event["job_id"] for event in old.of("job.interrupted")}
             report.interrupted += len(interrupted)
             for job_id in interrupted:
-                again = eventually(lambda job_id=job_id: self._begun_after(job_id, asked_at), 60, what=job_id)
+                again = eventually(lambda job_id=job_id: self._begun_after(job_id, asked_at), CALM_SECONDS, what=job_id)
                 report.hand_backs.append(again - asked_at)
         except BaseException:
             new.kill_tree()
@@ -129,21 +137,26 @@ class Rehearsal:
         pids = set(old.children())
         with self.server.client() as client:
             queue = Queue("default", connection=client)
-            for _ in range(2 * len(pids)):
-                job = queue.enqueue(
-                    tasks.journal_and_sleep, self.journal, LONG_SECONDS, at_front=True, result_ttl=86400
-                )
-                self.accepted.append(job.id)
-            eventually(lambda: pids & self._long_runners(), 10, what="a long job in the old release")
+            while not pids & self._occupied():
+                arguments = (self.journal, OCCUPYING_SECONDS)
+                jobs = [
+                    queue.enqueue(tasks.journal_and_sleep, *arguments, at_front=True, result_ttl=86400)
+                    for _ in range(2 * len(pids))
+                ]
+                self.accepted += [job.id for job in jobs]
+                self._occupying |= {job.id for job in jobs}
+                for job in jobs:
+                    eventually(lambda job=job: self._begun_after(job.id, 0), CALM_SECONDS, what="a long job")
 
-    def _long_runners(self) -> set[int]:
-        """The processes whose last line in the journal is the beginning of a job less than a second ago."""
-        last: dict[int, float] = {}
-        for line in Path(self.journal).read_text().splitlines()[-200:]:
-            _job_id, word, pid, moment = line.split()
-            last[int(pid)] = float(moment) if word == "begin" else 0.0
-        now = time.time()
-        return {pid for pid, moment in last.items() if 0.2 < now - moment < 1.2}
+    def _occupied(self) -> set[int]:
+        """The processes that have begun a long job so late that it outlasts a grace that begins now, with a margin."""
+        latest = time.time() - (OCCUPYING_SECONDS - GRACE_SECONDS) / 2
+        lines = [line.split() for line in Path(self.journal).read_text().splitlines()]
+        return {
+            int(pid)
+            for job_id, word, pid, moment in lines
+            if job_id in self._occupying and word == "begin" and float(moment) > latest
+        }
 
     def _start(self) -> Service:
         package = self.folder / f"release-{self.release}" / PACKAGE

@@ -39,6 +39,9 @@ from worker.script_calls import ScriptCalls
 QUEUES = ("default", "high")
 #: From the last blow until everything must have settled: the life of a dead worker, its rescue, and the work itself.
 CALM_SECONDS = 120.0
+#: However slow the machine, less than this is no storm.
+LEAST_BLOWS = 5
+LEAST_JOBS = 200
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Storm:
         producer.start()
         try:
             end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while time.monotonic() < end or self.report.blows.total() < LEAST_BLOWS or len(self.accepted) < LEAST_JOBS:
                 self._blow(self.random.choice(self._blows()))
                 time.sleep(self.random.uniform(0.1, 0.8))
             self._over.set()

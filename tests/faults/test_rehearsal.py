@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.rehearsal import GRACE_SECONDS, rehearse
+from tests.support.waiting import SLACK_SECONDS
 
 
 def test_two_deploys_under_load_lose_bury_and_repeat_nothing() -> None:
@@ -13,4 +14,4 @@ def test_two_deploys_under_load_lose_bury_and_repeat_nothing() -> None:
     assert report.accepted > 200
     assert report.waited_for_release > 0
     assert report.interrupted > 0
-    assert max(report.drains) < GRACE_SECONDS + 8
+    assert max(report.drains) < GRACE_SECONDS + 8 + SLACK_SECONDS
