@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.support.service import ROOT
+from tests.support.waiting import SLACK_SECONDS
 
 PRELUDE = """
 import sys, time
@@ -17,11 +18,11 @@ from worker.scoreboard import Scoreboard
 from worker.slot import Role, State
 logs.configure("INFO", "json")
 board = Scoreboard()
-overdue.STALL_SECONDS = 1.0
+overdue.STALL_SECONDS = 6.0
 """
 
 
-def run(code: str, *, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+def run(code: str, *, timeout: float = 90) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PRELUDE + code]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
 
@@ -53,8 +54,7 @@ def test_a_busy_child_is_never_stuck_while_its_job_may_run() -> None:
 def main(slot):
     child = signals.Child()
     slot.begin_job("a-job", "w1", timeout=0)  # no timeout at all
-    end = time.monotonic() + 3
-    while time.monotonic() < end: pass
+    time.sleep(8)
     import os, signal
     os.kill(os.getppid(), signal.SIGTERM)
     while not child.stopping: child.wait(1)
@@ -76,4 +76,4 @@ sys.exit(supervisor.Supervisor(board, {{Role.CONSUMER: main}}, consumers=2, grac
     assert told.returncode == 71, told.stdout
     assert "service.giving_up" in told.stdout
     assert told.stdout.count("child.spawned") <= 8, "respawn has backoff"
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 15 + SLACK_SECONDS

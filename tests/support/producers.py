@@ -16,14 +16,14 @@ def rest_environment(stub: RestStub) -> dict[str, str]:
 
 
 @contextmanager
-def over_rest(stub: RestStub, seconds: float = 8.0) -> Iterator[Producer]:
+def over_rest(stub: RestStub, seconds: float = 30.0) -> Iterator[Producer]:
     """A producer that talks to the stub."""
     with Producer.from_environment(rest_environment(stub), seconds=seconds) as producer:
         yield producer
 
 
 @contextmanager
-def over_tcp(server: RedisServer, seconds: float = 8.0) -> Iterator[Producer]:
+def over_tcp(server: RedisServer, seconds: float = 30.0) -> Iterator[Producer]:
     """A producer that talks to the server."""
     with Producer.from_environment({"REDIS_URL": server.url}, seconds=seconds) as producer:
         yield producer
