@@ -16,7 +16,7 @@ from worker.exits import OUT_OF_MEMORY, Exit, explain, explain_out_of_memory
 from worker.scoreboard import Scoreboard
 from worker.slot import RedisState, Role, Slot, State
 
-#: From the request for a stack dump to the kill.
+#: From the request for a stack dump, or the first sight of a child that outlives its stop, to the kill.
 DUMP_SECONDS: Final = 0.5
 
 log = logs.get_logger()
@@ -88,12 +88,17 @@ class Children:
             )
             self.signal(slot, signals.DUMP_STACKS)
 
-    def condemn(self, slot: Slot, reason: str, now: float) -> None:
-        """Have a child write its stacks; kill it when this is still called for `DUMP_SECONDS` later."""
+    def condemn(self, slot: Slot, reason: str, now: float, *, silently: bool = False) -> None:
+        """Have a child write its stacks; kill it when this is still called for `DUMP_SECONDS` later.
+
+        Never at first sight: when the whole machine stood still, the child could not do what was asked of it. With
+        `silently` nobody needs the stacks.
+        """
         if slot.pid not in self._condemned:
             self._condemned[slot.pid] = now + DUMP_SECONDS
-            log.error("child.overdue", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
-            self.signal(slot, signals.DUMP_STACKS)
+            if not silently:
+                log.error("child.overdue", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
+                self.signal(slot, signals.DUMP_STACKS)
         elif now >= self._condemned[slot.pid]:
             self.kill(slot, reason)
 

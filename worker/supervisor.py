@@ -87,10 +87,8 @@ class Supervisor:
             reason = overdue.reason(slot, self.header, now)
             if reason is None:
                 self.children.spare(slot)
-            elif reason == overdue.SHUTDOWN:
-                self.children.kill(slot, reason)
             else:
-                self.children.condemn(slot, reason, now)
+                self.children.condemn(slot, reason, now, silently=reason == overdue.SHUTDOWN)
 
     def converge(self) -> None:
         """Make the living children those that are wanted."""
