@@ -62,6 +62,12 @@ def nothing_lost(redis: redis_py.Redis, count: int) -> None:
     assert len(queued) + len(letters) == len(set(queued) | set(letters)) == count
 
 
+def has_replayed(redis: redis_py.Redis, tool: subprocess.Popen[str], count: int) -> None:
+    """Wait until so many letters are on their queue; a tool that has ended by then has failed."""
+    eventually(lambda: redis.llen("rq:queue:default") >= count or tool.poll() is not None, 120)
+    assert redis.llen("rq:queue:default") >= count, tool.communicate()
+
+
 def audited(redis: redis_py.Redis) -> int:
     return sum(int(values[b"count"]) for _, values in redis.xrange("rq:dead-letter:audit"))
 
@@ -78,7 +84,7 @@ def test_a_tool_that_is_killed_in_the_middle_of_a_replay_leaves_a_clean_state(
     for goal in (100, 300):
         tool = start("replay", "--all", "--rate", "100/s", url=letters)  # slow: it must not end before we look
         try:
-            eventually(lambda goal=goal: redis.llen("rq:queue:default") >= goal)
+            has_replayed(redis, tool, goal)
         finally:
             tool.kill()
             tool.communicate()
@@ -96,7 +102,7 @@ def test_a_tool_that_is_killed_in_the_middle_of_a_replay_leaves_a_clean_state(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_tool_that_is_stopped_says_where_it_stopped(letters: str, redis: redis_py.Redis, number: int) -> None:
     tool = start("replay", "--all", "--rate", "100/s", url=letters)
-    eventually(lambda: redis.llen("rq:queue:default") >= 100)
+    has_replayed(redis, tool, 100)
     tool.send_signal(number)
     said, told = tool.communicate(timeout=30)
     assert tool.returncode == 1
@@ -112,7 +118,7 @@ def test_an_outage_in_the_middle_of_a_replay_ends_in_words_and_the_same_command_
         with server.client() as redis:
             seed(redis, COUNT)
             tool = start("replay", "--all", "--rate", "100/s", url=server.url)
-            eventually(lambda: redis.llen("rq:queue:default") >= 100)
+            has_replayed(redis, tool, 100)
         server.kill()
         _, told = tool.communicate(timeout=90)
         assert tool.returncode == 75
@@ -159,7 +165,7 @@ def test_an_outage_in_the_middle_of_a_purge_ends_in_words_and_loses_nothing_else
             seed(redis, 20_000, step_seconds=1)
             proxy.delay_to_server = 0.05  # more than a hundred requests: it must not end before we look
             tool = start("purge", "--older-than", "1h", "--yes", url=proxy.url)
-            eventually(lambda: redis.llen(LETTERS) < 19_500)
+            eventually(lambda: redis.llen(LETTERS) < 19_500, 120)
         server.kill()
         _, told = tool.communicate(timeout=90)
         assert tool.returncode == 75
