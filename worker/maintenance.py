@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -18,8 +18,10 @@ from rq.group import Group
 from rq.rate_limit import RateLimitRegistry
 
 from worker import logs, scripts
-from worker.leader import Lead
 from worker.script_calls import ScriptCalls
+
+if TYPE_CHECKING:
+    from worker.leader import Lead
 
 log = logs.get_logger()
 
