@@ -116,7 +116,7 @@ def loading() -> Iterator[str]:
 
             thread = threading.Thread(target=reload, daemon=True)
             thread.start()
-            eventually(lambda: _complains(admin, redis_py.exceptions.BusyLoadingError), 10, what="loading")
+            eventually(lambda: _complains(admin, redis_py.exceptions.BusyLoadingError), what="loading")
             yield server.url
             server.kill()
             thread.join(10)
@@ -137,9 +137,7 @@ def replica() -> Iterator[str]:
     """A replica of a primary that runs."""
     with RedisServer(arguments=("--repl-diskless-sync-delay", "0")) as primary:
         with RedisServer(arguments=("--replicaof", "127.0.0.1", str(primary.port))) as server, server.client() as seen:
-            eventually(
-                lambda: seen.info("replication").get("master_link_status") == "up", 15, what="the replica's link"
-            )
+            eventually(lambda: seen.info("replication").get("master_link_status") == "up", what="the replica's link")
             yield server.url
 
 
@@ -162,7 +160,7 @@ def busy() -> Iterator[str]:
 
             thread = threading.Thread(target=run, daemon=True)
             thread.start()
-            eventually(lambda: _complains(watcher, redis_py.exceptions.ResponseError), 10, what="the endless script")
+            eventually(lambda: _complains(watcher, redis_py.exceptions.ResponseError), what="the endless script")
             yield server.url
             watcher.execute_command("SCRIPT", "KILL")
             thread.join(10)

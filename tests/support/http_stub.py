@@ -14,11 +14,15 @@ class QuietHandler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  #: of the default, 5, the kernel lets clients that come together wait a second and more
+
+
 class HttpStub:
     """Serves `handler` on a free port of `address` inside a ``with`` block. Clients may hang up on it."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], address: str = "127.0.0.1") -> None:
-        self._server = ThreadingHTTPServer((address, 0), handler)
+        self._server = _Server((address, 0), handler)
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  clients here hang up on purpose
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 

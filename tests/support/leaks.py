@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 #: In the environment of everything that the tests start; pytest itself does not carry it.
 MARK = "TEST_SESSION_MARK"
 #: What was just told to end may take so long.
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 10.0
 
 
 def pytest_configure() -> None:

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 _PROC = Path("/proc")
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
@@ -57,7 +57,7 @@ def with_environment(name: str, value: str) -> list[int]:
     return found
 
 
-def kill_all(pids: Iterable[int], *, timeout: float = 30.0) -> None:
+def kill_all(pids: Iterable[int], *, timeout: float = PATIENCE_SECONDS) -> None:
     """SIGKILL processes (stopped ones too) and wait until none of them is alive."""
     doomed = list(pids)
     for pid in doomed:

