@@ -11,7 +11,7 @@ import redis as redis_py
 
 from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from worker import doorbell as module
 from worker import queue
 from worker.doorbell import Doorbell
@@ -36,7 +36,7 @@ def doorbell(server: RedisServer) -> Iterator[Doorbell]:
     bell.close()
 
 
-def wait_for_ring(doorbell: Doorbell, seconds: float = 2.0) -> int:
+def wait_for_ring(doorbell: Doorbell, seconds: float = PATIENCE_SECONDS) -> int:
     ready, _, _ = select.select(doorbell.filenos(), [], [], seconds)
     return doorbell.rung() if ready else 0
 
@@ -127,14 +127,14 @@ def test_it_survives_the_kill_of_its_connections(doorbell: Doorbell, redis: redi
 def test_a_reply_that_is_late_means_a_dead_line_and_the_next_arm_makes_a_new_one(
     server: RedisServer, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LATE_SECONDS", 0.3)
     with Proxy(server.port) as proxy:
         bell = bell_on(proxy.url, block=0.2)
         bell.arm()
         proxy.blackhole = True
         assert wait_for_ring(bell, 0.1) == 0
         bell.arm()  # not late yet
-        time.sleep(0.6)
+        monkeypatch.setattr(module, "LATE_SECONDS", 0.1)
+        time.sleep(0.4)
         with pytest.raises(redis_py.TimeoutError) as caught:
             bell.arm()
         trouble = translate(caught.value)

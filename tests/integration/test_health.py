@@ -21,6 +21,7 @@ from rq import Queue
 from tests.support import tasks
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
+from tests.support.waiting import PATIENCE_SECONDS
 from worker import health, probe_server
 from worker.scoreboard import Scoreboard
 from worker.slot import RedisState, State
@@ -33,7 +34,7 @@ def probed() -> Iterator[tuple[Service, int, RedisServer]]:
         RedisServer(password="hunter2") as server,
         Service(server.url, HEALTH_PORT=str(port), HEALTH_HOST="127.0.0.1", RENDER_GIT_COMMIT="3f2a9c1") as service,
     ):
-        until(lambda: ask(port, "/readyz")[0] == 200, service=service)
+        until(lambda: ask(port, "/readyz")[0] == 200, PATIENCE_SECONDS, service=service)
         yield service, port, server
 
 
@@ -43,7 +44,7 @@ def port(probed: tuple[Service, int, RedisServer]) -> int:
 
 
 def ask(port: int, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -58,7 +59,7 @@ def ask(port: int, path: str, method: str = "GET") -> tuple[int, dict[str, str],
 def test_each_question_is_answered_with_a_word_and_a_sentence(port: int, path: str) -> None:
     status, headers, body = ask(port, path)
     told: dict[str, Any] = json.loads(body)
-    assert status == 200
+    assert status == 200, told
     assert headers["content-type"] == "application/json"
     assert told["status"] == "ok"
     assert told["reason"].endswith(".")
@@ -102,15 +103,15 @@ def test_metrics_are_prometheus_text_and_count_jobs(probed: tuple[Service, int, 
         for _ in range(3):
             queue.enqueue(tasks.add, 1, 1)
         queue.enqueue(tasks.boom)
-    until(lambda: values()[finished] == before[finished] + 3, service=service)
-    until(lambda: values()[failed] == before[failed] + 1, service=service)
+    until(lambda: values().get(finished) == before[finished] + 3, service=service)
+    until(lambda: values().get(failed) == before[failed] + 1, service=service)
 
 
 def test_clients_that_send_nothing_or_one_byte_at_a_time_do_not_keep_a_probe_out(port: int) -> None:
     slow = []
     try:
         for index in range(600):  # more than the server may hold
-            connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
             if index % 2:
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
             slow.append(connection)
@@ -133,7 +134,8 @@ Alone = tuple[Scoreboard, int, threading.Event, threading.Thread]
 
 
 @pytest.fixture
-def alone() -> Iterator[Alone]:
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Alone]:
+    monkeypatch.setattr(probe_server, "CONNECTION_SECONDS", 3600.0)  # no test here is in a hurry
     board, over = Scoreboard(max_consumers=2), threading.Event()
     board.header.started_at = board.header.heartbeat = time.monotonic()
     listener = probe_server.listen("127.0.0.1", 0)
@@ -142,26 +144,25 @@ def alone() -> Iterator[Alone]:
     thread.start()
     yield board, port, over, thread
     over.set()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 
 def test_it_stops_at_once_while_clients_hang_on_and_frees_its_port(alone: Alone) -> None:
     _, port, over, thread = alone
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as idle:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as idle:
         idle.sendall(b"GET /liv")
         assert ask(port, "/livez")[0] == 200
-        began = time.monotonic()
         over.set()
-        thread.join(5)
-        assert time.monotonic() - began < 0.2
+        thread.join(30)
+        assert not thread.is_alive(), "it would wait for an hour"
     probe_server.listen("127.0.0.1", port).close()
 
 
 def test_it_ticks_its_slot(alone: Alone) -> None:
     board = alone[0]
     before = board.health.heartbeat
-    until(lambda: board.health.heartbeat > before, 1)
+    until(lambda: board.health.heartbeat > before)
     assert board.health.state == State.SERVING
 
 
@@ -169,26 +170,26 @@ def test_a_client_that_drips_is_cut_off_however_lively_it_looks(alone: Alone, mo
     monkeypatch.setattr(probe_server, "CONNECTION_SECONDS", 0.5)
 
     def drip(client: socket.socket) -> None:
-        for _ in range(100):
+        for _ in range(1000):
             client.sendall(b"G")
             time.sleep(0.05)
 
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", alone[1]), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", alone[1]), timeout=30) as client:
         with pytest.raises(OSError, match=r"reset|pipe"):
             drip(client)
-    assert 0.4 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.4
 
 
 def test_a_connection_serves_one_request(alone: Alone) -> None:
-    with socket.create_connection(("127.0.0.1", alone[1]), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", alone[1]), timeout=30) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert b"\r\nConnection: close\r\n" in answer
 
 
 def test_a_request_that_is_too_large_is_refused(alone: Alone) -> None:
-    with socket.create_connection(("127.0.0.1", alone[1]), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", alone[1]), timeout=30) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n")
         assert client.recv(4096).split()[1] == b"431"
 
@@ -196,7 +197,7 @@ def test_a_request_that_is_too_large_is_refused(alone: Alone) -> None:
 def test_two_hundred_open_connections_are_all_answered(alone: Alone) -> None:
     with contextlib.ExitStack() as stack:
         clients = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", alone[1]), timeout=5)) for _ in range(200)
+            stack.enter_context(socket.create_connection(("127.0.0.1", alone[1]), timeout=30)) for _ in range(200)
         ]
         for client in clients:
             client.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
@@ -248,6 +249,6 @@ def test_metrics_tell_states_outages_restarts_and_memory(alone: Alone) -> None:
 def test_a_scraper_that_prefers_open_metrics_gets_it(alone: Alone) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{alone[1]}/metrics")
     request.add_header("Accept", "application/openmetrics-text; version=1.0.0")
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         assert answer.read().endswith(b"# EOF\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import signal
@@ -20,6 +21,7 @@ from tests.support import tasks
 from tests.support.render_stub import KEY, NAME, Render
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def monitor(redis_url: str, **environ: str) -> Service:
@@ -29,12 +31,16 @@ def monitor(redis_url: str, **environ: str) -> Service:
 
 def ask(service: Service, path: str) -> tuple[int, dict[str, Any]]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{service.environ['HEALTH_PORT']}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{service.environ['HEALTH_PORT']}{path}", timeout=30) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
-    except urllib.error.URLError:
+    except (OSError, http.client.HTTPException):
         return 0, {}
+
+
+def reason(service: Service, path: str) -> str:
+    return str(ask(service, path)[1].get("reason"))
 
 
 def says(service: Service, path: str, code: int, status: str) -> dict[str, Any]:
@@ -44,13 +50,13 @@ def says(service: Service, path: str, code: int, status: str) -> dict[str, Any]:
         got, body = ask(service, path)
         return body if (got, body.get("status")) == (code, status) else None
 
-    body: dict[str, Any] = until(answer, 10, what=f"{path} {code} {status}", service=service)
+    body: dict[str, Any] = until(answer, PATIENCE_SECONDS, what=f"{path} {code} {status}", service=service)
     return body
 
 
 def scrape(service: Service) -> dict[tuple[str, str], float]:
     """Return each sample of /metrics by its name and its labels' values."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{service.environ['HEALTH_PORT']}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.environ['HEALTH_PORT']}/metrics", timeout=30) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
     return {
         (sample.name, ",".join(sample.labels.values())): sample.value
@@ -92,11 +98,11 @@ def test_a_job_that_waits_too_long_makes_the_fleet_late_and_the_monitor_keeps_he
     ):
         says(watching, "/readyz", 200, "ok")
         queue = Queue("default", connection=redis)
-        queue.enqueue(tasks.nap_in_steps, 30)
+        queue.enqueue(tasks.nap_in_steps, 120)
         until(lambda: redis.zcard("rq:wip:default") == 1, service=fleet)
         queue.enqueue(tasks.add, 1, 2)
         late = says(watching, "/readyz", 503, "degraded")["reason"]
-        assert re.search(r"has waited \d s, longer than 1 s", late), late
+        assert re.search(r"has waited \d+ s, longer than 1 s", late), late
         assert ask(watching, "/healthz")[0] == 200
         samples = scrape(watching)
         assert samples["worker_fleet_waiting_jobs", "default"] == 1
@@ -116,7 +122,7 @@ def test_it_is_strict_until_redis_was_reached_once_and_rides_out_what_comes_then
         own_server.restart(keep_data=True)
         says(watching, "/healthz", 200, "degraded")
         own_server.kill()
-        until(lambda: "Redis has been away" in ask(watching, "/healthz")[1]["reason"], service=watching)
+        until(lambda: "Redis has been away" in reason(watching, "/healthz"), service=watching)
         assert ask(watching, "/healthz")[0] == 200
         assert ask(watching, "/readyz")[0] == 503
         assert ask(watching, "/livez")[0] == 200
@@ -124,8 +130,8 @@ def test_it_is_strict_until_redis_was_reached_once_and_rides_out_what_comes_then
         for _, body in (ask(watching, "/healthz"), ask(watching, "/readyz")):
             assert "127.0.0.1" not in json.dumps(body)
         own_server.restart(keep_data=True)
-        until(lambda: "No living consumer" in ask(watching, "/readyz")[1]["reason"], service=watching)
-    assert [event["code"] for event in watching.of("redis.outage_started")][:1] == ["refused"]
+        until(lambda: "No living consumer" in reason(watching, "/readyz"), service=watching)
+        assert watching.wait_for("redis.outage_started")["code"] == "refused", "the first"
 
 
 def test_it_scales_and_hands_the_lead_over_when_it_stops(server: RedisServer, redis: redis_py.Redis) -> None:
@@ -142,8 +148,8 @@ def test_it_scales_and_hands_the_lead_over_when_it_stops(server: RedisServer, re
         monitor(server.url, RENDER_API_URL=render.url, **scales) as first,
         Service(server.url, WORKER_QUEUES="default", WORKER_PROCESSES="1") as fleet,
     ):
-        jobs = [Queue("default", connection=redis).enqueue(tasks.nap_in_steps, 30) for _ in range(2)]
-        until(lambda: render.instances == 3, 15, service=first)
+        jobs = [Queue("default", connection=redis).enqueue(tasks.nap_in_steps, 120) for _ in range(2)]
+        until(lambda: render.instances == 3, PATIENCE_SECONDS, service=first)
         first.wait_for("autoscaler.held", reason="at_maximum")
         assert [(event["before"], event["after"]) for event in first.of("autoscaler.scaled")] == [(1, 2), (2, 3)]
         samples = scrape(first)
@@ -160,7 +166,7 @@ def test_it_scales_and_hands_the_lead_over_when_it_stops(server: RedisServer, re
             assert fleet.terminate() == 0, "its running job goes back"
             for job in jobs:
                 job.delete()
-            until(lambda: len(second.of("autoscaler.scaled")) == 2, 20, service=second)
+            until(lambda: len(second.of("autoscaler.scaled")) == 2, PATIENCE_SECONDS, service=second)
             assert render.instances == 1
             assert [event["reason"] for event in second.of("autoscaler.scaled")] == ["idle", "idle"]
         assert KEY not in str(first.events + second.events)
@@ -178,4 +184,4 @@ def test_a_busy_port_ends_it_in_words(server: RedisServer, watching: Service) ->
     says(watching, "/livez", 200, "ok")
     with Service(server.url, "monitor", HEALTH_PORT=watching.environ["HEALTH_PORT"]) as second:
         assert second.wait() == 69
-        assert "address already in use" in second.of("health.cannot_listen")[0]["error"]
+        assert "address already in use" in second.wait_for("health.cannot_listen")["error"]

@@ -16,14 +16,14 @@ from rq import Queue
 from tests.support import tasks
 from tests.support.engine import desk, finished, register
 from tests.support.server import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from worker import watch
 from worker.claims import Claims
 from worker.watch import Watch, WatchLock
 
 
 def answered(watcher: Watch) -> bool:
-    ready, _, _ = select.select([watcher.fileno()], [], [], 5)
+    ready, _, _ = select.select([watcher.fileno()], [], [], PATIENCE_SECONDS)
     return bool(ready) and watcher.answered()
 
 
@@ -47,7 +47,7 @@ def test_a_job_comes_with_the_answer_and_is_claimed_already(redis: redis_py.Redi
     ann = ann_of(redis)
     watcher = Watch(ann)
     watcher.begin(1, 60)
-    eventually(lambda: blocked(redis) == 1, 5)
+    eventually(lambda: blocked(redis) == 1)
     assert not select.select([watcher.fileno()], [], [], 0)[0]
     enqueue(redis, "a", "b")
     assert answered(watcher)
@@ -104,9 +104,9 @@ def test_a_refusal_is_raised_after_both_answers_were_read(redis: redis_py.Redis)
 def test_what_is_hung_up_takes_nothing(redis: redis_py.Redis) -> None:
     watcher = Watch(ann_of(redis))
     watcher.begin(1, 60)
-    eventually(lambda: blocked(redis) == 1, 5)
+    eventually(lambda: blocked(redis) == 1)
     assert watcher.abandon()
-    eventually(lambda: blocked(redis) == 0, 5)
+    eventually(lambda: blocked(redis) == 0)
     enqueue(redis, "a")
     assert redis.lrange("rq:queue:default", 0, -1) == [b"a"]
 
@@ -131,11 +131,11 @@ def test_a_claim_that_was_hung_up_while_the_server_stood_still_is_recovered(own_
 def test_an_answer_that_is_long_overdue_means_a_dead_connection(
     redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "LATE_SECONDS", -0.05)
     watcher = Watch(ann_of(redis))
-    watcher.begin(1, 0.1)
-    watcher.overdue()
-    time.sleep(0.1)
+    watcher.begin(1, 60)
+    monkeypatch.setattr(watch, "LATE_SECONDS", 0.0)
+    watcher.overdue()  # not before the minute has passed
+    monkeypatch.setattr(watch, "LATE_SECONDS", -60.0)  # as if it had
     with pytest.raises(RedisTimeoutError):
         watcher.overdue()
     watcher.abandon()
