@@ -11,6 +11,7 @@ from rq import Queue
 from tests.support import broken, tasks
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -26,8 +27,8 @@ def test_a_service_that_cannot_connect_logs_its_diagnosis_once(
     target: AbstractContextManager[str], failed: str, words: str
 ) -> None:
     with target as url, Service(url) as service:
-        event = service.wait_for("redis.diagnosis", timeout=30)
-        service.wait_for("redis.outage_started", timeout=30)
+        event = service.wait_for("redis.diagnosis", timeout=PATIENCE_SECONDS)
+        service.wait_for("redis.outage_started", timeout=PATIENCE_SECONDS)
         assert service.terminate() == 0
     assert event["failed"] == failed
     assert event["conclusion"].startswith(words)

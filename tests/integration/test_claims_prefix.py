@@ -69,7 +69,7 @@ def cluster() -> Iterator[RedisServer]:
     with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
         with server.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            eventually(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), 15)
+            eventually(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
         yield server
 
 
@@ -80,7 +80,7 @@ def live(server: RedisServer, prefix: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "RQ_KEY_PREFIX": prefix},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -87,7 +87,7 @@ def test_a_released_job_has_its_ttl_again(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j", ttl=100)
     ann = desk(redis)
     ann.release(ann.exchange([], 1).claims)
-    assert 95 < redis.ttl("rq:job:j") <= 100
+    assert 40 < redis.ttl("rq:job:j") <= 100
 
 
 def test_what_was_canceled_or_deleted_before_it_began_does_not_come_back(redis: redis_py.Redis) -> None:
@@ -180,7 +180,7 @@ def test_of_several_claims_none_is_blamed_and_all_are_suspect(redis: redis_py.Re
     assert (left.released, left.running) == (3, [])
     assert waiting(redis) == ["a", "b", "c", "d"]
     assert [fields(redis, job_id, "suspect", "crashes") for job_id in "abcd"] == [[b"1", None]] * 3 + [[None, None]]
-    assert 95 < redis.ttl("rq:job:a") <= 100
+    assert 40 < redis.ttl("rq:job:a") <= 100
     bob = desk(redis, "bob")
     assert [claim.job_id for claim in bob.exchange([], 8).claims] == ["a"], "from now on each is claimed alone"
 
@@ -276,15 +276,19 @@ def test_jobs_that_plain_rq_workers_run_are_left_alone(redis: redis_py.Redis) ->
 # -- heartbeat -----------------------------------------------------------------------------------------------------
 
 
+#: What is left of a lease; long enough for a busy machine, shorter than what a heartbeat gives.
+AGED_SECONDS = 15
+
+
 def age(redis: redis_py.Redis, ann: Claims) -> None:
     """Let almost all of the lease pass."""
     for member in redis.smembers("rq:worker:ann:executions"):
         job_id, _, execution = member.decode().partition(":")
-        soon = redis.time()[0] + 5
+        soon = redis.time()[0] + AGED_SECONDS
         redis.zadd("rq:wip:default", {member: soon}, xx=True)
         redis.zadd(f"rq:executions:{job_id}", {execution: soon}, xx=True)
         for key in (f"rq:execution:{member.decode()}", f"rq:executions:{job_id}", "rq:worker:ann"):
-            redis.expire(key, 5)
+            redis.expire(key, AGED_SECONDS)
         redis.hset(f"rq:job:{job_id}", "last_heartbeat", "2020-01-01T00:00:00.000000Z")
 
 
@@ -298,13 +302,13 @@ def test_a_heartbeat_keeps_a_worker_and_its_claims(redis: redis_py.Redis) -> Non
     now = redis.time()[0]
     for claim in (a, b):
         member = f"{claim.job_id}:{claim.execution_id}"
-        assert LEASE_SECONDS - 5 < redis.zscore("rq:wip:default", member) - now <= LEASE_SECONDS
-        assert LEASE_SECONDS - 5 < redis.ttl(f"rq:execution:{member}") <= LEASE_SECONDS
+        assert LEASE_SECONDS - 60 < redis.zscore("rq:wip:default", member) - now <= LEASE_SECONDS
+        assert LEASE_SECONDS - 60 < redis.ttl(f"rq:execution:{member}") <= LEASE_SECONDS
         assert redis.zscore(f"rq:executions:{claim.job_id}", claim.execution_id) - now > LEASE_SECONDS
-        assert abs(Job.fetch(claim.job_id, connection=redis).last_heartbeat.timestamp() - now) < 5
+        assert abs(Job.fetch(claim.job_id, connection=redis).last_heartbeat.timestamp() - now) < 60
         execution = Execution.fetch(claim.execution_id, claim.job_id, redis)
-        assert (execution.worker_name, abs(execution.last_heartbeat.timestamp() - now) < 5) == ("ann", True)
-    assert BUSY_TTL_SECONDS - 5 < redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS
+        assert (execution.worker_name, abs(execution.last_heartbeat.timestamp() - now) < 60) == ("ann", True)
+    assert AGED_SECONDS < redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS
     ann.exchange([finished(a), finished(b)], 0)
     heartbeat(ann, ["ann"])
     assert BUSY_TTL_SECONDS < redis.ttl("rq:worker:ann") <= IDLE_TTL_SECONDS, "it has nothing to lose any more"
@@ -348,9 +352,9 @@ def test_a_job_that_was_canceled_while_it_runs_for_long_keeps_its_execution(redi
     Job.fetch("j", connection=redis).cancel()
     heartbeat(ann, ["ann"])
     assert redis.keys("rq:wip:*") == [], "RQ took the entry away; it stays away"
-    redis.expire(f"rq:execution:j:{claim.execution_id}", 5)
+    redis.expire(f"rq:execution:j:{claim.execution_id}", AGED_SECONDS)
     heartbeat(ann, ["ann"])
-    assert redis.ttl(f"rq:execution:j:{claim.execution_id}") > LEASE_SECONDS - 5
+    assert redis.ttl(f"rq:execution:j:{claim.execution_id}") > LEASE_SECONDS - 60
     assert redis.keys("rq:wip:*") == []
 
 

@@ -25,7 +25,7 @@ def run(*arguments: str, url: str | None, **environ: str) -> subprocess.Complete
     if url is not None:
         base["REDIS_URL"] = url
     command = [sys.executable, "-m", "worker", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=base, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, env=base, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_show_says_when_there_is_no_such_job(url: str) -> None:
 def rq(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WORKER_JOB_MODULES": "tests.support.tasks"}
     command = [RQ, arguments[0], "-u", url, *arguments[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=True)
 
 
 def test_rq_suspends_and_resumes_the_service(url: str, redis: redis_py.Redis) -> None:

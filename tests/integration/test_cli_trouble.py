@@ -104,14 +104,14 @@ def test_a_wait_survives_an_outage(own_server: RedisServer) -> None:
         own_server.restart(keep_data=True)
         with own_server.client() as redis:
             consumer(redis).work(burst=True)
-        told, errors = process.communicate(timeout=20)
+        told, errors = process.communicate(timeout=60)
     assert (process.returncode, told.strip()) == (0, "3"), errors
 
 
 def test_ctrl_c_ends_the_wait_and_not_the_job(server: RedisServer, redis: redis_py.Redis) -> None:
     with waiting(server.url) as process:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the job slow goes on" in errors
     assert redis.lrange("rq:queue:default", 0, -1) == [b"slow"]

@@ -90,15 +90,15 @@ def test_it_runs_a_job_on_a_read_only_root_is_probed_and_stops_in_order(
         check = health_check(image, environ)
         return check if check.returncode == 0 else None
 
-    passed = eventually(healthy, 20, what="a healthy container")
+    passed = eventually(healthy, what="a healthy container")
     assert passed is not None
     assert passed.stdout == "ok: Connected to Redis and consuming.\n"
     with server.client() as client:
         job = Queue("default", connection=client).enqueue("jobs.products.analyze_product", "not a url")
-        eventually(lambda: job.get_status(refresh=True) == "failed", 10)
+        eventually(lambda: job.get_status(refresh=True) == "failed")
         assert json.loads(client.hget(job.key, "dead_letter") or "{}")["reason"] == "permanent"
     container.send_signal(signal.SIGTERM)
-    output, _ = container.communicate(timeout=15)
+    output, _ = container.communicate(timeout=60)
     assert container.returncode == 0, output
     assert "Read-only file system" not in output
 

@@ -336,8 +336,8 @@ def in_terminal(answer: str, *arguments: str, url: str) -> tuple[int, str]:
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     os.write(parent, answer.encode() + b"\n")
-    code = process.wait(timeout=30)
-    reader.join(5)
+    code = process.wait(timeout=60)
+    reader.join(60)
     os.close(parent)
     return code, said.decode()
 

@@ -59,7 +59,7 @@ def test_every_key_has_the_prefix(tmp_path: Path) -> None:
     with RedisServer() as server, server.client() as redis:
         environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "RQ_KEY_PREFIX": "{rq}"}
         command = [sys.executable, "-c", BURY_AND_KEEP_UP, str(server.port)]
-        told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
         assert told.returncode == 0, told.stderr
         path = str(tmp_path / "letters.jsonl")
         for arguments, words in (

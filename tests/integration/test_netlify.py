@@ -50,7 +50,8 @@ def site(stub: RestStub, shop: Shop) -> Iterator[httpx.Client]:
         "WORTHIT_ALLOWED_ORIGINS": f"https://other.example, {PAGE}",
         "WORTHIT_CALLBACK_ORIGINS": shop.url(""),
     }
-    with node.site(environ) as url, httpx.Client(base_url=url, headers={"Authorization": f"Bearer {SECRET}"}) as client:
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    with node.site(environ) as url, httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         yield client
 
 
@@ -228,7 +229,7 @@ def test_trouble_with_redis_is_told_without_its_insides(site: httpx.Client, stub
 
 def test_a_site_without_settings_says_so_in_its_log_alone() -> None:
     with node.site({}) as url:
-        response = httpx.post(f"{url}/api/analyze", json={"url": "https://x.example/"})
+        response = httpx.post(f"{url}/api/analyze", json={"url": "https://x.example/"}, timeout=60)
     assert (response.status_code, response.json()["error"]["code"]) == (500, "misconfigured")
     assert "UPSTASH" not in response.text
 

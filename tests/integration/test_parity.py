@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -559,17 +560,25 @@ def test_json_payloads(
     compare(act, *expected)
 
 
-def test_a_job_that_was_stopped(compare: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """RQ can only stop a job in a work-horse, so its forking worker is compared here."""
+def test_a_job_that_was_stopped(compare: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """RQ can only stop a job in a work-horse, so its forking worker is compared here.
+
+    It kills the horse's process group, which is that of the tests until the horse has begun: a job that only says
+    "started" must not be stopped.
+    """
+    path = tmp_path / "journal"
     monkeypatch.undo()
     monkeypatch.setattr(Stage, "worker_class", Worker)
 
     def act(stage: Stage) -> None:
-        job = stage.enqueue(tasks.sleep, 60, on_stopped=Callback(tasks.on_stopped), retry=Retry(max=3))
+        path.unlink(missing_ok=True)
+        job = stage.enqueue(
+            tasks.journal_and_sleep, str(path), 120, on_stopped=Callback(tasks.on_stopped), retry=Retry(max=3)
+        )
 
         def stop() -> None:
-            eventually(lambda: job.get_status() == "started", 10)
-            eventually(lambda: stage.redis.pubsub_numsub(f"rq:pubsub:{WORKER}")[0][1], 10)
+            eventually(lambda: tasks.runs(path)[job.id])
+            eventually(lambda: stage.redis.pubsub_numsub(f"rq:pubsub:{WORKER}")[0][1])
             send_stop_job_command(stage.redis, job.id)
 
         stopper = threading.Thread(target=stop)

@@ -263,7 +263,7 @@ def test_a_cached_answer_is_fresh_then_stale_then_made(producer: Producer, redis
     assert (made.value, made.stale) == (None, False)
     assert made.job is not None
     assert made.job.created
-    redis.set("rq:cache:sum", json.dumps({"größe": 2}), ex=101)
+    redis.set("rq:cache:sum", json.dumps({"größe": 2}), ex=160)
     assert ask() == package.Answer({"größe": 2}, False, None)
     redis.expire("rq:cache:sum", 99)
     stale = ask()

@@ -38,6 +38,14 @@ def trouble_with(url: str, call: Callable[[redis_py.Redis], Any] = lambda client
     return trouble
 
 
+def answers(client: redis_py.Redis) -> bool:
+    """Whether it answers a PING within the client's timeout."""
+    try:
+        return bool(client.ping())
+    except redis_py.TimeoutError:
+        return False
+
+
 @contextmanager
 def listener(answer: bytes | None) -> Iterator[int]:
     """Something that accepts connections and says `answer`, or nothing at all."""
@@ -90,7 +98,7 @@ def test_a_frozen_server_is_noticed_by_new_connections_and_by_old_ones(
 ) -> None:
     monkeypatch.setattr(queue, "TIMEOUT_SECONDS", 0.3)
     client = queue.build_client(settings(own_server.url), client_name="test")
-    assert client.ping()
+    eventually(lambda: answers(client))
     own_server.freeze()
     try:
         for call in (client.ping, queue.build_client(settings(own_server.url), client_name="test").ping):
@@ -101,7 +109,7 @@ def test_a_frozen_server_is_noticed_by_new_connections_and_by_old_ones(
             assert trouble.code == "read_timeout"
     finally:
         own_server.thaw()
-    assert client.ping()
+    eventually(lambda: answers(client))
 
 
 def test_passwords_missing_and_wrong() -> None:
@@ -186,7 +194,7 @@ def test_a_server_that_loads_its_data(own_server: RedisServer) -> None:
         thread = threading.Thread(target=reload)
         thread.start()
         eventually(lambda: _code(own_server.url) == "loading")
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_server_that_is_busy_with_a_script(own_server: RedisServer) -> None:
@@ -200,7 +208,7 @@ def test_a_server_that_is_busy_with_a_script(own_server: RedisServer) -> None:
         thread.start()
         eventually(lambda: _code(own_server.url) == "busy_script")
         admin.script_kill()
-        thread.join(10)
+        thread.join(60)
 
 
 def _code(url: str) -> str | None:
@@ -341,14 +349,19 @@ def test_a_bad_url_is_not_quoted(server: RedisServer, url: str) -> None:
         assert caught.value.__context__ is None
 
 
-def test_connect_with_retry_ends_as_soon_as_it_is_told_to_stop() -> None:
-    until = time.monotonic() + 0.3
+def test_connect_with_retry_ends_as_soon_as_it_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "delay_after", lambda _attempt, _reason: 3600.0)
+    delays: list[float] = []
+    looks = iter((False, False, True))  # in the midst of the first pause
     with pytest.raises(RedisTrouble) as caught:
         queue.connect_with_retry(
-            settings(f"redis://127.0.0.1:{free_port()}"), client_name="test", stop=lambda: time.monotonic() > until
+            settings(f"redis://127.0.0.1:{free_port()}"),
+            client_name="test",
+            on_trouble=lambda _trouble, delay: delays.append(delay),
+            stop=lambda: next(looks),
         )
     assert caught.value.code == "refused"
-    assert 0 < time.monotonic() - until < 1
+    assert delays == [3600.0]
 
 
 def test_connect_with_retry_leaves_no_connection_behind_when_it_fails(
@@ -376,7 +389,7 @@ def test_connect_with_retry_waits_for_the_server(own_server: RedisServer) -> Non
             queue.connect_with_retry(
                 settings(own_server.url),
                 client_name="test",
-                deadline=time.monotonic() + 15,
+                deadline=time.monotonic() + 60,
                 on_trouble=lambda trouble, _delay: reasons.append(trouble.code),
             )
         )
@@ -385,7 +398,7 @@ def test_connect_with_retry_waits_for_the_server(own_server: RedisServer) -> Non
     thread.start()
     eventually(lambda: len(reasons) >= 2)
     own_server.restart(keep_data=True)
-    thread.join(15)
+    thread.join(60)
     assert clients[0].ping()
     assert set(reasons) <= {"refused", "loading", "reset"}
     assert reasons

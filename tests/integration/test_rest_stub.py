@@ -24,7 +24,7 @@ def stub(server: RedisServer) -> Iterator[RestStub]:
 
 @pytest.fixture
 def client(stub: RestStub) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stub.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=5) as client:
+    with httpx.Client(base_url=stub.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
         yield client
 
 

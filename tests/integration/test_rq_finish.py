@@ -223,7 +223,7 @@ def test_dependents_do_not_wait_for_a_long_job_in_the_batch_of_their_parent(redi
     Queue("low", connection=redis).enqueue(tasks.add, 1, 1, depends_on="parent", job_id="child")
 
     def look(_: redis_py.Redis) -> None:
-        eventually(lambda: redis.hget("rq:job:child", "status") == b"queued", 1.0, what="the child's turn")
+        eventually(lambda: redis.hget("rq:job:child", "status") == b"queued", what="the child's turn")
 
     tasks.observer = look
     try:

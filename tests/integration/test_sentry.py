@@ -12,6 +12,7 @@ from tests.support import tasks
 from tests.support.sentry_sink import SentrySink
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -125,9 +126,13 @@ def test_a_lasting_outage_is_one_event(own_server: RedisServer, sink: SentrySink
         service.wait_for("child.spawned", role="consumer")
         until(lambda: own_server.client().smembers("rq:workers"), service=service)
         own_server.kill()
-        until(lambda: [event for event in sink.events if event["tags"].get("redis") == "refused"], 15, service=service)
+        until(
+            lambda: [event for event in sink.events if event["tags"].get("redis") == "refused"],
+            PATIENCE_SECONDS,
+            service=service,
+        )
         for _ in range(3):  # it is logged again and again, by each child
-            service.wait_for("redis.outage_continues", timeout=15)
+            service.wait_for("redis.outage_continues", timeout=PATIENCE_SECONDS)
             service.events.clear()
         own_server.start()
         service.wait_for("redis.outage_ended")

@@ -16,6 +16,7 @@ from tests.support.sentry_sink import SentrySink
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.upstash import RestApi
+from tests.support.waiting import PATIENCE_SECONDS
 
 TOOL = "tools.service_tester"
 JOBS = {"WORKER_JOB_MODULES": "jobs", "WORKER_QUEUES": "default"}
@@ -66,7 +67,7 @@ def test_everything_configured_and_well(server: RedisServer, redis: redis_py.Red
     ):
         until(lambda: redis.smembers("rq:workers:default"), service=service)
         environ = {**rest.environ, **render.environ, "SENTRY_DSN": sentry.dsn}
-        until(lambda: told("--health", f"http://127.0.0.1:{port}")[0] == 0, 30, service=service)
+        until(lambda: told("--health", f"http://127.0.0.1:{port}")[0] == 0, PATIENCE_SECONDS, service=service)
         code, services = told("--all", "--health", f"http://127.0.0.1:{port}", url=server.url, **environ)
         assert code == 0, services
     assert {name: row["status"] for name, row in services.items() if name != "redis"} == dict.fromkeys(
@@ -85,7 +86,8 @@ def test_everything_configured_and_well(server: RedisServer, redis: redis_py.Red
 
 
 def test_a_worker_that_may_not_run_the_probe_is_told(server: RedisServer, redis: redis_py.Redis) -> None:
-    with Service(server.url, WORKER_QUEUES="default"):  # its job modules are those of the tests
+    with Service(server.url, WORKER_QUEUES="default") as service:  # its job modules are those of the tests
+        until(lambda: redis.smembers("rq:workers:default"), service=service)
         code, services = told("--worker", url=server.url)
     assert code == 1
     assert "its function is not in the job packages" in services["worker"]["says"]
@@ -96,7 +98,7 @@ def test_a_worker_that_may_not_run_the_probe_is_told(server: RedisServer, redis:
 
 def test_a_worker_that_is_busy_is_told_from_none(server: RedisServer, redis: redis_py.Redis) -> None:
     with Service(server.url, WORKER_QUEUES="default", WORKER_PROCESSES="1") as service:
-        Queue("default", connection=redis).enqueue(tasks.sleep, 30, job_id="long")
+        Queue("default", connection=redis).enqueue(tasks.sleep, 120, job_id="long")
         until(lambda: redis.hget("rq:job:long", "status") == b"started", service=service)
         _, services = told("--worker", "--wait", "0.5", url=server.url)
         assert "Consumers read 'default', but none took the job" in services["worker"]["says"]
@@ -187,7 +189,7 @@ def test_a_degraded_service_is_a_warning(own_server: RedisServer) -> None:
     port = str(free_port())
     with Service(own_server.url, **JOBS, HEALTH_HOST="127.0.0.1", HEALTH_PORT=port) as service:
         url = f"http://127.0.0.1:{port}/healthz"
-        until(lambda: told("--health", url)[1]["health"]["status"] == "ok", 30, service=service)
+        until(lambda: told("--health", url)[1]["health"]["status"] == "ok", PATIENCE_SECONDS, service=service)
         own_server.kill()
-        until(lambda: told("--health", url)[1]["health"]["status"] == "warning", 30, service=service)
+        until(lambda: told("--health", url)[1]["health"]["status"] == "warning", PATIENCE_SECONDS, service=service)
         assert "degraded" in told("--health", url)[1]["health"]["says"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def proxy(server: RedisServer) -> Iterator[Proxy]:
 
 def through(proxy: Proxy, **options: object) -> redis_py.Redis:
     """A client that tells every trouble at once instead of trying again."""
-    settings = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 5, **options}
+    settings = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 30, **options}
     return redis_py.Redis.from_url(proxy.url, **settings)
 
 
@@ -50,6 +51,14 @@ def test_eventually_returns_the_first_true_value_and_names_what_did_not_come() -
     assert eventually(lambda: next(values)) == 7
     with pytest.raises(AssertionError, match=r"the moon did not come true within 0\.05 s.*3 == 4"):
         eventually(lambda: complain("3 == 4"), 0.05, what="the moon")
+
+
+def answers(client: redis_py.Redis) -> bool:
+    """Whether it answers a PING within the client's timeout."""
+    try:
+        return bool(client.ping())
+    except redis_py.TimeoutError:
+        return False
 
 
 def complain(text: str) -> None:
@@ -70,19 +79,24 @@ def test_a_zombie_is_dead_and_a_stopped_process_is_alive() -> None:
     sleeper.wait()
 
 
+def named(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def test_a_tree_is_found_by_its_mark_wherever_it_went() -> None:
     script = "setsid sleep 61 & sleep 62 & wait"
-    shell = subprocess.Popen(["sh", "-c", script], env={**os.environ, "TREE": "t1"})
-    eventually(lambda: len(processes.with_environment("TREE", "t1")) == 3)
+    mark = uuid.uuid4().hex
+    shell = subprocess.Popen(["sh", "-c", script], env={**os.environ, "TREE": mark})
+    eventually(lambda: list(map(named, processes.with_environment("TREE", mark))).count("sleep") == 2)
     assert len(processes.descendants(shell.pid)) == 2
     assert 0 < processes.pss(shell.pid) <= processes.rss(shell.pid)
     assert processes.tree_pss(shell.pid) > processes.pss(shell.pid)
     shell.kill()
     shell.wait()
-    orphans = processes.with_environment("TREE", "t1")
+    orphans = processes.with_environment("TREE", mark)
     assert len(orphans) == 2
     processes.kill_all(orphans)
-    assert processes.with_environment("TREE", "t1") == []
+    assert processes.with_environment("TREE", mark) == []
 
 
 # -- server -----------------------------------------------------------------------------------------------------------
@@ -111,7 +125,7 @@ def test_a_frozen_server_accepts_and_does_not_answer_until_it_thaws() -> None:
         with pytest.raises(redis_py.TimeoutError):
             client.ping()
         server.thaw()
-        assert client.ping()
+        eventually(lambda: answers(client))
 
 
 def test_stopping_a_frozen_server_leaves_no_process_and_no_file() -> None:
@@ -197,7 +211,7 @@ def test_in_a_pipeline_only_what_stands_before_the_cut_is_done(
 
 def test_a_command_that_comes_in_pieces_is_still_found(proxy: Proxy, redis: redis_py.Redis) -> None:
     proxy.lose("split-marker", "before")
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as raw:
         for piece in (b"*2\r\n$4\r\nINCR\r\n$12\r\nspl", b"it-mar", b"ker\r\n"):
             raw.sendall(piece)
             time.sleep(0.05)
@@ -210,7 +224,7 @@ def test_a_blocked_command_can_lose_its_reply(proxy: Proxy, redis: redis_py.Redi
     proxy.lose("BLPOP", "after")
     threading.Timer(0.2, lambda: redis.rpush("list", "item")).start()
     with pytest.raises(redis_py.ConnectionError):
-        client.blpop("list", timeout=5)
+        client.blpop("list", timeout=30)
     assert redis.llen("list") == 0  # popped and lost: exactly what the worker must survive
 
 
@@ -225,7 +239,7 @@ def test_random_cuts_repeat_with_their_seed(server: RedisServer) -> None:
 
 
 def test_cut_ends_every_connection_at_once(proxy: Proxy) -> None:
-    clients = [socket.create_connection(("127.0.0.1", proxy.port), timeout=5) for _ in range(3)]
+    clients = [socket.create_connection(("127.0.0.1", proxy.port), timeout=30) for _ in range(3)]
     for client in clients:
         client.sendall(b"*1\r\n$4\r\nPING\r\n")
         assert client.recv(100) == b"+PONG\r\n"
@@ -241,13 +255,13 @@ def test_a_delay_lengthens_the_way_without_narrowing_it(proxy: Proxy) -> None:
     proxy.delay_to_server, proxy.delay_to_client = 0.03, 0.05
     began = time.monotonic()
     client.ping()
-    assert 0.08 <= time.monotonic() - began < 0.2
+    assert time.monotonic() - began >= 0.08
     began = time.monotonic()
     with client.pipeline(transaction=False) as pipeline:
         for _ in range(200):
             pipeline.ping()
         pipeline.execute()
-    assert 0.08 <= time.monotonic() - began < 0.3
+    assert 0.08 <= time.monotonic() - began < 8, "one after the other they take 16 s"
 
 
 def test_refused_connections_come_through_again_later_and_old_ones_live_on(proxy: Proxy) -> None:
@@ -255,7 +269,7 @@ def test_refused_connections_come_through_again_later_and_old_ones_live_on(proxy
     old.ping()
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=1)
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=30)
     assert old.ping()
     proxy.admit()
     assert through(proxy).ping()
@@ -263,7 +277,7 @@ def test_refused_connections_come_through_again_later_and_old_ones_live_on(proxy
 
 def test_a_blackhole_swallows_silently_and_heals_with_what_was_sent(proxy: Proxy, redis: redis_py.Redis) -> None:
     client = through(proxy, socket_timeout=0.3)
-    client.ping()
+    eventually(lambda: answers(client))
     proxy.blackhole = True
     with pytest.raises(redis_py.TimeoutError):
         client.incr("late")
@@ -275,11 +289,11 @@ def test_a_blackhole_swallows_silently_and_heals_with_what_was_sent(proxy: Proxy
 def test_bytes_that_are_no_resp_pass_untouched() -> None:
     with socket.create_server(("127.0.0.1", 0)) as upstream, Proxy(upstream.getsockname()[1]) as proxy:
         proxy.lose("hello", "before")
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as client:
             client.sendall(b"\x16\x03\x01hello")
             server, _ = upstream.accept()
             with server:
-                server.settimeout(5)
+                server.settimeout(30)
                 assert server.recv(100) == b"\x16\x03\x01hello"
                 server.sendall(b"\x16\x03\x03hello to you")
                 assert client.recv(100) == b"\x16\x03\x03hello to you"
@@ -390,7 +404,7 @@ def test_a_run_that_leaves_a_process_behind_fails_and_names_it(tmp_path: Path, l
         "no:cacheprovider",
         str(tmp_path),
     ]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert "1 passed" in run.stdout
     assert run.returncode == int(leak)
     assert ("sleep 63" in run.stdout) == leak

@@ -12,8 +12,10 @@ from worker.diagnosis.course import STEPS, Step, diagnose
 from worker.diagnosis.report import Report, Status
 from worker.diagnosis.start import case_of
 
-#: What a step may take; long enough for a busy machine, short enough for targets that never answer.
-TIMEOUT_SECONDS = 3.0
+#: What a step may take, with what answers; long enough for a busy machine.
+TIMEOUT_SECONDS = 30.0
+#: The same, with what never answers.
+SILENCE_SECONDS = 3.0
 
 
 def diagnosed(url: str, *, timeout: float = TIMEOUT_SECONDS, steps: tuple[Step, ...] = STEPS, **environ: str) -> Report:
@@ -47,7 +49,7 @@ def tool(
         env=base,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr

@@ -63,6 +63,12 @@ def buried(claim: Claim, *, failure_ttl: int = 1000, letters: str = LETTERS, **f
     return Buried(claim, now - 0.1, now, failure_ttl, letters, text, fields or {"attempts": 1, "dead_letter": "{}"})
 
 
+def lives(redis: redis_py.Redis, key: str, seconds: int) -> bool:
+    """Whether a key was given so many seconds within the last half minute; -1: for ever, -2: there is none."""
+    left = int(redis.ttl(key))
+    return left == seconds if seconds < 0 or left < 0 else seconds - 30 < left <= seconds
+
+
 def everything(redis: redis_py.Redis) -> dict[str, object]:
     """Return all data of the database, key by key, without times to live."""
     read = {

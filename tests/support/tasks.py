@@ -80,6 +80,17 @@ def journal_and_wait(path: str, gate: str) -> None:
     journal(path, "end")
 
 
+def journal_and_meet(path: str, begun: int, seconds: float = 60.0) -> None:
+    """Wait, with the interpreter free, until so many jobs have begun; their lines stand before the first "end"."""
+    journal(path, "begin")
+    deadline = time.monotonic() + seconds
+    while runs(Path(path)).total() < begun:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{runs(Path(path)).total()} of {begun} jobs have begun")
+        time.sleep(0.02)
+    journal(path, "end")
+
+
 def freeze(path: str, begun: int = 1) -> None:
     """Stop the process in the midst of this job (SIGSTOP), as soon as so many jobs of the journal have begun."""
     journal(path, "begin")

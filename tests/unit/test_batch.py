@@ -48,7 +48,7 @@ def test_taking_waits_while_the_rest_is_given_away() -> None:
         main.join(timeout=0.1)
         assert got == [], "it waits for the lock"
         batch.take_all()
-    main.join(timeout=5)
+    main.join(timeout=60)
     assert got == [None]
 
 
@@ -61,7 +61,7 @@ def test_loading_waits_too() -> None:
         loader.join(timeout=0.1)
         assert len(batch) == 0
         batch.take_all()
-    loader.join(timeout=5)
+    loader.join(timeout=60)
     assert len(batch) == 2
 
 

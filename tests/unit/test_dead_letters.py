@@ -59,7 +59,7 @@ def test_a_record_has_all_that_an_operator_asks_for() -> None:
     assert (letter["worker"], letter["release"]) == ("ann", "")
     assert letter["traceback"].endswith("ValueError: no such page\n")
     assert "raise ValueError(message)" in letter["traceback"]
-    assert abs((datetime.now(UTC) - datetime.fromisoformat(letter["at"])).total_seconds()) < 5
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(letter["at"])).total_seconds()) < 60
 
 
 def test_a_sentence_stands_where_there_is_no_exception() -> None:

@@ -13,7 +13,7 @@ from worker.diagnosis.case import Case, target_of
 from worker.diagnosis.start import case_of
 
 
-def case(url: str = "redis://redis.example:6379", timeout: float = 1.0) -> Case:
+def case(url: str = "redis://redis.example:6379", timeout: float = 30.0) -> Case:
     made = case_of({}, url, timeout=timeout)
     made.target = target_of(url)
     return made

@@ -166,7 +166,7 @@ def test_a_closed_pipe_does_not_end_the_process() -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert "dropped True" in process.stderr.read()
     process.stderr.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -148,9 +149,11 @@ def test_a_receiver_that_does_not_answer_in_time_is_tried_again(
     receiver: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifications, "DELIVERY_SECONDS", 0.1)
-    receiver.routes["/hook"] = lambda _: time.sleep(0.3)
+    over = threading.Event()
+    receiver.routes["/hook"] = lambda _: over.wait(60)
     with as_job(), pytest.raises(RetryLater, match="time limit"):
         notify(receiver.url("/hook"), {})
+    over.set()
 
 
 def test_a_private_receiver_is_refused(receiver: Shop) -> None:

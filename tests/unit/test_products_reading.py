@@ -287,16 +287,16 @@ def test_references_in_a_circle_end() -> None:
 )
 def test_a_hostile_page_costs_no_more_than_its_size(unit: str) -> None:
     head = json_ld(product(offers=offer()))
-    started = time.monotonic()
+    started = time.process_time()
     assert read(head + "<div itemscope>" + unit * (1_000_000 // len(unit)))[0].name == "Lamp"
-    assert time.monotonic() - started < 10  # measured 0.05 to 0.6 s
+    assert time.process_time() - started < 10  # measured 0.05 to 0.6 s
 
 
 def test_many_references_to_one_place_do_not_multiply_its_cost() -> None:
     items = "<p itemscope itemref='big none'></p>" * 20_000 + "<p itemscope itemref=none></p>" * 20_000
-    started = time.monotonic()
+    started = time.process_time()
     assert len(read_page(f"<div id=big>{'<i></i>' * 20_000}</div>{items}", URL).microdata) > 0
-    assert time.monotonic() - started < 10  # without a bound, 400,000,000 elements
+    assert time.process_time() - started < 10  # without a bound, 400,000,000 elements
 
 
 # --- OpenGraph, and all together -----------------------------------------------------------------------
