@@ -6,10 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
+from hypothesis import HealthCheck, settings
 
 from tests.support.server import RedisServer
 
 pytest_plugins = ("tests.support.leaks", "tests.support.reports", "tests.support.log_config")
+
+# How long an example takes is the machine's affair: hypothesis fails one of 0.2 s otherwise, and slow drawing.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_from_a_request_to_the_verdict_through_the_whole_service(
             told: dict[str, Any] = site.get(address).raise_for_status().json()
             return told if told["ended"] else None
 
-        told = eventually(ended, 20, what="the analysis")
+        told = eventually(ended, what="the analysis")
         assert (told["status"], told["percent"], told["error"]) == ("finished", 100, None)
         assert (told["verdict"]["verdict"], told["verdict"]["score"]) == ("buy", 92)
         assert service.terminate() == 0

@@ -29,7 +29,7 @@ from tests.support.http_stub import HttpStub, QuietHandler
 TOKEN = "stub-token-correct-horse"
 #: Upstash's limit for a request on its free and pay-as-you-go plans (upstash.com/docs/redis/troubleshooting).
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
-_READ_SECONDS = 10.0
+_READ_SECONDS = 60.0
 
 _NOT_OVER_REST = frozenset(
     {
