@@ -15,6 +15,7 @@ from tests.support import broken
 from tests.support.broken import PASSWORD, Authority, tls_in_front_of
 from tests.support.diagnosing import SILENCE_SECONDS, TIMEOUT_SECONDS, diagnosed, failure
 from tests.support.server import RedisServer
+from worker.diagnosis import latency
 from worker.diagnosis.case import Address, target_of
 from worker.diagnosis.report import Status
 from worker.diagnosis.start import case_of
@@ -31,6 +32,13 @@ def guarded() -> Iterator[RedisServer]:
     """A server with a password."""
     with RedisServer(password=PASSWORD) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine answers some PINGs late, and that is worth a warning: tests/unit/test_diagnostics_latency.py."""
+    monkeypatch.setattr(latency, "_FAR_MS", float("inf"))
+    monkeypatch.setattr(latency, "_ROUGH_MS", float("inf"))
 
 
 def test_a_good_server_passes_every_step(server: RedisServer, redis: redis_py.Redis) -> None:
