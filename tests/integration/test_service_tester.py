@@ -67,7 +67,11 @@ def test_everything_configured_and_well(server: RedisServer, redis: redis_py.Red
     ):
         until(lambda: redis.smembers("rq:workers:default"), service=service)
         environ = {**rest.environ, **render.environ, "SENTRY_DSN": sentry.dsn}
-        until(lambda: told("--health", f"http://127.0.0.1:{port}")[0] == 0, PATIENCE_SECONDS, service=service)
+        until(
+            lambda: told("--health", f"http://127.0.0.1:{port}")[1]["health"]["status"] == "ok",
+            PATIENCE_SECONDS,
+            service=service,
+        )
         code, services = told("--all", "--health", f"http://127.0.0.1:{port}", url=server.url, **environ)
         assert code == 0, services
     assert {name: row["status"] for name, row in services.items() if name != "redis"} == dict.fromkeys(
