@@ -53,9 +53,11 @@ def rescue(redis: redis_py.Redis) -> int:
 
 def left_behind(redis: redis_py.Redis, plain: subprocess.Popen[bytes], journal: Path, retry: Retry | None) -> Job:
     """A job whose plain worker was killed under it."""
-    job = Queue("default", connection=redis).enqueue(tasks.journal_and_sleep, str(journal), 1, retry=retry)
-    eventually(lambda: tasks.runs(journal)[job.id] == 1, 30, what="the plain worker's job")
+    gate = journal.with_name("gate")  # shut until the worker is dead
+    job = Queue("default", connection=redis).enqueue(tasks.journal_and_wait, str(journal), str(gate), retry=retry)
+    eventually(lambda: tasks.runs(journal)[job.id] == 1, what="the plain worker's job")
     kill(plain)
+    gate.touch()
     return job
 
 
