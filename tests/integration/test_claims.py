@@ -458,7 +458,7 @@ def test_a_server_that_lost_the_scripts_is_given_them_again(redis: redis_py.Redi
     redis.script_flush()
     assert ann.recover("").released == 0
     redis.script_flush()
-    assert (orphans(ann, ["default"])[0], move_due(ann, ["default"])[0]) == ([], 0)
+    assert (orphans(ann, ["default"]).dead, move_due(ann, ["default"])[0]) == ([], 0)
     redis.script_flush()
     assert not replay(ann, "nobody")
     redis.script_flush()

@@ -41,7 +41,7 @@ LIFE = textwrap.dedent(
         assert not exchange.fenced and not exchange.unsettled, exchange
         assert ann.release([f]) == [] and ann.hold(g) and heartbeat(ann, ["ann"]) == []
         redis.delete(ann.prefix + ":worker:ann")
-        assert orphans(ann, ["default"])[0] == ["ann"]
+        assert orphans(ann, ["default"]).dead == ["ann"]
         assert ann.rescue("?").running[0].job_id == "g"
         assert ann.rescue("").released == 1
         assert replay(ann, "e") and not collect(ann, LETTERS, "e", {"dead_letter": "{}"})

@@ -133,7 +133,7 @@ def test_the_claims_of_a_dead_worker_are_rescued_on_the_new_one(
     redis.delete("rq:worker:ann")
     told(migrate(server, new_server, "--json"))
     rescuer = consumer(new)
-    assert orphans(script_calls(new), ("default",))[0] == ["ann"]
+    assert orphans(script_calls(new), ("default",)).dead == ["ann"]
     left = desk(new, "ann").rescue("")
     assert (left.released, new.lrange("rq:queue:default", 0, -1)) == (1, [b"orphan"])
     rescuer.work(burst=True)
