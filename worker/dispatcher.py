@@ -25,7 +25,7 @@ from worker.exits import Exit
 from worker.heartbeats import Heartbeats
 from worker.leader import LeaderOnly, Leadership
 from worker.letter_chores import letter_chores
-from worker.maintenance import PASS_SECONDS, THRIFTY_SECONDS, Maintenance
+from worker.maintenance import PASS_SECONDS, THRIFTY_SECONDS, Aftermath, Maintenance
 from worker.orders import Orders
 from worker.outage import Outage
 from worker.outcomes import Deciding
@@ -168,6 +168,10 @@ class Dispatcher:
         """When a consumer last asked for jobs (monotonic), where consumers keep the watch; 0 where we ring."""
         return 0.0 if self._rings else max(slot.claimed_at for slot in self.scoreboard.consumers)
 
+    def deaths(self) -> int:
+        """Count the consumers that were replaced here and the dead workers of other instances that were rescued."""
+        return sum(slot.generation for slot in self.scoreboard.consumers) + self.rescuer.rescued
+
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis, drop every connection, and sleep before the next try."""
         before = self.outage.active
@@ -216,6 +220,7 @@ class Dispatcher:
             letter_chores(
                 self.settings, self.calls, self.payloads, self.leadership, self.scoreboard.letters, self.name
             ),
+            Aftermath(self.calls, self.deaths),
         ]
         return [*chores, *self._leader_chores()]
 

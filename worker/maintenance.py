@@ -3,13 +3,16 @@
 Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
 others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
 at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so the lead saves work and
-guards nothing.
+guards nothing; and who has seen a worker die does it once more, when what was left untold can be told from what is about
+to be.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import Redis
@@ -29,6 +32,8 @@ log = logs.get_logger()
 PASS_SECONDS: Final = 600.0
 #: The same where the scheduler is off, because every command costs.
 THRIFTY_SECONDS: Final = 3600.0
+#: From a death, or an outage, to a look at what it left: more than a minute (``scripts/maintain.lua``).
+AFTER_SECONDS: Final = 70.0
 #: Rate limits, or groups, that one step looks at; RQ's code needs some commands for each.
 STEP: Final = 5
 
@@ -50,6 +55,39 @@ class Maintenance:
             return 0.0
         self._pass = None
         return self._every * random.uniform(0.9, 1.1)
+
+
+class Aftermath:
+    """The same, done by this instance alone: soon after it started, after Redis came back, and after a worker died.
+
+    `deaths` counts the workers that this instance has seen go, one way or the other.
+    """
+
+    def __init__(self, calls: ScriptCalls, deaths: Callable[[], int]) -> None:
+        self._calls = calls
+        self._deaths = deaths
+        self._seen = deaths()
+        self._due = monotonic() + AFTER_SECONDS
+        self._again = False
+        self._pass: Iterator[None] | None = None
+
+    @property
+    def due(self) -> float:
+        """When to look next (monotonic)."""
+        if (deaths := self._deaths()) != self._seen:
+            self._seen = deaths
+            self._again = self._due < math.inf  # that look may come too soon for this one
+            self._due = min(self._due, monotonic() + AFTER_SECONDS)
+        return self._due
+
+    def run(self) -> None:
+        """Take the next step of a pass."""
+        self._pass = self._pass or steps(self._calls)
+        if next(self._pass, _OVER) is not _OVER:
+            return
+        self._pass = None
+        self._due = monotonic() + AFTER_SECONDS if self._again else math.inf
+        self._again = False
 
 
 _OVER: Final = object()

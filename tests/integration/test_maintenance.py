@@ -19,9 +19,9 @@ from tests.support.engine import register, script_calls
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.worker import consumer
-from worker import rq_burial
+from worker import maintenance, rq_burial
 from worker.leader import Lead
-from worker.maintenance import PASS_SECONDS, Maintenance
+from worker.maintenance import PASS_SECONDS, Aftermath, Maintenance
 
 LIMIT = RateLimit("shop", 1)
 
@@ -247,6 +247,55 @@ def test_a_rate_limit_that_is_none_keeps_no_other_one_waiting(redis: redis_py.Re
         maintain(redis)
     assert waiting.get_status() == "queued"
     assert {line["rate_limit"] for line in told} == {"bad-0", "bad-1", "bad-2"}
+
+
+# -- when it is done ---------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """The dispatcher's clock and the deaths that it has seen."""
+
+    def __init__(self, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.deaths, self.passes = 1000.0, 2, 0
+        monkeypatch.setattr(maintenance, "monotonic", lambda: self.now)
+        self.chore = Aftermath(script_calls(redis), lambda: self.deaths)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass as the dispatcher does: it asks what is due, and does it."""
+        for _ in range(int(seconds)):
+            self.now += 1
+            if self.now >= self.chore.due:
+                self.chore.run()
+                self.passes += 1
+
+
+def test_an_instance_looks_after_its_start_and_then_only_after_deaths(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(redis, monkeypatch)
+    clock.wait(69)
+    assert clock.passes == 0
+    clock.wait(10_000)
+    assert clock.passes == 1
+    clock.deaths += 1
+    clock.wait(10_000)
+    assert clock.passes == 2
+
+
+def test_a_death_shortly_before_a_look_has_one_of_its_own_and_many_deaths_put_none_off(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(redis, monkeypatch)
+    clock.wait(65)
+    clock.deaths += 1
+    clock.wait(6)
+    assert clock.passes == 1
+    clock.wait(70)
+    assert clock.passes == 2
+    for _ in range(700):
+        clock.deaths += 1
+        clock.wait(1)
+    assert clock.passes == 2 + (700 - 1) // 70
 
 
 # -- the service -------------------------------------------------------------------------------------------------------
