@@ -3,7 +3,7 @@
 Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
 others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
 at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so the lead saves work and
-guards nothing; and who has seen a worker die does it once more, when what was left untold can be told from what is about
+guards nothing; who has seen a worker die does it once more, when what was left untold can be told from what is about
 to be.
 """
 
