@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tests.support import leaks, processes
 from tests.support.pipes import Lines
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Every process of a tree carries it in its environment, so that the tree is found wherever it was reparented to.
@@ -97,7 +97,7 @@ class Service:
             if line["event"] == event and all(line.get(name) == value for name, value in fields.items())
         ]
 
-    def wait_for(self, event: str, *, timeout: float = 30, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, event: str, *, timeout: float = PATIENCE_SECONDS, **fields: Any) -> dict[str, Any]:
         """Wait for an event; returns it."""
         try:
             return eventually(lambda: self.of(event, **fields), timeout, what=f"the event {event} {fields}")[0]
@@ -174,7 +174,9 @@ class Service:
             self._output.append(line)
 
 
-def until(predicate: Callable[[], Any], timeout: float = 30, *, what: str = "", service: Service | None = None) -> Any:
+def until(
+    predicate: Callable[[], Any], timeout: float = PATIENCE_SECONDS, *, what: str = "", service: Service | None = None
+) -> Any:
     """`eventually`, with the service's last words in the failure."""
     try:
         return eventually(predicate, timeout, what=what)
