@@ -98,7 +98,7 @@ def test_it_takes_one_of_its_retries(redis: redis_py.Redis, plain: subprocess.Po
 def test_an_entry_that_is_left_over_from_a_job_that_has_ended_is_dropped(redis: redis_py.Redis) -> None:
     job = Queue("default", connection=redis).enqueue(tasks.add, 1, 2)
     consumer(redis).work(burst=True)
-    redis.zadd(WIP, {f"{job.id}:0a1b": 1, "gone:0a1b": 1, "without-execution": 1})
+    redis.zadd(WIP, {f"{job.id}:0a1b": 1, "gone:0a1b": 1, "without-execution": 1, "without-timeout:0a1b": "+inf"})
     assert rescue(redis) == 0
-    assert redis.zrange(WIP, 0, -1) == [b"without-execution"]
+    assert redis.zrange(WIP, 0, -1) == [b"without-execution", b"without-timeout:0a1b"]
     assert job.get_status() == "finished"

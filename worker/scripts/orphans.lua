@@ -40,7 +40,7 @@ for at = 4, #ARGV do
     local id, execution = string.match(members[i], '^(.*):([^:]*)$')
     if id and string.sub(execution, 1, #ARGV[3]) == ARGV[3] then
       look(members[i], id, execution)
-    elseif id and tonumber(members[i + 1]) <= NOW then
+    elseif id and (tonumber(members[i + 1]) or math.huge) <= NOW then -- 'inf': a job without a timeout
       look_by_rqs_rules(wip, members[i], id, execution)
     end
   end
