@@ -36,8 +36,8 @@ from bench import machine, process_tree, tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 QUEUES = ("high", "default")
-#: After the last job of the warm-up: results, first looks, hold-offs.
-SETTLE_SECONDS = 45.0
+#: After the last job of the warm-up: results, first looks, hold-offs, the look 70 seconds after a start.
+SETTLE_SECONDS = 80.0
 
 
 @dataclass(frozen=True)

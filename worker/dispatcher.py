@@ -25,7 +25,7 @@ from worker.exits import Exit
 from worker.heartbeats import Heartbeats
 from worker.leader import LeaderOnly, Leadership
 from worker.letter_chores import letter_chores
-from worker.maintenance import PASS_SECONDS, THRIFTY_SECONDS, Aftermath, Maintenance
+from worker.maintenance import Maintenance
 from worker.orders import Orders
 from worker.outage import Outage
 from worker.outcomes import Deciding
@@ -172,6 +172,10 @@ class Dispatcher:
         """Count the consumers that were replaced here and the dead workers of other instances that were rescued."""
         return sum(slot.generation for slot in self.scoreboard.consumers) + self.rescuer.rescued
 
+    def ended(self) -> int:
+        """Count the attempts that ended here."""
+        return sum(slot.finished + slot.failed + slot.buried for slot in self.scoreboard.consumers)
+
     def ride_out(self, error: BaseException) -> None:
         """Note trouble with Redis, drop every connection, and sleep before the next try."""
         before = self.outage.active
@@ -220,18 +224,14 @@ class Dispatcher:
             letter_chores(
                 self.settings, self.calls, self.payloads, self.leadership, self.scoreboard.letters, self.name
             ),
-            Aftermath(self.calls, self.deaths),
+            Maintenance(self.calls, self.deaths, self.ended),
         ]
         return [*chores, *self._leader_chores()]
 
     def _leader_chores(self) -> list[Chore]:
         """Make the chores that one instance does for all: add a `LeaderChore` here."""
         reconcile = Reconcile(self.calls, self.calm, self.rescue.wake)
-        every = PASS_SECONDS if self.settings.worker_scheduler_interval else THRIFTY_SECONDS
-        chores = [
-            LeaderOnly(self.leadership, Maintenance(self.calls, every)),
-            LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS),
-        ]
+        chores = [LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS)]
         if self.schedule:
             cron = Cron(self.calls, self.leadership, self.schedule, serializer_of(self.settings))
             chores.append(LeaderOnly(self.leadership, cron))

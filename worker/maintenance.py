@@ -1,19 +1,17 @@
-"""Keep RQ's registries in order, as its own workers do every ten minutes: a chore of the leader or of a lone consumer.
+"""Keep RQ's registries in order, as its own workers do every ten minutes: a chore of the dispatcher or a lone consumer.
 
 Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
 others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
-at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so the lead saves work and
-guards nothing; who has seen a worker die does it once more, when what was left untold can be told from what is about
-to be.
+at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so no lead guards it; one
+instance's regular pass spares the others theirs.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -23,15 +21,14 @@ from rq.rate_limit import RateLimitRegistry
 from worker import logs, scripts
 from worker.script_calls import ScriptCalls
 
-if TYPE_CHECKING:
-    from worker.leader import Lead
-
 log = logs.get_logger()
 
-#: Between two passes: RQ's `maintenance_interval`.
+#: Between two passes where jobs end: RQ's `maintenance_interval`.
 PASS_SECONDS: Final = 600.0
-#: The same where the scheduler is off, because every command costs.
-THRIFTY_SECONDS: Final = 3600.0
+#: The same where none does, because every command costs: some jobs are kept for long, and expire then.
+IDLE_SECONDS: Final = 3600.0
+#: For so long after one pass no other instance takes a regular one.
+SPARE_SECONDS: Final = 540
 #: From a death, or an outage, to a look at what it left: more than a minute (``scripts/maintain.lua``).
 AFTER_SECONDS: Final = 70.0
 #: Rate limits, or groups, that one step looks at; RQ's code needs some commands for each.
@@ -39,65 +36,56 @@ STEP: Final = 5
 
 
 class Maintenance:
-    """See the module; a pass is taken in steps, so that the dispatcher's other chores are not kept waiting."""
+    """The chore of one instance; see the module. A pass is taken in steps, so that other chores are not kept waiting.
 
-    name = "maintenance"
-
-    def __init__(self, calls: ScriptCalls, every: float) -> None:
-        self._calls = calls
-        self._every = every
-        self._pass: Iterator[None] | None = None
-
-    def run(self, lead: Lead) -> float:  # noqa: ARG002 — nothing here needs the fence
-        """Take the next step of a pass, the first one of a new pass if there is none."""
-        self._pass = self._pass or steps(self._calls)
-        if next(self._pass, _OVER) is not _OVER:
-            return 0.0
-        self._pass = None
-        return self._every * random.uniform(0.9, 1.1)
-
-
-class Aftermath:
-    """The same, done by this instance alone: soon after it started, after Redis came back, and after a worker died.
-
-    `deaths` counts the workers that this instance has seen go, one way or the other.
+    It comes soon after the start, after Redis came back and after a worker died, and where jobs end every ten minutes.
+    `deaths` counts the workers that this instance has seen go, one way or the other, `ended` the jobs that ended here.
     """
 
-    def __init__(self, calls: ScriptCalls, deaths: Callable[[], int]) -> None:
+    def __init__(self, calls: ScriptCalls, deaths: Callable[[], int], ended: Callable[[], int]) -> None:
         self._calls = calls
         self._deaths = deaths
-        self._seen = deaths()
-        self._due = monotonic() + AFTER_SECONDS
-        self._again = False
+        self._ended = ended
+        self._deaths_seen, self._ended_seen = deaths(), ended()
+        self._began = monotonic()
+        self._due = math.inf
+        #: When something that calls for a pass can be seen: the first of such moments that is to come, and the last.
+        self._called = self._called_last = self._began + AFTER_SECONDS
         self._pass: Iterator[None] | None = None
 
     @property
     def due(self) -> float:
-        """When to look next (monotonic)."""
-        if (deaths := self._deaths()) != self._seen:
-            self._seen = deaths
-            self._again = self._due < math.inf  # that look may come too soon for this one
-            self._due = min(self._due, monotonic() + AFTER_SECONDS)
-        return self._due
+        """When to take the next pass, or the next step (monotonic)."""
+        if (deaths := self._deaths()) != self._deaths_seen:
+            self._deaths_seen = deaths
+            self._called_last = monotonic() + AFTER_SECONDS
+            self._called = min(self._called, self._called_last)
+        if self._pass is not None:
+            return self._due
+        busy = self._ended() != self._ended_seen
+        return min(self._due, self._called, self._began + PASS_SECONDS if busy else math.inf)
 
     def run(self) -> None:
-        """Take the next step of a pass."""
-        self._pass = self._pass or steps(self._calls)
-        if next(self._pass, _OVER) is not _OVER:
-            return
-        self._pass = None
-        self._due = monotonic() + AFTER_SECONDS if self._again else math.inf
-        self._again = False
+        """Take the next step of a pass, the first one of a new pass if there is none."""
+        if self._pass is None:
+            self._began = self._due = monotonic()
+            self._ended_seen = self._ended()
+            self._pass = steps(self._calls, called_for=self._called <= self._began)
+            if self._called <= self._began:
+                self._called = self._called_last if self._called_last > self._began else math.inf
+        if next(self._pass, _OVER) is _OVER:
+            self._pass = None
+            self._due = monotonic() + IDLE_SECONDS
 
 
 _OVER: Final = object()
 
 
-def steps(calls: ScriptCalls) -> Iterator[None]:
-    """Take one pass; raises redis-py's errors."""
+def steps(calls: ScriptCalls, *, called_for: bool = False) -> Iterator[None]:
+    """Take one pass, unless somebody just has and nothing has happened that calls for it; raises redis-py's errors."""
     queue, rank, more = "", 0, True
     while more:
-        reply: Any = calls.call(scripts.MAINTAIN, queue, rank)
+        reply: Any = calls.call(scripts.MAINTAIN, queue, rank, SPARE_SECONDS, int(called_for))
         for job_id, status, origin in ([part.decode(errors="replace") for part in row] for row in reply[3:]):
             log.error("job.put_back", job_id=job_id, queue=origin, status=status, why="what it waited for was over")
         queue, rank, more = reply[0], reply[1], bool(reply[0])

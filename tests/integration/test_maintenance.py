@@ -1,4 +1,4 @@
-"""The leader does for RQ's registries what RQ's own workers do: nothing grows and nothing waits for ever."""
+"""RQ's registries get the care that RQ's own workers give them: nothing grows and nothing waits for ever."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.support import tasks
 from tests.support.engine import register, script_calls
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
+from tests.support.waiting import SLACK_SECONDS
 from tests.support.worker import consumer
 from worker import maintenance, rq_burial
-from worker.leader import Lead
-from worker.maintenance import PASS_SECONDS, Aftermath, Maintenance
+from worker.maintenance import AFTER_SECONDS, Maintenance
 
 LIMIT = RateLimit("shop", 1)
 
@@ -33,10 +33,7 @@ def queue(redis: redis_py.Redis) -> Queue:
 
 def maintain(redis: redis_py.Redis) -> int:
     """Take one whole pass; returns in how many steps."""
-    chore, steps = Maintenance(script_calls(redis), PASS_SECONDS), 1
-    while chore.run(Lead("ann", "1", 0.0)) == 0.0:
-        steps += 1
-    return steps
+    return 1 + sum(1 for _ in maintenance.steps(script_calls(redis), called_for=True))
 
 
 def aged(job: Job) -> None:
@@ -253,78 +250,105 @@ def test_a_rate_limit_that_is_none_keeps_no_other_one_waiting(redis: redis_py.Re
 
 
 class Clock:
-    """The dispatcher's clock and the deaths that it has seen."""
+    """A dispatcher's clock, and what it has seen."""
 
     def __init__(self, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.deaths, self.passes = 1000.0, 2, 0
+        self.now, self.deaths, self.ended = 1000.0, 2, 0
         monkeypatch.setattr(maintenance, "monotonic", lambda: self.now)
-        self.chore = Aftermath(script_calls(redis), lambda: self.deaths)
+        self.chore = Maintenance(script_calls(redis), lambda: self.deaths, lambda: self.ended)
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass as the dispatcher does: it asks what is due, and does it."""
-        for _ in range(int(seconds)):
+    def wait(self, seconds: int) -> list[int]:
+        """Let time pass as the dispatcher does: it asks what is due, and does it; returns after how many seconds."""
+        done = []
+        for second in range(1, seconds + 1):
             self.now += 1
             if self.now >= self.chore.due:
                 self.chore.run()
-                self.passes += 1
+                done.append(second)
+        return done
 
 
-def test_an_instance_looks_after_its_start_and_then_only_after_deaths(
-    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(redis, monkeypatch)
-    clock.wait(69)
-    assert clock.passes == 0
-    clock.wait(10_000)
-    assert clock.passes == 1
+@pytest.fixture
+def clock(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(redis, monkeypatch)
+
+
+def test_it_is_done_after_the_start_and_seldom_while_nothing_happens(clock: Clock) -> None:
+    assert clock.wait(70 + 2 * 3600) == [70, 70 + 3600, 70 + 7200]
+
+
+def test_it_is_done_every_ten_minutes_where_jobs_end(clock: Clock) -> None:
+    clock.wait(70)
+    clock.ended += 1
+    assert clock.wait(3600) == [600]
+    clock.ended += 1
+    assert clock.wait(600) == [1], "the last one is long ago"
+
+
+def test_it_is_done_after_a_death(clock: Clock) -> None:
+    clock.wait(100)
     clock.deaths += 1
-    clock.wait(10_000)
-    assert clock.passes == 2
+    assert clock.wait(600) == [71]
 
 
-def test_a_death_shortly_before_a_look_has_one_of_its_own_and_many_deaths_put_none_off(
-    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(redis, monkeypatch)
+def test_a_death_shortly_before_a_pass_has_one_of_its_own(clock: Clock) -> None:
     clock.wait(65)
     clock.deaths += 1
-    clock.wait(6)
-    assert clock.passes == 1
-    clock.wait(70)
-    assert clock.passes == 2
-    for _ in range(700):
+    assert clock.wait(600) == [5, 71]
+
+
+def test_many_deaths_do_not_put_it_off(clock: Clock) -> None:
+    clock.wait(100)
+    done = 0
+    for _ in range(710):
         clock.deaths += 1
-        clock.wait(1)
-    assert clock.passes == 2 + (700 - 1) // 70
+        done += len(clock.wait(1))
+    assert done == 10
+
+
+def test_a_regular_pass_spares_the_other_instances_theirs_and_a_death_does_not(
+    redis: redis_py.Redis, queue: Queue
+) -> None:
+    queue.enqueue(tasks.add, 1, 2)
+    script = script_calls(redis)
+
+    def leaves(**how: bool) -> int:
+        redis.zadd("rq:finished:default", {"expired": 1})
+        for _ in maintenance.steps(script, **how):
+            pass
+        return int(redis.zcard("rq:finished:default"))
+
+    assert [leaves(), leaves(), leaves(called_for=True), leaves()] == [0, 1, 0, 1]
+    assert 500 < redis.ttl("rq:maintained") <= 540
+    redis.delete("rq:maintained")
+    assert leaves() == 0
 
 
 # -- the service -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("interval", ["15", "0"])
-def test_a_service_that_starts_finds_what_the_last_one_left(
-    server: RedisServer, redis: redis_py.Redis, queue: Queue, interval: str
-) -> None:
+def stranded(redis: redis_py.Redis, queue: Queue) -> Job:
+    """A job whose parent has ended without telling it."""
     parent = queue.enqueue(tasks.add, 1, 2)
     child = queue.enqueue(tasks.add, 3, 4, depends_on=parent)
     redis.lrem("rq:queue:default", 0, parent.id)
     redis.hset(parent.key, "status", "finished")
     aged(parent)
-    with Service(server.url, WORKER_SCHEDULER_INTERVAL=interval) as service:
-        until(lambda: child.get_status() == "finished", service=service)
+    return child
+
+
+def test_a_service_that_starts_finds_what_the_last_one_left(
+    server: RedisServer, redis: redis_py.Redis, queue: Queue
+) -> None:
+    child = stranded(redis, queue)
+    with Service(server.url, WORKER_SCHEDULER_INTERVAL="0") as service:
+        until(lambda: child.get_status() == "finished", AFTER_SECONDS + SLACK_SECONDS, service=service)
         assert service.wait_for("job.put_back", job_id=child.id, status="deferred")
-        told = until(lambda: redis.hget("rq:agenda", "maintenance"), what="the end of the pass", service=service)
-        due = float(told) - redis.time()[0]
-        assert abs(due - (600 if interval == "15" else 3600)) < 400
 
 
 def test_a_consumer_without_an_instance_does_it_itself(redis: redis_py.Redis, queue: Queue) -> None:
-    parent = queue.enqueue(tasks.add, 1, 2)
-    child = queue.enqueue(tasks.add, 3, 4, depends_on=parent)
-    redis.lrem("rq:queue:default", 0, parent.id)
-    redis.hset(parent.key, "status", "finished")
-    aged(parent)
+    child = stranded(redis, queue)
     lone = consumer(redis)
     lone.maintenance_interval = 0.1
-    lone.work(max_idle_time=60, max_jobs=1)
+    lone.work(max_idle_time=30, max_jobs=1)
     assert child.get_status() == "finished"

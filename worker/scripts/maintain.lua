@@ -1,14 +1,19 @@
 -- Keep RQ's registries in order, some steps a call: drop what has expired from finished and failed, forget workers that
 -- are gone, and enqueue jobs whose wait for others is over although nobody has said so to them: the worker that ended
 -- the last of those died (or lost Redis) before it had. Safe to do twice.
--- KEYS: none. ARGV: prefix, '' (no single worker), queue to go on with ('' = the first), rank among its deferred jobs.
---   P:deferred|ready:<q> zsets, by when they came there · P:job::<id>:dependencies set
+-- KEYS: none. ARGV: prefix, '' (no single worker), queue to go on with ('' = the first), rank among its deferred jobs,
+--   seconds for which others need not do the same, called for (1 = do it although somebody has just done it).
+--   P:deferred|ready:<q> zsets, by when they came there · P:job::<id>:dependencies set · P:maintained string, expires
 -- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}: the
 -- jobs that were enqueued.
 local MOST, SETTLED_SECONDS = 1000, 60 -- a living worker needs milliseconds between the end of a job and the next step
 local steps = 0
 local settled = utc(SETTLED_SECONDS * 1000000)
 local reply = {'', 0, call('EXISTS', P .. ':rl-keys', P .. ':groups')}
+if ARGV[3] == '' then
+  if ARGV[6] ~= '1' and call('EXISTS', P .. ':maintained') == 1 then return {'', 0, 0} end
+  call('SET', P .. ':maintained', 1, 'EX', ARGV[5])
+end
 
 -- One score for ever ('+inf'), the others when they expire. What has, goes, a bounded number at a time.
 local function trim(registry)
