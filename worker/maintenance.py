@@ -70,7 +70,7 @@ class Maintenance:
         if self._pass is None:
             self._began = self._due = monotonic()
             self._ended_seen = self._ended()
-            self._pass = steps(self._calls, called_for=self._called <= self._began)
+            self._pass = steps(self._calls, called_for=self._called <= self._began, spare=SPARE_SECONDS)
             if self._called <= self._began:
                 self._called = self._called_last if self._called_last > self._began else math.inf
         if next(self._pass, _OVER) is _OVER:
@@ -81,11 +81,14 @@ class Maintenance:
 _OVER: Final = object()
 
 
-def steps(calls: ScriptCalls, *, called_for: bool = False) -> Iterator[None]:
-    """Take one pass, unless somebody just has and nothing has happened that calls for it; raises redis-py's errors."""
+def steps(calls: ScriptCalls, *, called_for: bool = False, spare: int = 0) -> Iterator[None]:
+    """Take one pass, unless that is spared us and nothing has happened that calls for it; raises redis-py's errors.
+
+    `spare`: for so many seconds others need not do it.
+    """
     queue, rank, more = "", 0, True
     while more:
-        reply: Any = calls.call(scripts.MAINTAIN, queue, rank, SPARE_SECONDS, int(called_for))
+        reply: Any = calls.call(scripts.MAINTAIN, queue, rank, spare, int(called_for))
         for job_id, status, origin in ([part.decode(errors="replace") for part in row] for row in reply[3:]):
             log.error("job.put_back", job_id=job_id, queue=origin, status=status, why="what it waited for was over")
         queue, rank, more = reply[0], reply[1], bool(reply[0])

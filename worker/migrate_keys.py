@@ -20,7 +20,10 @@ _LEFT: Final = (
     "migration:",
 )
 _LEFT_NAMES: Final = frozenset(
-    {"workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda", "autoscaler", "autoscaler-lock"}
+    {
+        *("workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda", "maintained"),
+        *("autoscaler", "autoscaler-lock"),
+    }
 )
 #: Registries whose jobs run, now or later, because they stand there.
 _RUNNING: Final = frozenset({"wip", "scheduled", "deferred", "ready"})

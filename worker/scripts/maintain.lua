@@ -2,7 +2,7 @@
 -- are gone, and enqueue jobs whose wait for others is over although nobody has said so to them: the worker that ended
 -- the last of those died (or lost Redis) before it had. Safe to do twice.
 -- KEYS: none. ARGV: prefix, '' (no single worker), queue to go on with ('' = the first), rank among its deferred jobs,
---   seconds for which others need not do the same, called for (1 = do it although somebody has just done it).
+--   seconds for which others need not do the same (0 = that is not said), called for (1 = do it although somebody said so).
 --   P:deferred|ready:<q> zsets, by when they came there · P:job::<id>:dependencies set · P:maintained string, expires
 -- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}: the
 -- jobs that were enqueued.
@@ -12,7 +12,7 @@ local settled = utc(SETTLED_SECONDS * 1000000)
 local reply = {'', 0, call('EXISTS', P .. ':rl-keys', P .. ':groups')}
 if ARGV[3] == '' then
   if ARGV[6] ~= '1' and call('EXISTS', P .. ':maintained') == 1 then return {'', 0, 0} end
-  call('SET', P .. ':maintained', 1, 'EX', ARGV[5])
+  if ARGV[5] ~= '0' then call('SET', P .. ':maintained', 1, 'EX', ARGV[5]) end
 end
 
 -- One score for ever ('+inf'), the others when they expire. What has, goes, a bounded number at a time.
