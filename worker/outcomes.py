@@ -112,7 +112,8 @@ class Deciding:
             "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
         }
         at_front = bool(job.enqueue_at_front_on_retry)
-        return Retried(claim, moment, moment, float(job.get_retry_interval()), at_front, written)
+        delay = 0.0 if job.has_rate_limit else float(job.get_retry_interval())  # it has its slot now
+        return Retried(claim, moment, moment, delay, at_front, written)
 
     def handed_back(self, claim: Claim, moment: float, job: Job | None = None) -> Buried | None:
         """The service stopped under the job: it goes back (None), until that has happened too often."""

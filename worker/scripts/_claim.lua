@@ -61,7 +61,8 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
       local ids = call('LPOP', queue_key, want - taken)
       if not ids then break end
       for i = 1, #ids do
-        local id, hash = ids[i], call('HGETALL', job_prefix .. ids[i])
+        -- An error (the key holds something else) has no length either: half-way through nothing may fail.
+        local id, hash = ids[i], redis.pcall('HGETALL', job_prefix .. ids[i])
         if #hash > 0 then
           local origin, suspect, letter, past = nil, false, false, false
           for at = 1, #hash, 2 do

@@ -61,6 +61,13 @@ local function take(origin, id, execution)
   return false
 end
 
+-- Read a whole number that a producer wrote on a job's hash; nil when it is none, or none that makes sense. What cannot
+-- be read is buried when the job is claimed; until then no script may stumble over it half-way.
+local function count_of(text)
+  local number = tonumber(text or '')
+  if number and number >= 1 and number < 2147483648 and number == math.floor(number) then return number end
+end
+
 -- Give a job's hash, and the sets that go with it, `ttl` seconds to live, as RQ's Job.cleanup does.
 local function expire(id, ttl)
   call('EXPIRE', P .. ':job:' .. id, ttl)
@@ -72,7 +79,7 @@ end
 local function put_back(origin, queue, id, ...)
   local job = P .. ':job:' .. id
   call('HSET', job, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '', ...)
-  local ttl = tonumber(call('HGET', job, 'ttl') or '')
+  local ttl = count_of(call('HGET', job, 'ttl'))
   if ttl then call('EXPIRE', job, ttl) end
   call('LPUSH', P .. ':queue:' .. queue, id)
   call('SADD', P .. ':queues', P .. ':queue:' .. queue)

@@ -17,7 +17,7 @@ local function wait_for_slot(id, job, key, concurrency, at_front)
   call('HSET', job, 'status', 'rate_limited')
   if at_front then call('HSET', job, 'enqueue_at_front', 1) end
   call('ZADD', waiting, STAMP, id)
-  while call('ZCARD', allowed) < tonumber(concurrency) do
+  while call('ZCARD', allowed) < concurrency do
     local first = call('ZPOPMIN', waiting)[1]
     if not first then break end
     local other = P .. ':job:' .. first
@@ -36,10 +36,10 @@ local function enqueue(id, queue)
     'enqueue_at_front_on_retry', 'ttl', 'rate_limit_key', 'rate_limit_concurrency'))
   local at_front = (on_retry == '1' and ended_at and ended_at ~= '') or front == '1'
   call('HSET', job, 'origin', queue)
-  if key and concurrency then
-    wait_for_slot(id, job, key, concurrency, at_front)
+  if key and count_of(concurrency) then
+    wait_for_slot(id, job, key, count_of(concurrency), at_front)
   else
     push(id, job, queue, at_front)
   end
-  if tonumber(ttl or '') then expire(id, ttl) end
+  if count_of(ttl) then expire(id, count_of(ttl)) end
 end

@@ -13,7 +13,7 @@ local queue, id, history = ARGV[8], ARGV[9], P .. ':cron_job:' .. ARGV[10] .. ':
 local job, date, stamp = P .. ':job:' .. id, utc(0)
 call('HSET', job, unpack(ARGV, 13))
 call('HSET', job, 'status', 'queued', 'origin', queue, 'created_at', date, 'enqueued_at', date)
-local ttl = tonumber(call('HGET', job, 'ttl') or '')
+local ttl = count_of(call('HGET', job, 'ttl'))
 if ttl then expire(id, ttl) end
 call('RPUSH', P .. ':queue:' .. queue, id)
 call('SADD', P .. ':queues', P .. ':queue:' .. queue)

@@ -16,12 +16,13 @@ local function replay(id)
   end
   local ttl, key, slots = unpack(call('HMGET', job, 'ttl', 'rate_limit_key', 'rate_limit_concurrency'))
   call('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)), 'started_at', '', 'ended_at', '', 'past', 1)
-  if tonumber(ttl or '') then call('EXPIRE', job, ttl) else call('PERSIST', job) end
+  ttl, slots = count_of(ttl), count_of(slots)
+  if ttl then call('EXPIRE', job, ttl) else call('PERSIST', job) end
   if key and slots then
     local limit = P .. ':rl:' .. key
     call('SADD', P .. ':rl-keys', key)
     call('HSET', limit, 'concurrency', slots)
-    if call('ZCARD', limit .. ':allowed') >= tonumber(slots) then
+    if call('ZCARD', limit .. ':allowed') >= slots then
       call('HSET', job, 'status', 'rate_limited')
       call('ZADD', limit .. ':rate_limited', NOW, id)
       return 1

@@ -23,6 +23,6 @@ else
   call('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))
   call(front == '1' and 'LPUSH' or 'RPUSH', P .. ':queue:' .. origin, id)
 end
-local ttl = tonumber(call('HGET', job, 'ttl') or '')
+local ttl = count_of(call('HGET', job, 'ttl'))
 if ttl then expire(id, ttl) end
 return 1

@@ -1,0 +1,96 @@
+"""Whatever a producer wrote on a job's hash, no script fails half-way over it: what it had taken would be nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis as redis_py
+from rq import Queue
+from rq.job import Job
+
+from tests.support import tasks
+from tests.support.engine import desk, replay, retried, script_calls
+from tests.support.worker import consumer
+from worker import maintenance
+from worker.schedule import move_due
+
+#: Not one of them is a number of seconds, or of slots.
+ODD = ["1.5", "1e40", "nan", "inf", "-5", "0", "soon", "", "0x"]
+QUEUE = "rq:queue:default"
+
+
+def release(redis: redis_py.Redis, job: Job) -> None:
+    ann = desk(redis)
+    assert ann.release(ann.exchange([], 2).claims) == []
+
+
+def rescue(redis: redis_py.Redis, job: Job) -> None:
+    desk(redis).exchange([], 2)
+    assert desk(redis).rescue("").released == 2
+
+
+def retry(redis: redis_py.Redis, job: Job) -> None:
+    ann = desk(redis)
+    assert ann.exchange([retried(claim) for claim in ann.exchange([], 2).claims], 0).fenced == []
+
+
+def schedule(redis: redis_py.Redis, job: Job) -> None:
+    redis.lrem(QUEUE, 0, job.id)
+    redis.zadd("rq:scheduled:default", {job.id: 1})
+    assert move_due(script_calls(redis), ["default"])[0] == 1
+
+
+def go_on(redis: redis_py.Redis, job: Job) -> None:
+    redis.lrem(QUEUE, 0, job.id)
+    redis.hset(job.key, "status", "ready_to_enqueue")
+    redis.zadd("rq:ready:default", {job.id: 1})
+    for _ in maintenance.steps(script_calls(redis)):
+        pass
+
+
+def replay_letter(redis: redis_py.Redis, job: Job) -> None:
+    redis.lrem(QUEUE, 0, job.id)
+    redis.hset(job.key, "status", "failed")
+    redis.rpush("rq:queue:dead-letter", job.id)
+    redis.zadd("rq:failed:default", {job.id: "+inf"})
+    assert replay(script_calls(redis), job.id)
+
+
+ROADS = [release, rescue, retry, schedule, go_on, replay_letter]
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize("field", ["ttl", "rate_limit_concurrency"])
+@pytest.mark.parametrize("road", ROADS)
+def test_a_job_with_an_odd_field_comes_back_to_its_queue_and_is_buried_if_it_cannot_be_read(
+    redis: redis_py.Redis, road: Callable[[redis_py.Redis, Job], None], field: str, value: str
+) -> None:
+    queue = Queue("default", connection=redis)
+    odd, good = (queue.enqueue(tasks.add, 1, 2) for _ in range(2))
+    redis.hset(odd.key, mapping={field: value, "rate_limit_key": "shop"})
+    road(redis, odd)
+    assert set(redis.lrange(QUEUE, 0, -1)) == {odd.id.encode(), good.id.encode()}
+    assert redis.hget(odd.key, "status") == b"queued"
+    assert redis.ttl(odd.key) == -1
+    consumer(redis).work(burst=True)
+    assert good.get_status() == "finished"
+    assert redis.hget(odd.key, "status") in (b"finished", b"failed")
+
+
+@pytest.mark.parametrize("road", [release, rescue, retry, schedule, go_on, replay_letter])
+def test_a_readable_ttl_begins_anew(redis: redis_py.Redis, road: Callable[[redis_py.Redis, Job], None]) -> None:
+    queue = Queue("default", connection=redis)
+    job, _ = queue.enqueue(tasks.add, 1, 2, ttl=1000), queue.enqueue(tasks.add, 1, 2)
+    redis.persist(job.key)
+    road(redis, job)
+    assert 900 < redis.ttl(job.key) <= 1000
+
+
+def test_an_id_whose_key_is_no_hash_takes_nobody_down_with_it(redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis)
+    before = queue.enqueue(tasks.add, 1, 2)
+    redis.rpush(QUEUE, "odd")
+    redis.set("rq:job:odd", "a string")
+    after = queue.enqueue(tasks.add, 1, 2)
+    assert [claim.job_id for claim in desk(redis).exchange([], 3).claims] == [before.id, after.id]
