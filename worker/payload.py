@@ -26,6 +26,9 @@ from worker.serializers import AllowListedPickle, Json, Refused, Serializer, bel
 
 #: Fields of a job's hash that hold dates; RQ parses each with strptime, which costs more than the rest of a job.
 _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
+#: No span of time on a job's hash counts for more than this, 68 years; the server and the kernel refuse much longer
+#: ones when it is too late, milliseconds since 1970 taken for seconds among them.
+LONGEST_SECONDS: Final = 2**31 - 1
 
 
 class Payloads:
@@ -67,6 +70,7 @@ class Payloads:
                 f"be whole numbers, and the status must be one of RQ's.",
             ) from error
         job.origin = job.origin or claim.origin
+        _bound_spans(job)
         try:
             job._deserialize_data()
         except DeserializationError as error:
@@ -168,3 +172,13 @@ def read_date(text: bytes) -> datetime:
     if len(text) == 27 and text.endswith(b"Z"):  # 2026-11-25T04:37:30.000000Z
         return datetime.fromisoformat(text.decode())
     return utcparse(text.decode())  # type: ignore[no-any-return]
+
+
+def _bound_spans(job: Job) -> None:
+    """Shorten times to live and timeouts that nobody can wait for."""
+    if job.result_ttl is not None and job.result_ttl > LONGEST_SECONDS:
+        job.result_ttl = LONGEST_SECONDS
+    if job.failure_ttl is not None and job.failure_ttl > LONGEST_SECONDS:
+        job.failure_ttl = LONGEST_SECONDS
+    if job.timeout is not None and job.timeout > LONGEST_SECONDS:
+        job.timeout = LONGEST_SECONDS

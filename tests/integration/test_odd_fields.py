@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis as redis_py
-from rq import Queue
+from rq import Callback, Queue
 from rq.job import Job
 
 from tests.support import tasks
@@ -94,3 +95,25 @@ def test_an_id_whose_key_is_no_hash_takes_nobody_down_with_it(redis: redis_py.Re
     redis.set("rq:job:odd", "a string")
     after = queue.enqueue(tasks.add, 1, 2)
     assert [claim.job_id for claim in desk(redis).exchange([], 3).claims] == [before.id, after.id]
+
+
+@pytest.mark.parametrize("seconds", [1_764_000_000_000, 10**18, 10**30])
+@pytest.mark.parametrize("option", ["result_ttl", "failure_ttl", "job_timeout"])
+@pytest.mark.parametrize("function", [(tasks.add, 1, 2), (tasks.boom,)])
+@pytest.mark.parametrize("callback", [None, "on_both"])
+def test_a_span_of_time_beyond_all_measure_ends_no_consumer(
+    redis: redis_py.Redis, option: str, seconds: int, function: tuple[Any, ...], callback: str | None
+) -> None:
+    """Milliseconds since 1970 are the usual mistake. With callbacks RQ's own code writes the end."""
+    queue = Queue("default", connection=redis)
+    options: dict[str, Any] = {option: seconds}
+    if callback:
+        options |= {"on_success": Callback(tasks.on_success), "on_failure": Callback(tasks.on_failure)}
+    before = queue.enqueue(tasks.add, 1, 2)
+    odd = queue.enqueue(*function, **options)
+    after = queue.enqueue(tasks.add, 1, 2)
+    consumer(redis).work(burst=True)
+    assert (before.get_status(), after.get_status()) == ("finished", "finished")
+    assert odd.get_status() == ("finished" if function[0] is tasks.add else "failed")
+    assert redis.lrange("rq:queue:dead-letter", 0, -1) == ([] if function[0] is tasks.add else [odd.id.encode()])
+    assert redis.keys("rq:execution:*") == []
