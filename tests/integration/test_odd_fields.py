@@ -88,13 +88,31 @@ def test_a_readable_ttl_begins_anew(redis: redis_py.Redis, road: Callable[[redis
     assert 900 < redis.ttl(job.key) <= 1000
 
 
-def test_an_id_whose_key_is_no_hash_takes_nobody_down_with_it(redis: redis_py.Redis) -> None:
+def test_an_id_that_is_no_text_or_whose_key_is_no_hash_takes_nobody_down_with_it(redis: redis_py.Redis) -> None:
     queue = Queue("default", connection=redis)
     before = queue.enqueue(tasks.add, 1, 2)
-    redis.rpush(QUEUE, "odd")
+    redis.rpush(QUEUE, "odd", b"\xff")
     redis.set("rq:job:odd", "a string")
+    redis.hset(b"rq:job:\xff", "origin", "default")
     after = queue.enqueue(tasks.add, 1, 2)
-    assert [claim.job_id for claim in desk(redis).exchange([], 3).claims] == [before.id, after.id]
+    assert [claim.job_id for claim in desk(redis).exchange([], 4).claims] == [before.id, after.id]
+
+
+ORIGINS = [b"\xff", b"\xc3", b"\xc3(", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xe2\xc3\xa9\x82\xac", b"\xf4\x90\x80\x80"]
+
+
+@pytest.mark.parametrize(
+    "origin", [*ORIGINS, *(name.encode() for name in ("größe", "早い", "\u07ff\ud7ff\ue000", "🐢\U0010ffff"))]
+)
+def test_a_queue_name_is_what_utf_8_says_and_anything_else_is_none(redis: redis_py.Redis, origin: bytes) -> None:
+    odd = Queue("default", connection=redis).enqueue(tasks.add, 1, 2)
+    redis.hset(odd.key, "origin", origin)
+    (claim,) = desk(redis).exchange([], 1).claims
+    assert claim.fields[b"origin"] == claim.origin.encode()
+    assert claim.origin.encode() == (b"default" if origin in ORIGINS else origin)
+    assert desk(redis).release([claim]) == []
+    consumer(redis).work(burst=True)
+    assert redis.zrange(f"rq:finished:{claim.origin}", 0, -1) == [odd.id.encode()]
 
 
 @pytest.mark.parametrize("seconds", [1_764_000_000_000, 10**18, 10**30])

@@ -1,3 +1,14 @@
+-- Whether a string is UTF-8, which workers take ids and queue names for.
+local function is_text(s)
+  if not string.find(s, '[\128-\255]') then return true end
+  for _, pattern in ipairs({'[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '\237[\128-\159][\128-\191]',
+    '[\225-\236\238\239][\128-\191][\128-\191]', '\240[\144-\191][\128-\191][\128-\191]',
+    '[\241-\243][\128-\191][\128-\191][\128-\191]', '\244[\128-\143][\128-\191][\128-\191]'}) do
+    s = string.gsub(s, pattern, ' ')
+  end
+  return not string.find(s, '[\128-\255]')
+end
+
 -- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company): pop up to `want` jobs in queue order
 -- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
 -- Returns {suspended, registered, left, claim...}, where `left` is how many ids remain on the last queue that was popped
@@ -5,10 +16,11 @@
 -- An execution is named token .. counter (hex), so that names sort in the order of the claims. The token is a fence too: a
 -- claim that was under way while its worker recovered (the connection was given up, the server had not read it yet)
 -- comes with an old one and gets nothing, because nobody waits for its reply.
--- Ids whose hash is gone (deleted, expired) are skipped, as RQ does. A job marked `suspect` (it was in the batch of an
--- instance that died) is claimed alone, and not at all by a worker that runs other jobs (`company` = '1'), so that a
--- second death names the culprit. A dead letter that somebody replayed (with any tool) leaves the queue `letters` here,
--- and its counters begin anew, as do those of a job that had succeeded (it repeats, or its id is used again).
+-- Ids whose hash is gone (deleted, expired) are skipped, as RQ does, and so are ids that are no text. A job marked
+-- `suspect` (it was in the batch of an instance that died) is claimed alone, and not at all by a worker that runs other
+-- jobs (`company` = '1'), so that a second death names the culprit. A dead letter that somebody replayed (with any tool)
+-- leaves the queue `letters` here, and its counters begin anew, as do those of a job that had succeeded (it repeats, or
+-- its id is used again).
 local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
   local reply = {0, REGISTERED, 0}
   want, counter = tonumber(want), tonumber(counter)
@@ -26,7 +38,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   local members, wip, taken, alone = {EXECUTIONS_KEY}, {}, 0, false
 
   local function take_in(id, queue, hash, origin, letter, past)
-    if not origin then -- REST producers may leave it out; all that finds a job by its hash needs it
+    if not origin then -- REST producers may leave it out or get it wrong; all that finds a job by its hash needs it
       origin = queue
       call('HSET', job_prefix .. id, 'origin', origin)
     end
@@ -63,12 +75,12 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
       for i = 1, #ids do
         -- An error (the key holds something else) has no length either: half-way through nothing may fail.
         local id, hash = ids[i], redis.pcall('HGETALL', job_prefix .. ids[i])
-        if #hash > 0 then
+        if #hash > 0 and is_text(id) then
           local origin, suspect, letter, past = nil, false, false, false
           for at = 1, #hash, 2 do
             local field = hash[at]
             if field == 'origin' then
-              if hash[at + 1] ~= '' then origin = hash[at + 1] end
+              if hash[at + 1] ~= '' and is_text(hash[at + 1]) then origin = hash[at + 1] else hash[at + 1] = queue end
             elseif field == 'suspect' then
               suspect = true
             elseif field == 'dead_letter' then
