@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.worker import BaseWorker, DequeueStrategy
 
-from worker import leaving, logs, orders, queue, retry, sentry
+from worker import leaving, logs, orders, queue, retry, sentry, signals
 from worker.batch import Batch
 from worker.bell import Bell
 from worker.claims import Claims
@@ -273,7 +273,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.waiting = Waiting(self, watch, self._max_idle)
         self.minder = Minder(self, beats=self._given_seat is None)
         if self._given_seat is None:
-            self.subscribe()
+            with signals.deaf():
+                self.subscribe()
 
     def handle_payload(self, message: dict[str, Any]) -> None:
         """Obey one of RQ's commands (pub/sub thread of a lone consumer)."""

@@ -20,7 +20,7 @@ from rq.timeouts import JobTimeoutException
 
 from worker.batch import Batch
 from worker.exchange import Claim
-from worker.signals import JobStopped, ShutdownRequested
+from worker.signals import JobStopped, ShutdownRequested, deaf
 from worker.slot import Slot
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -65,8 +65,9 @@ class Crew:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._threads = [threading.Thread(target=self._work, name=f"job-{index}", daemon=True) for index in range(size)]
-        for thread in self._threads:
-            thread.start()
+        with deaf():
+            for thread in self._threads:
+                thread.start()
 
     @property
     def held(self) -> int:

@@ -161,7 +161,7 @@ def printable(text: str) -> str:
 def fields(job: Job | None, letter: dict[str, Any]) -> dict[str, Value]:
     """Return the hash fields that carry the record: readable JSON, and the job's meta when it can be written."""
     written: dict[str, Value] = {"dead_letter": json.dumps(letter)}
-    if job is not None and job._unreadable_meta is None:
+    if job is not None and job._unreadable_meta is None and isinstance(job.meta, dict):
         job.meta["dead_letter"] = letter
         try:
             written["meta"] = job._serialize_meta()

@@ -21,7 +21,7 @@ _LEFT: Final = (
 )
 _LEFT_NAMES: Final = frozenset(
     {
-        *("workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda", "maintained"),
+        *("workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda", "maintained", "origins"),
         *("autoscaler", "autoscaler-lock"),
     }
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from worker import maintenance
+from worker import maintenance, signals
 from worker.leases import heartbeat
 from worker.prefetch import PATIENCE_SECONDS
 from worker.registration import register
@@ -44,7 +44,8 @@ class Minder:
         self._wanted = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._mind, name="minder", daemon=True)
-        self._thread.start()
+        with signals.deaf():
+            self._thread.start()
 
     def wake(self) -> None:
         """Say that there is something to look after."""

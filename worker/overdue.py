@@ -28,7 +28,7 @@ def reason(slot: Slot, header: Header, now: float) -> str | None:
     own_job = slot.job_started_at >= slot.spawned_at  # not a predecessor's
     if own_job and slot.job_deadline and now >= slot.job_deadline + TIMEOUT_GRACE_SECONDS:
         return "timeout"
-    if own_job and _ordered(slot) and now - slot.order_at > TIMEOUT_GRACE_SECONDS:
+    if own_job and ordered(slot) and now - slot.order_at > TIMEOUT_GRACE_SECONDS:
         return "ordered"
     if slot.state != State.BUSY and now - slot.heartbeat > STALL_SECONDS:
         return "stalled"
@@ -37,6 +37,6 @@ def reason(slot: Slot, header: Header, now: float) -> str | None:
     return None
 
 
-def _ordered(slot: Slot) -> bool:
+def ordered(slot: Slot) -> bool:
     """Whether the job that runs was told to end."""
     return bool(slot.order and slot.job_id and slot.ordered(slot.job_id.decode(), slot.execution_id.decode()))

@@ -62,6 +62,7 @@ class Payloads:
             job.restore(fields)
             for name, text in dates:
                 setattr(job, name.decode(), read_date(text))
+            _bound_spans(job)
         except Exception as error:
             raise Refused(
                 "unreadable_hash",
@@ -70,7 +71,6 @@ class Payloads:
                 f"be whole numbers, and the status must be one of RQ's.",
             ) from error
         job.origin = job.origin or claim.origin
-        _bound_spans(job)
         try:
             job._deserialize_data()
         except DeserializationError as error:
@@ -175,10 +175,15 @@ def read_date(text: bytes) -> datetime:
 
 
 def _bound_spans(job: Job) -> None:
-    """Shorten times to live and timeouts that nobody can wait for."""
+    """Shorten times to live and timeouts that nobody can wait for; raises ValueError for intervals that are none."""
     if job.result_ttl is not None and job.result_ttl > LONGEST_SECONDS:
         job.result_ttl = LONGEST_SECONDS
     if job.failure_ttl is not None and job.failure_ttl > LONGEST_SECONDS:
         job.failure_ttl = LONGEST_SECONDS
     if job.timeout is not None and job.timeout > LONGEST_SECONDS:
         job.timeout = LONGEST_SECONDS
+    for intervals in (job.retry_intervals, job.repeat_intervals):
+        if intervals is None:
+            continue
+        if not isinstance(intervals, list) or not all(isinstance(seconds, int | float) for seconds in intervals):
+            raise ValueError("retry and repeat intervals must be a list of numbers of seconds")

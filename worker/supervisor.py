@@ -61,6 +61,7 @@ class Supervisor:
             self.header.heartbeat = monotonic()
             self.reap()
             self.end_overdue()
+            self.remind()
             self.converge()
             if self.header.stopping and not any(self.scoreboard.living()):
                 break
@@ -89,6 +90,14 @@ class Supervisor:
                 self.children.spare(slot)
             else:
                 self.children.condemn(slot, reason, now, silently=reason == overdue.SHUTDOWN)
+
+    def remind(self) -> None:
+        """Signal those again whose job must end and has not: a thread of the job may have got the signal (`deaf`)."""
+        for slot in self._consumers():
+            if self.header.stopping == 2:
+                self.children.signal(slot, signal.SIGQUIT)
+            elif overdue.ordered(slot):
+                self.children.signal(slot, signals.ORDER)
 
     def converge(self) -> None:
         """Make the living children those that are wanted."""

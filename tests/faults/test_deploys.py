@@ -87,6 +87,19 @@ def test_a_second_stop_interrupts_jobs_at_once_and_they_lose_nothing(
     claimed_everything_back(redis)
 
 
+def test_a_job_that_goes_on_is_reminded_of_a_hard_stop_until_it_is_killed(
+    server: RedisServer, queue: Queue, tmp_path: Path
+) -> None:
+    """One signal may not be enough: Linux may hand it to a thread of the job while the main thread sleeps on."""
+    path = tmp_path / "journal"
+    with Service(server.url, WORKER_SHUTDOWN_GRACE="0", WORKER_PROCESSES="1") as service:
+        job = queue.enqueue(tasks.hear_signals, str(path), int(signal.SIGQUIT))
+        until(lambda: runs(path)[job.id] == 1, service=service)
+        assert service.terminate() == 0
+    assert path.read_text().count(" heard ") >= 2
+    assert status(job) == "queued"
+
+
 def test_a_stop_while_redis_is_away_ends_in_time_and_the_next_release_has_the_jobs(
     own_server: RedisServer, tmp_path: Path
 ) -> None:

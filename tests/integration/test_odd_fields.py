@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis as redis_py
-from rq import Callback, Queue
+from rq import Callback, Queue, Retry
 from rq.job import Job
 
 from tests.support import tasks
-from tests.support.engine import desk, replay, retried, script_calls
+from tests.support.engine import LETTERS, desk, replay, retried, script_calls
 from tests.support.worker import consumer
 from worker import maintenance
+from worker.leases import orphans
+from worker.outcomes import Deciding
+from worker.payload import Payloads
+from worker.rescue import Rescuer
 from worker.schedule import move_due
 
 #: Not one of them is a number of seconds, or of slots.
@@ -135,3 +141,41 @@ def test_a_span_of_time_beyond_all_measure_ends_no_consumer(
     assert odd.get_status() == ("finished" if function[0] is tasks.add else "failed")
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == ([] if function[0] is tasks.add else [odd.id.encode()])
     assert redis.keys("rq:execution:*") == []
+
+
+@pytest.mark.parametrize("function", [(tasks.add, 1, 2), (tasks.boom,)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("retry_intervals", text) for text in ("1.5", '["a"]', "{}", "true", '"12"', "[null]")],
+        *[("repeat_intervals", text) for text in ("1.5", '["a"]', "{}")],
+        ("meta", pickle.dumps([1])),
+        ("meta", pickle.dumps("text")),
+    ],
+)
+def test_intervals_and_meta_of_the_wrong_kind_end_no_consumer(
+    redis: redis_py.Redis, function: tuple[Any, ...], field: str, value: str | bytes
+) -> None:
+    queue = Queue("default", connection=redis)
+    odd, good = queue.enqueue(*function, retry=Retry(max=2)), queue.enqueue(tasks.add, 1, 2)
+    redis.hset(odd.key, field, value)
+    consumer(redis).work(burst=True)
+    assert good.get_status() == "finished"
+    assert redis.hget(odd.key, "status") in (b"failed", b"finished")
+    if field != "meta":
+        assert json.loads(redis.hget(odd.key, "dead_letter"))["reason"] == "unreadable_hash"
+
+
+def test_a_job_that_was_moved_to_another_queue_is_rescued_where_it_belongs(redis: redis_py.Redis) -> None:
+    """Its claim stands in the registry of its origin, which nobody here serves."""
+    queue, other = Queue("default", connection=redis), Queue("elsewhere", connection=redis)
+    job = other.enqueue(tasks.add, 1, 2)
+    redis.lmove(other.key, queue.key)
+    desk(redis, "dead").exchange([], 1)
+    assert orphans(script_calls(redis), ["default"]).dead == ["dead"]
+    modules = Payloads(("tests.support.tasks",), ("pickle",))
+    rescuer = Rescuer(script_calls(redis), ("default",), Deciding("dispatcher", LETTERS, 3, 500), modules)
+    assert rescuer.rescue_orphans() == 1
+    assert redis.lrange(other.key, 0, -1) == [job.id.encode()]
+    assert rescuer.rescue_orphans() == 0
+    assert not redis.exists("rq:origins")

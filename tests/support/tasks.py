@@ -155,6 +155,13 @@ def die(path: str = "", number: int = signal.SIGKILL) -> None:
     os.kill(os.getpid(), number)
 
 
+def hear_signals(path: str, number: int) -> None:
+    """Put a handler of its own in the place of the consumer's, and write down each signal that comes."""
+    signal.signal(number, lambda *_: journal(path, "heard"))
+    journal(path, "begin")
+    time.sleep(60)
+
+
 def exit_now(code: int) -> None:
     os._exit(code)
 

@@ -20,7 +20,8 @@ end
 -- `suspect` (it was in the batch of an instance that died) is claimed alone, and not at all by a worker that runs other
 -- jobs (`company` = '1'), so that a second death names the culprit. A dead letter that somebody replayed (with any tool)
 -- leaves the queue `letters` here, and its counters begin anew, as do those of a job that had succeeded (it repeats, or
--- its id is used again).
+-- its id is used again). Claims are registered under a job's origin; one that this worker does not serve is noted in
+-- P:origins, so that the claim is found should the worker die.
 local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
   local reply = {0, REGISTERED, 0}
   want, counter = tonumber(want), tonumber(counter)
@@ -36,12 +37,15 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   local lease_end, long_lease_end = tostring(NOW + tonumber(lease)), tostring(NOW + tonumber(lease) + 60)
   local job_prefix, execution_prefix, executions_prefix = P .. ':job:', P .. ':execution:', P .. ':executions:'
   local members, wip, taken, alone = {EXECUTIONS_KEY}, {}, 0, false
+  local served = {}
+  for _, queue in ipairs(queues) do served[queue] = true end
 
   local function take_in(id, queue, hash, origin, letter, past)
     if not origin then -- REST producers may leave it out or get it wrong; all that finds a job by its hash needs it
       origin = queue
       call('HSET', job_prefix .. id, 'origin', origin)
     end
+    if origin ~= queue and not served[origin] then call('SADD', P .. ':origins', origin) end
     local job = job_prefix .. id
     local execution = token .. string.format('%08x', counter)
     local member = id .. ':' .. execution

@@ -1,4 +1,5 @@
--- Find claims on the queues ARGV[4…] whose worker is gone.
+-- Find claims on the queues ARGV[4…], and in P:origins, whose worker is gone. P:origins (a set) names the queues that
+-- claimed jobs belong to although their workers do not serve them: somebody has moved the jobs.
 -- A worker of ours is dead when its hash has expired: claims shorten its life to seconds, heartbeats prolong it.
 -- Executions of plain RQ workers (their names do not begin with ARGV[3], the mark of our executions) are left to RQ's own
 -- rules: one is abandoned when its lease is over. Each is given to a worker of its own that does not exist, so that it is
@@ -33,8 +34,16 @@ local function look_by_rqs_rules(wip, member, id, execution)
   abandoned[#abandoned + 1] = name
 end
 
-for at = 4, #ARGV do
-  local wip = P .. ':wip:' .. ARGV[at]
+local queues = {unpack(ARGV, 4)}
+for _, origin in ipairs(call('SMEMBERS', P .. ':origins')) do
+  if call('EXISTS', P .. ':wip:' .. origin) == 0 then
+    call('SREM', P .. ':origins', origin)
+  else
+    queues[#queues + 1] = origin
+  end
+end
+for _, queue in ipairs(queues) do
+  local wip = P .. ':wip:' .. queue
   local members = call('ZRANGE', wip, 0, 9999, 'WITHSCORES')
   for i = 1, #members, 2 do
     local id, execution = string.match(members[i], '^(.*):([^:]*)$')
