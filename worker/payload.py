@@ -182,7 +182,12 @@ def _bound_spans(job: Job) -> None:
         job.failure_ttl = LONGEST_SECONDS
     if job.timeout is not None and job.timeout > LONGEST_SECONDS:
         job.timeout = LONGEST_SECONDS
-    for intervals in (job.retry_intervals, job.repeat_intervals):
+    if job.retry_intervals is not None or job.repeat_intervals is not None:
+        _check_intervals(job.retry_intervals, job.repeat_intervals)
+
+
+def _check_intervals(*all_intervals: Any) -> None:
+    for intervals in all_intervals:
         if intervals is None:
             continue
         if not isinstance(intervals, list) or not all(isinstance(seconds, int | float) for seconds in intervals):

@@ -37,15 +37,20 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   local lease_end, long_lease_end = tostring(NOW + tonumber(lease)), tostring(NOW + tonumber(lease) + 60)
   local job_prefix, execution_prefix, executions_prefix = P .. ':job:', P .. ':execution:', P .. ':executions:'
   local members, wip, taken, alone = {EXECUTIONS_KEY}, {}, 0, false
-  local served = {}
-  for _, queue in ipairs(queues) do served[queue] = true end
+
+  local function serves(origin)
+    for _, queue in ipairs(queues) do
+      if queue == origin then return true end
+    end
+    return false
+  end
 
   local function take_in(id, queue, hash, origin, letter, past)
     if not origin then -- REST producers may leave it out or get it wrong; all that finds a job by its hash needs it
       origin = queue
       call('HSET', job_prefix .. id, 'origin', origin)
     end
-    if origin ~= queue and not served[origin] then call('SADD', P .. ':origins', origin) end
+    if origin ~= queue and not serves(origin) then call('SADD', P .. ':origins', origin) end
     local job = job_prefix .. id
     local execution = token .. string.format('%08x', counter)
     local member = id .. ':' .. execution
@@ -84,7 +89,8 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
           for at = 1, #hash, 2 do
             local field = hash[at]
             if field == 'origin' then
-              if hash[at + 1] ~= '' and is_text(hash[at + 1]) then origin = hash[at + 1] else hash[at + 1] = queue end
+              local name = hash[at + 1]
+              if name == queue or (name ~= '' and is_text(name)) then origin = name else hash[at + 1] = queue end
             elseif field == 'suspect' then
               suspect = true
             elseif field == 'dead_letter' then
