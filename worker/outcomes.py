@@ -66,11 +66,8 @@ class Deciding:
             if reason == "failed" and isinstance(error, JobTimeoutException):
                 reason = "timeout"
             return self.bury(reason, claim, started, ended, job=job, error=error, attempts=attempt)
-        written: dict[str, Value] = {
-            "attempts": attempt,
-            "last_error": f"{type(error).__name__}: {dead_letters.words(error)}"[:LAST_ERROR_CHARACTERS],
-            "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        text = f"{type(error).__name__}: {dead_letters.words(error)}"[:LAST_ERROR_CHARACTERS]
+        written = _failed_attempt(claim, attempt, text)
         if job.retries_left:
             written["retries_left"] = job.retries_left - 1
         return Retried(claim, started, ended, delay, bool(job.enqueue_at_front_on_retry), written)
@@ -91,12 +88,7 @@ class Deciding:
         if crashes >= self.max_crashes:
             sentence = f"The job's process was lost {crashes} times while it ran; the last one was {how}."
             return self.bury("crashed", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
-        written: dict[str, Value] = {
-            "crashes": crashes,
-            "attempts": attempts,
-            "last_error": f"its process was {how}",
-            "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        written = {"crashes": crashes, **_failed_attempt(claim, attempts, f"its process was {how}")}
         return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
 
     def abandoned(self, claim: Claim, moment: float, job: Job | None = None) -> Retried | Buried:
@@ -105,12 +97,7 @@ class Deciding:
         sentence = "The plain RQ worker that ran it vanished: its lease is over."
         if job is None or not job.retries_left:
             return self.bury("abandoned", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
-        written: dict[str, Value] = {
-            "retries_left": job.retries_left - 1,
-            "attempts": attempts,
-            "last_error": sentence,
-            "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        written = {"retries_left": job.retries_left - 1, **_failed_attempt(claim, attempts, sentence)}
         at_front = bool(job.enqueue_at_front_on_retry)
         delay = 0.0 if job.has_rate_limit else float(job.get_retry_interval())  # it has its slot now
         return Retried(claim, moment, moment, delay, at_front, written)
@@ -187,6 +174,15 @@ class Deciding:
         if isinstance(decision, GiveUp):
             return decision.reason, 0.0
         return None, decision.delay
+
+
+def _failed_attempt(claim: Claim, attempt: int, error: str) -> dict[str, Value]:
+    """Return what is written on the hash of a job whose attempt failed and that is tried again."""
+    return {
+        "attempts": attempt,
+        "last_error": error,
+        "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _unknown_wait(waits: int) -> float:

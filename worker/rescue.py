@@ -15,7 +15,7 @@ from rq.job import Job
 from worker import logs, rq_burial, sentry
 from worker.claims import Claims
 from worker.dead_letters import read
-from worker.exchange import Buried, Claim
+from worker.exchange import Buried, Claim, Retried
 from worker.leases import BUSY_TTL_SECONDS, orphans
 from worker.outcomes import Deciding, function_name, number
 from worker.payload import Payloads
@@ -78,10 +78,7 @@ class Rescuer:
             job = self._restored(claim)
             outcome = self._deciding.crash(claim, "lost together with its instance", monotonic(), job)
             log.error("job.rescued", **_told(claim, job), worker=worker_name, how="its instance is gone")
-            if isinstance(outcome, Buried):
-                self._bury(dead, outcome, job)
-            else:
-                dead.exchange([outcome], 0)
+            self._end(dead, outcome, job)
         if left.released:
             log.warning("claims.rescued", worker=worker_name, jobs=left.released)
         return left.released + len(left.running)
@@ -94,14 +91,18 @@ class Rescuer:
             outcome = self._deciding.abandoned(claim, monotonic(), job)
             worker = claim.fields.get(b"worker_name", b"").decode(errors="replace")
             log.error("job.abandoned", **_told(claim, job), worker=worker, how="its plain RQ worker vanished")
-            if isinstance(outcome, Buried):
-                self._bury(dead, outcome, job)
-            else:
-                dead.exchange([outcome], 0)
+            self._end(dead, outcome, job)
         return len(left.running)
 
     def _in_name_of(self, worker_name: str) -> Claims:
         return Claims(self._calls.redis, self._calls.prefix, worker_name, self._queues, self._deciding.letters_queue)
+
+    def _end(self, dead: Claims, outcome: Retried | Buried, job: Job | None) -> None:
+        """Hand a job on, or bury it, in the dead worker's name."""
+        if isinstance(outcome, Buried):
+            self._bury(dead, outcome, job)
+        else:
+            dead.exchange([outcome], 0)
 
     def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
         """Bury in the dead worker's name, and tell people."""

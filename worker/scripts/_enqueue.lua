@@ -34,12 +34,13 @@ local function enqueue(id, queue)
   local job = P .. ':job:' .. id
   local front, ended_at, on_retry, ttl, key, concurrency = unpack(call('HMGET', job, 'enqueue_at_front', 'ended_at',
     'enqueue_at_front_on_retry', 'ttl', 'rate_limit_key', 'rate_limit_concurrency'))
+  ttl, concurrency = count_of(ttl), count_of(concurrency)
   local at_front = (on_retry == '1' and ended_at and ended_at ~= '') or front == '1'
   call('HSET', job, 'origin', queue)
-  if key and count_of(concurrency) then
-    wait_for_slot(id, job, key, count_of(concurrency), at_front)
+  if key and concurrency then
+    wait_for_slot(id, job, key, concurrency, at_front)
   else
     push(id, job, queue, at_front)
   end
-  if count_of(ttl) then expire(id, count_of(ttl)) end
+  if ttl then expire(id, ttl) end
 end

@@ -11,7 +11,7 @@
 -- worker `lost`.
 local living, gone, dead, abandoned = 0, {}, {}, {}
 
-local function look(member, id, execution)
+local function look(member)
   local name = call('HGET', P .. ':execution:' .. member, 'worker_name') or 'lost'
   if gone[name] == nil then
     gone[name] = call('EXISTS', P .. ':worker:' .. name) == 0
@@ -48,7 +48,7 @@ for _, queue in ipairs(queues) do
   for i = 1, #members, 2 do
     local id, execution = string.match(members[i], '^(.*):([^:]*)$')
     if id and string.sub(execution, 1, #ARGV[3]) == ARGV[3] then
-      look(members[i], id, execution)
+      look(members[i])
     elseif id and (tonumber(members[i + 1]) or math.huge) <= NOW then -- 'inf': a job without a timeout
       look_by_rqs_rules(wip, members[i], id, execution)
     end
