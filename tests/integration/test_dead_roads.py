@@ -17,7 +17,7 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
-from tests.support import tasks
+from tests.support import letters, tasks
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.waiting import PATIENCE_SECONDS
@@ -90,10 +90,6 @@ def put(queue: Queue, redis: redis_py.Redis, road: str) -> str:
     return job.id
 
 
-def dead(redis: redis_py.Redis) -> list[str]:
-    return [job_id.decode() for job_id in redis.lrange(LETTERS, 0, -1)]
-
-
 def letter(redis: redis_py.Redis, job_id: str) -> dict[str, Any]:
     written = redis.hget(f"rq:job:{job_id}", "dead_letter")
     return json.loads(written) if written else {}
@@ -108,10 +104,15 @@ def test_every_road_ends_at_the_dead_letters_once(server: RedisServer, redis: re
         for wave in (ROADS.keys() - GIVE_BACK, GIVE_BACK):
             roads.update({put(queue, redis, road): road for road in sorted(wave)})
             good = queue.enqueue(tasks.add, 1, 1)
-            until(lambda: roads.keys() <= set(dead(redis)), 120, what=f"every dead letter of {roads}", service=service)
+            until(
+                lambda: roads.keys() <= set(letters.ids(redis)),
+                120,
+                what=f"every dead letter of {roads}",
+                service=service,
+            )
         until(lambda: good.get_status() == "finished", PATIENCE_SECONDS, service=service)
         until(lambda: redis.keys("rq:execution:*") == [], PATIENCE_SECONDS, service=service)
-    ids = dead(redis)
+    ids = letters.ids(redis)
     assert sorted(ids) == sorted(roads), "each is there once"
     assert {roads[job_id]: letter(redis, job_id)["reason"] for job_id in ids} == {
         road: reason for road, (_, _, reason) in ROADS.items()

@@ -13,13 +13,10 @@ from rq.registry import ScheduledJobRegistry
 from structlog.testing import capture_logs
 
 from tests.support import tasks
-from tests.support.engine import LETTERS, QUEUES, desk, everything, script_calls
-from tests.support.worker import SETTINGS, consumer
+from tests.support.engine import QUEUES, desk, everything, rescuer, script_calls
+from tests.support.worker import consumer
 from worker.leader import Deposed, Lead, Leadership
-from worker.outcomes import Deciding
-from worker.payload import Payloads
 from worker.reconcile import GRACE_SECONDS, PASS_SECONDS, POSTPONE_SECONDS, Reconcile, strays
-from worker.rescue import Rescuer
 
 
 class Instance:
@@ -94,9 +91,7 @@ def test_a_stray_is_put_back_and_runs_once(redis: redis_py.Redis, lose: Callable
     assert event["job_id"] == job.id
     assert instance.rescues == 1
     if lose is started_without_claim:
-        deciding = Deciding("dispatcher", LETTERS, 3, 500)
-        payloads = Payloads([SETTINGS["WORKER_JOB_MODULES"]], ["pickle"])
-        assert Rescuer(script_calls(redis), QUEUES, deciding, payloads).rescue_orphans() == 1
+        assert rescuer(redis).rescue_orphans() == 1
         assert redis.hget(job.key, "crashes") == b"1", "the rules of a rescue"
     assert consumer(redis).work(burst=True)
     assert job.return_value(refresh=True) == 3

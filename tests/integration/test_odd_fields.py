@@ -13,13 +13,10 @@ from rq import Callback, Queue, Retry
 from rq.job import Job
 
 from tests.support import tasks
-from tests.support.engine import LETTERS, desk, replay, retried, script_calls
+from tests.support.engine import desk, replay, rescuer, retried, script_calls
 from tests.support.worker import consumer
 from worker import maintenance
 from worker.leases import orphans
-from worker.outcomes import Deciding
-from worker.payload import Payloads
-from worker.rescue import Rescuer
 from worker.schedule import move_due
 
 #: Not one of them is a number of seconds, or of slots.
@@ -85,7 +82,7 @@ def test_a_job_with_an_odd_field_comes_back_to_its_queue_and_is_buried_if_it_can
     assert redis.hget(odd.key, "status") in (b"finished", b"failed")
 
 
-@pytest.mark.parametrize("road", [release, rescue, retry, schedule, go_on, replay_letter])
+@pytest.mark.parametrize("road", ROADS)
 def test_a_readable_ttl_begins_anew(redis: redis_py.Redis, road: Callable[[redis_py.Redis, Job], None]) -> None:
     queue = Queue("default", connection=redis)
     job, _ = queue.enqueue(tasks.add, 1, 2, ttl=1000), queue.enqueue(tasks.add, 1, 2)
@@ -173,9 +170,7 @@ def test_a_job_that_was_moved_to_another_queue_is_rescued_where_it_belongs(redis
     redis.lmove(other.key, queue.key)
     desk(redis, "dead").exchange([], 1)
     assert orphans(script_calls(redis), ["default"]).dead == ["dead"]
-    modules = Payloads(("tests.support.tasks",), ("pickle",))
-    rescuer = Rescuer(script_calls(redis), ("default",), Deciding("dispatcher", LETTERS, 3, 500), modules)
-    assert rescuer.rescue_orphans() == 1
+    assert rescuer(redis, "default").rescue_orphans() == 1
     assert redis.lrange(other.key, 0, -1) == [job.id.encode()]
-    assert rescuer.rescue_orphans() == 0
+    assert rescuer(redis, "default").rescue_orphans() == 0
     assert not redis.exists("rq:origins")

@@ -16,14 +16,11 @@ from rq import Queue, Retry
 from rq.job import Job
 
 from tests.support import processes, tasks
-from tests.support.engine import LETTERS, script_calls
+from tests.support.engine import rescuer
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
-from tests.support.worker import SETTINGS, consumer
-from worker.outcomes import Deciding
-from worker.payload import Payloads
-from worker.rescue import Rescuer
+from tests.support.worker import consumer
 
 WIP = "rq:wip:default"
 
@@ -46,9 +43,7 @@ def kill(worker: subprocess.Popen[bytes]) -> None:
 
 
 def rescue(redis: redis_py.Redis) -> int:
-    modules = (SETTINGS["WORKER_JOB_MODULES"],)
-    deciding = Deciding("dispatcher", LETTERS, 3, 500)
-    return Rescuer(script_calls(redis), ("default",), deciding, Payloads(modules, ("pickle",))).rescue_orphans()
+    return rescuer(redis, "default").rescue_orphans()
 
 
 def left_behind(redis: redis_py.Redis, plain: subprocess.Popen[bytes], journal: Path, retry: Retry | None) -> Job:

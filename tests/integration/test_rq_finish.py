@@ -15,14 +15,11 @@ from rq.rate_limit import RateLimit
 from rq.webhook import Webhook
 
 from tests.support import tasks
-from tests.support.engine import QUEUES, desk, script_calls
+from tests.support.engine import desk, rescuer, script_calls
 from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
 from worker import sentry
-from worker.outcomes import Deciding
-from worker.payload import Payloads
-from worker.rescue import Rescuer
 from worker.schedule import move_due
 
 LIMIT = RateLimit("shop", 1)
@@ -131,11 +128,8 @@ def test_an_id_that_rq_would_not_accept_keeps_nobody_waiting(redis: redis_py.Red
 def bury(redis: redis_py.Redis, road: Any) -> None:
     """Let the consumer, or for a worker of an instance that is gone the dispatcher, bury the job; then work on."""
     if road is crasher:
-        deciding = Deciding("dispatcher", "dead-letter", 3, 500)
-        payloads = Payloads(["tests.support.tasks"], ["pickle", "json"])
-        rescuer = Rescuer(script_calls(redis), QUEUES, deciding, payloads)
-        assert rescuer.rescue_orphans() == 1
-        assert rescuer.rescue_orphans() == 0
+        assert rescuer(redis).rescue_orphans() == 1
+        assert rescuer(redis).rescue_orphans() == 0
     work(redis)
 
 

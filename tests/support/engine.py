@@ -12,6 +12,9 @@ from rq.defaults import RQ_KEY_PREFIX
 from worker import scripts
 from worker.claims import Claims
 from worker.exchange import Buried, Claim, Finished, Retried, Value
+from worker.outcomes import Deciding
+from worker.payload import Payloads
+from worker.rescue import Rescuer
 from worker.script_calls import ScriptCalls, flat
 
 QUEUES = ("high", "default")
@@ -26,6 +29,12 @@ def desk(redis: redis_py.Redis, name: str = "ann", *queues: str) -> Claims:
 def script_calls(redis: redis_py.Redis) -> ScriptCalls:
     """Return the scripts as a dispatcher has them, which holds no claims."""
     return ScriptCalls(redis, RQ_KEY_PREFIX)
+
+
+def rescuer(redis: redis_py.Redis, *queues: str) -> Rescuer:
+    """Return the rescuer of a dispatcher; by default it looks at `high` and `default`."""
+    payloads = Payloads(["tests.support.tasks"], ["pickle", "json"])
+    return Rescuer(script_calls(redis), queues or QUEUES, Deciding("dispatcher", LETTERS, 3, 500), payloads)
 
 
 def register(redis: redis_py.Redis, name: str) -> None:
