@@ -30,7 +30,7 @@ ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 8080
-HEALTHCHECK --interval=30s --timeout=6s --start-period=60s --retries=3 CMD ["python", "-m", "worker.probe"]
+HEALTHCHECK --interval=30s --timeout=6s --start-period=60s --retries=3 CMD ["python", "-m", "worker.health.probe"]
 # tini is PID 1: it passes signals on and reaps what jobs leave behind.
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "worker"]

@@ -17,7 +17,7 @@ import redis as redis_py
 
 from tests.support.letters import LETTERS, actions, seed
 from tests.support.server import RedisServer
-from worker.letter_upkeep import Upkeep
+from worker.dead_letters.trim import Upkeep
 
 #: What only reads is run so often and the best time counts: other load on the machine only adds.
 REPEATS = 3

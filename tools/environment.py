@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from worker.environment import load_dotenv
+from worker.settings.load import load_dotenv
 
 SOURCES: Final = "REDIS_URL and .env"
 

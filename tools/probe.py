@@ -15,10 +15,10 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from worker.diagnosis.case import Case
-from worker.diagnosis.login import client_of
-from worker.errors import RedisTrouble
-from worker.translate import translate
-from worker.troubles import trouble
+from worker.diagnosis.steps.auth import client_of
+from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import trouble
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ from tools.services.render import check_render
 from tools.services.sentry import check_sentry
 from tools.services.upstash import check_upstash
 from tools.services.worker import check_worker
+from worker.cli.terminal import print_table
 from worker.diagnosis.report import Status
 from worker.diagnosis.start import TIMEOUT_SECONDS
-from worker.environment import load_dotenv
-from worker.terminal import one_line, print_table
+from worker.settings.load import load_dotenv
+from worker.text import one_line
 
 #: Every service, in the order of the table.
 TESTS: Final[dict[str, Callable[[Request], Outcome]]] = {

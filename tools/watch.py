@@ -19,9 +19,9 @@ import click
 from tools.probe import Prober, Seen
 from worker.diagnosis.case import Case
 from worker.diagnosis.course import STEPS, diagnose
-from worker.diagnosis.latency import summary
+from worker.diagnosis.steps.latency import summary
 from worker.diagnosis.text import Printer
-from worker.errors import RedisTrouble
+from worker.redis.trouble import RedisTrouble
 
 #: An answer is slow when it takes so many times the usual, and more than `_SLOW_SECONDS`.
 _SLOW_FACTOR: Final = 10

@@ -13,7 +13,6 @@ no host, URL or secret.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 
@@ -42,39 +41,3 @@ class SettingsError(WorkerError):
         self.problems = problems
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         super().__init__("\n".join([f"The environment has {count}:", *(f"  - {problem}" for problem in problems)]))
-
-
-class Policy(enum.Enum):
-    """How eagerly the loops try again: always for ever, with full jitter; each new connection resolves the name anew.
-
-    The cap of the wait bounds how long after Redis is back the first job starts, so it is as short as the trouble lets
-    it be.
-    """
-
-    SOON = "soon"  #: a try is refused at once, or its own timeout already slows it down: it costs nobody anything
-    RETRY = "retry"  #: a try costs a name server, the provider or the other clients something
-    SLOWLY = "slowly"  #: only a person or a new secret helps: as RETRY, but slow from the first retry on
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """One kind of trouble, in words."""
-
-    code: str
-    sentence: str
-    fix: str
-    policy: Policy = Policy.SOON
-
-
-class RedisTrouble(WorkerError):
-    """Redis does not do what it should. `detail` adds what the server said, without secrets."""
-
-    def __init__(self, trouble: Trouble, detail: str = "") -> None:
-        self.trouble = trouble
-        self.detail = detail
-        super().__init__(f"{trouble.sentence} {trouble.fix}" + (f" (The server said: {detail})" if detail else ""))
-
-    @property
-    def code(self) -> str:
-        """The trouble's stable name."""
-        return self.trouble.code

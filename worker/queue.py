@@ -6,7 +6,6 @@ retry, knowing what they hold; ``translate.py`` names their errors and ``outage.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,15 +19,12 @@ from redis.connection import ConnectionPool, parse_url
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from rq.timeouts import JobTimeoutException
 
-from worker import redis_url
-from worker.environment import load
-from worker.errors import RedisTrouble
-from worker.outage import delay_after
-from worker.settings import Settings
-from worker.translate import translate
-from worker.troubles import trouble
+from worker.redis.outage import delay_after
+from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import trouble
+from worker.settings import Settings, redis_url
 
 #: How long connecting, and reading one answer, may take.
 TIMEOUT_SECONDS: Final = 5.0
@@ -128,18 +124,6 @@ def connect_with_retry(
             on_trouble(reason, delay)
         if not _pause(delay, stop):
             raise reason
-
-
-def settings_of_environment() -> Settings:
-    """Read the settings of a consumer that is started by RQ's own command line, which brings its own connection."""
-    return load(os.environ, need_redis_url=False)
-
-
-def timed_out(seconds: int | None) -> JobTimeoutException:
-    """Say what happened to a job that swallowed its timeout, or sat in native code past it."""
-    return JobTimeoutException(
-        f"The job ran past its timeout of {seconds} seconds and did not react to it, so its process was killed"
-    )
 
 
 def _pause(seconds: float, stop: Callable[[], bool] | None) -> bool:

@@ -33,7 +33,7 @@ from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.service import Service
 from tests.support.waiting import eventually
-from worker import scripts
+from worker.redis import scripts
 
 QUEUES = ("default", "high")
 #: From the last blow until everything must have settled: the life of a dead worker, its rescue, the look at what it

@@ -17,7 +17,7 @@ from tests.support import tasks
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.waiting import SLACK_SECONDS
-from worker import oom
+from worker.process import memory
 
 LIMIT_BYTES = 150 * 2**20
 
@@ -94,19 +94,19 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_named_and_the_job_is_buried_
 
 
 def test_the_counters_of_both_versions_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(oom, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(oom, "_OWN", tmp_path / "own")
-    assert (oom.kills(), oom.limit_bytes()) == (None, None)
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
+    assert (memory.oom_kills(), memory.limit_bytes()) == (None, None)
     (tmp_path / "own").write_text("0::/a/group\n")
     (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 5\noom 2\noom_kill 2\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert (oom.kills(), oom.limit_bytes()) == (2, None)
+    assert (memory.oom_kills(), memory.limit_bytes()) == (2, None)
     (tmp_path / "a" / "group").mkdir(parents=True)
     (tmp_path / "a" / "group" / "memory.events").write_text("oom_kill 7\n")
     (tmp_path / "a" / "group" / "memory.max").write_text("536870912\n")
-    assert (oom.kills(), oom.limit_bytes()) == (7, 536870912)
+    assert (memory.oom_kills(), memory.limit_bytes()) == (7, 536870912)
     (tmp_path / "own").write_text("4:memory:/elsewhere\n3:cpu:/\n")
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
     (tmp_path / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
-    assert (oom.kills(), oom.limit_bytes()) == (3, None)
+    assert (memory.oom_kills(), memory.limit_bytes()) == (3, None)

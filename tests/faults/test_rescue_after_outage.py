@@ -13,8 +13,8 @@ from tests.support import tasks
 from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
-from worker.leases import BUSY_TTL_SECONDS
-from worker.rescue import RESCUE_SECONDS
+from worker.dispatcher.rescue import RESCUE_SECONDS
+from worker.engine.leases import BUSY_TTL_SECONDS
 
 
 def forget_workers(redis: redis_py.Redis) -> int:

@@ -15,11 +15,11 @@ from tests.support import processes, tasks
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.waiting import eventually
-from worker import self_probe
 from worker.exits import Exit
-from worker.scoreboard import Scoreboard
-from worker.self_probe import SelfProbe
-from worker.slot import RedisState
+from worker.health import self_probe
+from worker.health.self_probe import SelfProbe
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import RedisState
 
 
 def test_without_redis_since_the_start_it_ends_with_its_own_code(own_server: RedisServer) -> None:

@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from tests.support.render_stub import KEY, NAME, SERVICE_ID, Render
-from worker import render_api
-from worker.autoscale import Policy, Reason
-from worker.autoscaler import Autoscaler
-from worker.fleet import ConsumerState, Fleet, QueueState
-from worker.render_api import RenderApi, RenderApiError
+from worker.fleet import render_api
+from worker.fleet.autoscaler import Autoscaler
+from worker.fleet.decision import Policy, Reason
+from worker.fleet.render_api import RenderApi, RenderApiError
+from worker.fleet.state import ConsumerState, Fleet, QueueState
 
 POLICY = Policy(least=1, most=4, step=1, wait=30, idle=300, cooldown=120)
 

@@ -18,10 +18,10 @@ from rq.results import Result
 
 from tests.support import tasks
 from tests.support.engine import LETTERS, buried, collect, desk, everything, finished, lives, register, replay, retried
-from worker.exchange import Claim, Outcome
-from worker.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
-from worker.outcomes import attempt_of, number
-from worker.schedule import move_due
+from worker.dispatcher.scheduled_jobs import move_due
+from worker.engine.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
+from worker.engine.outcomes import attempt_of, number
+from worker.engine.records import Claim, Outcome
 
 
 def enqueue(redis: redis_py.Redis, queue: str, *ids: str, **options: Any) -> None:

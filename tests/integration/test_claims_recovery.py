@@ -25,8 +25,8 @@ from tests.support.engine import (
     retried,
     script_calls,
 )
-from worker.claims import Claims
-from worker.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
+from worker.engine.claims import Claims
+from worker.engine.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
 
 
 def enqueue(redis: redis_py.Redis, queue: str, *ids: str, **options: Any) -> None:

@@ -13,7 +13,7 @@ from rq.job import Job
 from tests.support import tasks
 from tests.support.engine import desk, script_calls
 from tests.support.server import RedisServer
-from worker.schedule import move_due
+from worker.dispatcher.scheduled_jobs import move_due
 
 
 def schedule(redis: redis_py.Redis, due_in: dict[str, float], queue: str = "default") -> None:

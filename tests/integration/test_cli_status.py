@@ -17,9 +17,9 @@ from tests.support.engine import script_calls
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.worker import consumer
-from worker import cron_file
-from worker.cron import Cron
-from worker.leader import LeaderOnly, Leadership
+from worker.dispatcher import cron_file
+from worker.dispatcher.cron import Cron
+from worker.dispatcher.leader import LeaderOnly, Leadership
 
 
 def status(url: str, **environ: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tests.support import processes, tasks
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from tests.support.worker import consumer
-from worker.enqueue_command import follow, verdict_lines
+from worker.cli.enqueue import follow, verdict_lines
 
 HOSTILE = "[/red] [bold]x[/bold] \x1b[31m \x1b]0;title\x07 end"
 ADD = "tests.support.tasks.add"

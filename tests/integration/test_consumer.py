@@ -24,9 +24,9 @@ from tests.support import tasks
 from tests.support.engine import finished, lives
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
-from worker import leaving
-from worker.exchange import Exchange, Outcome
-from worker.schedule import move_due
+from worker.consumer import shutdown
+from worker.dispatcher.scheduled_jobs import move_due
+from worker.engine.records import Exchange, Outcome
 
 LETTERS = "rq:queue:dead-letter"
 
@@ -414,7 +414,7 @@ def test_no_outcome_gets_lost_when_both_threads_settle_at_once(
             thread.join()
         worker.settle()
     finally:
-        leaving.leave(worker)
+        shutdown.leave(worker)
     assert [job.get_status(refresh=True) for job in jobs] == ["finished", "finished"]
 
 

@@ -19,7 +19,7 @@ from tests.support.server import RedisServer, free_port
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
 from tests.unit.test_container import copied, one
-from worker import probe
+from worker.health import probe
 
 #: Makes the whole file system read-only for one command, in a mount namespace of its own.
 READ_ONLY = """

@@ -8,9 +8,10 @@ import click
 
 from tests.integration.test_cli import run
 from tests.support import dead_session
-from worker.dead_command import dead
-from worker.dead_letters import NEXT_STEPS, REASONS
-from worker.settings import Settings, variable_of
+from worker.cli.dead.command import dead
+from worker.engine.dead_letter import NEXT_STEPS, REASONS
+from worker.settings import Settings
+from worker.settings.model import variable_of
 
 TEXT = dead_session.PAGE.read_text()
 COMMANDS = TEXT.split("## The commands")[1].split("## With")[0]

@@ -18,12 +18,12 @@ from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.shop import Shop, status
 from tests.support.waiting import PATIENCE_SECONDS
-from worker.environment import load
+from worker.dead_letters.alerts import Alerts
+from worker.dead_letters.trim import Upkeep
 from worker.errors import SettingsError
-from worker.letter_alerts import Alerts
-from worker.letter_board import MAX_KINDS, STALE_SECONDS
-from worker.letter_upkeep import Upkeep
-from worker.scoreboard import Scoreboard
+from worker.process.dead_letter_counts import MAX_KINDS, STALE_SECONDS
+from worker.process.scoreboard import Scoreboard
+from worker.settings.load import load
 
 ALERTING = {
     "DEAD_LETTER_ALERT_RATE": "3/1h",

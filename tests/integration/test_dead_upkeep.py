@@ -16,14 +16,15 @@ from tests.support import tasks
 from tests.support.engine import script_calls
 from tests.support.letters import actions, box, bury, ids, payloads, record, seed
 from tests.support.worker import consumer
-from worker import letter_collecting, letter_upkeep
-from worker.environment import load
-from worker.leader import Leadership
-from worker.letter_box import Letter
-from worker.letter_chores import LetterChores, letter_chores
-from worker.letter_collecting import Collect
-from worker.letter_upkeep import Census, Upkeep
-from worker.scoreboard import Scoreboard
+from worker.dead_letters import collect as letter_collecting
+from worker.dead_letters import trim
+from worker.dead_letters.collect import Collect
+from worker.dead_letters.letter import Letter
+from worker.dead_letters.trim import Census, Upkeep
+from worker.dispatcher.dead_letters import LetterChores, letter_chores
+from worker.dispatcher.leader import Leadership
+from worker.process.scoreboard import Scoreboard
+from worker.settings.load import load
 
 MONTH = 30 * 86400
 
@@ -142,7 +143,7 @@ def test_what_is_too_old_goes(redis: redis_py.Redis) -> None:
 
 
 def test_a_pass_over_many_pages_sees_each_letter_once(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(letter_upkeep, "PAGE", 7)
+    monkeypatch.setattr(trim, "PAGE", 7)
     seed(redis, 60, kinds=3)
     for number in (0, 6, 7, 33, 59):
         redis.delete(f"rq:job:letter-{number}")

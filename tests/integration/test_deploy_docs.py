@@ -19,10 +19,11 @@ from tests.support.render_stub import KEY, SERVICE_ID, Render
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
 from tests.support.shop import Shop, sample
-from worker.autoscale import Reason
-from worker.dead_letters import REASONS
+from worker.engine.dead_letter import REASONS
 from worker.exits import Exit
-from worker.settings import Settings, variable_of
+from worker.fleet.decision import Reason
+from worker.settings import Settings
+from worker.settings.model import variable_of
 
 PAGES = {name: (ROOT / "docs" / name).read_text() for name in ("deploy-render.md", "operations.md")}
 #: What Render, and the pages' own examples, put into the environment.

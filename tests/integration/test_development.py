@@ -22,9 +22,10 @@ from tests.support import processes
 from tests.support.server import RedisServer, free_port
 from tests.support.service import MARK, ROOT, Service
 from tests.support.waiting import eventually
-from worker import develop_command, development
-from worker.development import is_local
-from worker.environment import load
+from worker.cli import develop as develop_command
+from worker.cli import local_service
+from worker.cli.local_service import is_local
+from worker.settings.load import load
 
 
 @pytest.fixture
@@ -182,9 +183,9 @@ def test_a_redis_elsewhere_gets_no_sample_job(checkout: Path, server: RedisServe
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder for `embedded_redis` in this process."""
-    monkeypatch.setattr(development, "ROOT", tmp_path)
-    monkeypatch.setattr(development, "DATA", tmp_path / ".data")
-    monkeypatch.setattr(development, "LOG", tmp_path / ".data" / "redis.log")
+    monkeypatch.setattr(local_service, "ROOT", tmp_path)
+    monkeypatch.setattr(local_service, "DATA", tmp_path / ".data")
+    monkeypatch.setattr(local_service, "LOG", tmp_path / ".data" / "redis.log")
     return tmp_path / ".data"
 
 
@@ -192,22 +193,22 @@ def test_a_port_that_is_taken_at_the_last_moment_does_not_make_it_use_somebody_e
     data: Path, monkeypatch: pytest.MonkeyPatch, server: RedisServer
 ) -> None:
     ports = [server.port]  # it looked free
-    find = development.free_port
-    monkeypatch.setattr(development, "free_port", lambda wanted: ports.pop() if ports else find(wanted))
-    with development.embedded_redis() as url, redis_py.Redis.from_url(url) as client:
+    find = local_service.free_port
+    monkeypatch.setattr(local_service, "free_port", lambda wanted: ports.pop() if ports else find(wanted))
+    with local_service.embedded_redis() as url, redis_py.Redis.from_url(url) as client:
         assert client.info("server")["process_id"] in processes.children(os.getpid())
         assert client.info("server")["tcp_port"] != server.port
         assert (data / "redis-port").read_text() == str(client.info("server")["tcp_port"])
 
 
 def test_data_that_the_server_cannot_read_end_in_its_own_words(data: Path) -> None:
-    with development.embedded_redis() as url, redis_py.Redis.from_url(url) as client:
+    with local_service.embedded_redis() as url, redis_py.Redis.from_url(url) as client:
         client.set("a", "b")
     (manifest,) = data.glob("appendonlydir/*.manifest")
     manifest.write_text("nonsense")
     with (
         pytest.raises(click.ClickException, match=r"Its log, \.data/redis\.log, ends with: .*manifest"),
-        development.embedded_redis(),
+        local_service.embedded_redis(),
     ):
         pass
 

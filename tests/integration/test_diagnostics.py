@@ -15,11 +15,11 @@ from tests.support import broken
 from tests.support.broken import PASSWORD, Authority, tls_in_front_of
 from tests.support.diagnosing import SILENCE_SECONDS, TIMEOUT_SECONDS, diagnosed, failure
 from tests.support.server import RedisServer
-from worker.diagnosis import latency
 from worker.diagnosis.case import Address, target_of
 from worker.diagnosis.report import Status
 from worker.diagnosis.start import case_of
-from worker.diagnosis.tcp import check_tcp
+from worker.diagnosis.steps import latency
+from worker.diagnosis.steps.tcp import check_tcp
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,10 @@ from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.worker import consumer
-from worker import cron_file
-from worker.cron import Cron
-from worker.environment import load
-from worker.leader import Lead, LeaderOnly, Leadership
+from worker.dispatcher import cron_file
+from worker.dispatcher.cron import Cron
+from worker.dispatcher.leader import Lead, LeaderOnly, Leadership
+from worker.settings.load import load
 
 
 def entry(key: str = "line", *, catches_up: bool = True, **line: Any) -> cron_file.Entry:

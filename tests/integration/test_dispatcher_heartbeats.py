@@ -9,11 +9,11 @@ import pytest
 import redis as redis_py
 
 from tests.support.engine import register, script_calls
-from worker.heartbeats import SILENT_SECONDS, Heartbeats
-from worker.leases import IDLE_TTL_SECONDS
-from worker.scoreboard import Scoreboard
-from worker.seat import SAFETY_POLL_SECONDS
-from worker.slot import Slot, State
+from worker.consumer.supervision import SAFETY_POLL_SECONDS
+from worker.dispatcher.heartbeats import SILENT_SECONDS, Heartbeats
+from worker.engine.leases import IDLE_TTL_SECONDS
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import Slot, State
 
 
 @pytest.fixture

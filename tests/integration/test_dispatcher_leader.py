@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from tests.support.engine import script_calls
 from tests.support.waiting import eventually
-from worker import scripts
-from worker.leader import Deposed, Lead, LeaderOnly, Leadership
+from worker.dispatcher.leader import Deposed, Lead, LeaderOnly, Leadership
+from worker.redis import scripts
 
 
 def leadership(redis: redis_py.Redis, name: str) -> Leadership:

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from tests.support import tasks
 from tests.support.engine import QUEUES, desk, everything, rescuer, script_calls
 from tests.support.worker import consumer
-from worker.leader import Deposed, Lead, Leadership
-from worker.reconcile import GRACE_SECONDS, PASS_SECONDS, POSTPONE_SECONDS, Reconcile, strays
+from worker.dispatcher.leader import Deposed, Lead, Leadership
+from worker.dispatcher.reconcile import GRACE_SECONDS, PASS_SECONDS, POSTPONE_SECONDS, Reconcile, strays
 
 
 class Instance:
@@ -188,7 +188,7 @@ def test_a_pass_waits_for_a_calm_moment_but_not_for_ever(
 ) -> None:
     instance = Instance(redis, calm=False)
     assert instance.step() == POSTPONE_SECONDS
-    monkeypatch.setattr("worker.reconcile.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.dispatcher.reconcile.PATIENCE_SECONDS", 0.0)
     assert instance.step() > PASS_SECONDS / 2
 
 

@@ -12,11 +12,11 @@ import redis as redis_py
 from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually
-from worker import doorbell as module
 from worker import queue
-from worker.doorbell import Doorbell
-from worker.environment import load
-from worker.translate import translate
+from worker.redis import doorbell as module
+from worker.redis.doorbell import Doorbell
+from worker.redis.translate import translate
+from worker.settings.load import load
 
 
 def bell_on(url: str, *queues: str, block: float = module.BLOCK_SECONDS) -> Doorbell:

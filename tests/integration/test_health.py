@@ -22,9 +22,10 @@ from tests.support import tasks
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.waiting import PATIENCE_SECONDS
-from worker import health, probe_server
-from worker.scoreboard import Scoreboard
-from worker.slot import RedisState, State
+from worker.health import endpoint
+from worker.health import server as probe_server
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import RedisState, State
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Alone]:
     board.header.started_at = board.header.heartbeat = time.monotonic()
     listener = probe_server.listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    thread = threading.Thread(target=health.serve, args=(board, listener, over.is_set))
+    thread = threading.Thread(target=endpoint.serve, args=(board, listener, over.is_set))
     thread.start()
     yield board, port, over, thread
     over.set()

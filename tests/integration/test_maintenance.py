@@ -20,8 +20,8 @@ from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.waiting import SLACK_SECONDS
 from tests.support.worker import consumer
-from worker import maintenance, rq_burial
-from worker.maintenance import AFTER_SECONDS, Maintenance
+from worker.dispatcher.maintenance import AFTER_SECONDS, Maintenance
+from worker.engine import registries, rq_burial
 
 LIMIT = RateLimit("shop", 1)
 
@@ -33,7 +33,7 @@ def queue(redis: redis_py.Redis) -> Queue:
 
 def maintain(redis: redis_py.Redis) -> int:
     """Take one whole pass; returns in how many steps."""
-    return 1 + sum(1 for _ in maintenance.steps(script_calls(redis), called_for=True))
+    return 1 + sum(1 for _ in registries.steps(script_calls(redis), called_for=True))
 
 
 def aged(job: Job) -> None:
@@ -254,7 +254,7 @@ class Clock:
 
     def __init__(self, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.deaths, self.ended = 1000.0, 2, 0
-        monkeypatch.setattr(maintenance, "monotonic", lambda: self.now)
+        monkeypatch.setattr(registries, "monotonic", lambda: self.now)
         self.chore = Maintenance(script_calls(redis), lambda: self.deaths, lambda: self.ended)
 
     def wait(self, seconds: int) -> list[int]:
@@ -314,7 +314,7 @@ def test_a_regular_pass_spares_the_other_instances_theirs_and_a_death_does_not(
 
     def leaves(**how: bool) -> int:
         redis.zadd("rq:finished:default", {"expired": 1})
-        for _ in maintenance.steps(script, spare=540, **how):
+        for _ in registries.steps(script, spare=540, **how):
             pass
         return int(redis.zcard("rq:finished:default"))
 

@@ -22,7 +22,7 @@ from tests.support.engine import desk, everything, script_calls
 from tests.support.engine import register as register_worker
 from tests.support.server import RedisServer, free_port
 from tests.support.worker import consumer
-from worker.leases import orphans
+from worker.engine.leases import orphans
 
 
 @pytest.fixture(scope="module")

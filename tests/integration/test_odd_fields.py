@@ -15,9 +15,9 @@ from rq.job import Job
 from tests.support import tasks
 from tests.support.engine import desk, replay, rescuer, retried, script_calls
 from tests.support.worker import consumer
-from worker import maintenance
-from worker.leases import orphans
-from worker.schedule import move_due
+from worker.dispatcher.scheduled_jobs import move_due
+from worker.engine import registries
+from worker.engine.leases import orphans
 
 #: Not one of them is a number of seconds, or of slots.
 ODD = ["1.5", "1e40", "nan", "inf", "-5", "0", "soon", "", "0x"]
@@ -49,7 +49,7 @@ def go_on(redis: redis_py.Redis, job: Job) -> None:
     redis.lrem(QUEUE, 0, job.id)
     redis.hset(job.key, "status", "ready_to_enqueue")
     redis.zadd("rq:ready:default", {job.id: 1})
-    for _ in maintenance.steps(script_calls(redis)):
+    for _ in registries.steps(script_calls(redis)):
         pass
 
 

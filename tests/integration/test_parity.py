@@ -33,8 +33,8 @@ from tests.support.snapshots import Snapshot
 from tests.support.waiting import eventually
 from tests.support.worker import SETTINGS
 from worker.consumer import Consumer
-from worker.environment import load
-from worker.schedule import move_due
+from worker.dispatcher.scheduled_jobs import move_due
+from worker.settings.load import load
 
 WORKER = "parity"
 QUEUES = ["high", "default"]

@@ -19,10 +19,10 @@ from pydantic import SecretStr
 from tests.support.server import RedisServer, free_port
 from tests.support.waiting import eventually
 from worker import queue
-from worker.environment import load
-from worker.errors import RedisTrouble
+from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
-from worker.translate import translate
+from worker.settings.load import load
 
 
 def settings(url: str) -> Settings:

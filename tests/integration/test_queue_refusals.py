@@ -9,7 +9,7 @@ import redis as redis_py
 
 from tests.support.server import RedisServer
 from tests.support.waiting import eventually
-from worker.translate import translate
+from worker.redis.translate import translate
 
 
 def code_of(client: redis_py.Redis, lua: str) -> str | None:

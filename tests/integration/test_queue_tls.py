@@ -13,9 +13,9 @@ from tests.integration.test_doorbell import bell_on, wait_for_ring
 from tests.support.server import RedisServer
 from tests.support.tls_front import TlsFront
 from worker import queue
-from worker.environment import load
-from worker.translate import translate
-from worker.troubles import TROUBLES
+from worker.redis.translate import translate
+from worker.redis.troubles import TROUBLES
+from worker.settings.load import load
 
 
 @pytest.fixture(scope="module")

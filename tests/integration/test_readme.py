@@ -7,7 +7,8 @@ import re
 from tests.integration.test_cli import run
 from tests.support.service import ROOT
 from worker.exits import Exit
-from worker.settings import Settings, variable_of
+from worker.settings import Settings
+from worker.settings.model import variable_of
 
 README = (ROOT / "README.md").read_text()
 

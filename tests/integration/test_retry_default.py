@@ -13,7 +13,7 @@ from rq.registry import ScheduledJobRegistry
 from tests.support import tasks
 from tests.support.engine import script_calls
 from tests.support.worker import consumer
-from worker.schedule import move_due
+from worker.dispatcher.scheduled_jobs import move_due
 
 AT_ONCE = {"WORKER_RETRY_ATTEMPTS": "3", "WORKER_RETRY_BASE": "0"}
 

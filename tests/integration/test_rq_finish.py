@@ -20,7 +20,7 @@ from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
 from worker import sentry
-from worker.schedule import move_due
+from worker.dispatcher.scheduled_jobs import move_due
 
 LIMIT = RateLimit("shop", 1)
 

@@ -30,10 +30,10 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from tests.support import tasks
 from tests.support.engine import LETTERS, QUEUES, buried, desk, finished, register, replay, retried
 from tests.support.server import RedisServer
-from worker.claims import Claims
-from worker.exchange import Buried, Claim, Finished, Outcome, Rescue
-from worker.leases import LEASE_SECONDS, heartbeat, orphans
-from worker.schedule import move_due
+from worker.dispatcher.scheduled_jobs import move_due
+from worker.engine.claims import Claims
+from worker.engine.leases import LEASE_SECONDS, heartbeat, orphans
+from worker.engine.records import Buried, Claim, Finished, Outcome, Rescue
 
 WORKERS = ("ann", "bob", "carl")
 #: The same examples each time. Shrinking one that fails takes minutes: add `Phase.shrink` to see the shortest.

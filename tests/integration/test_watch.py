@@ -17,9 +17,10 @@ from tests.support import tasks
 from tests.support.engine import desk, finished, register
 from tests.support.server import RedisServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually
-from worker import watch
-from worker.claims import Claims
-from worker.watch import Watch, WatchLock
+from worker.consumer import claim_ahead
+from worker.consumer.claim_ahead import Watch
+from worker.engine.claims import Claims
+from worker.process.watch_lock import WatchLock
 
 
 def answered(watcher: Watch) -> bool:
@@ -133,9 +134,9 @@ def test_an_answer_that_is_long_overdue_means_a_dead_connection(
 ) -> None:
     watcher = Watch(ann_of(redis))
     watcher.begin(1, 60)
-    monkeypatch.setattr(watch, "LATE_SECONDS", 0.0)
+    monkeypatch.setattr(claim_ahead, "LATE_SECONDS", 0.0)
     watcher.overdue()  # not before the minute has passed
-    monkeypatch.setattr(watch, "LATE_SECONDS", -60.0)  # as if it had
+    monkeypatch.setattr(claim_ahead, "LATE_SECONDS", -60.0)  # as if it had
     with pytest.raises(RedisTimeoutError):
         watcher.overdue()
     watcher.abandon()

@@ -9,13 +9,13 @@ from time import monotonic
 import redis as redis_py
 from rq.defaults import RQ_KEY_PREFIX
 
-from worker import scripts
-from worker.claims import Claims
-from worker.exchange import Buried, Claim, Finished, Retried, Value
-from worker.outcomes import Deciding
-from worker.payload import Payloads
-from worker.rescue import Rescuer
-from worker.script_calls import ScriptCalls, flat
+from worker.engine.claims import Claims
+from worker.engine.outcomes import Deciding
+from worker.engine.payload import Payloads
+from worker.engine.records import Buried, Claim, Finished, Retried
+from worker.engine.rescue import Rescuer
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls, Value, flat
 
 QUEUES = ("high", "default")
 LETTERS = "dead-letter"

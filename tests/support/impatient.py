@@ -5,9 +5,12 @@ The supervisor imports job packages before it forks, so all children have it. On
 
 from __future__ import annotations
 
-from worker import outage, overdue, pulse, verdict
+from worker.dispatcher import keepalive
+from worker.health import verdict
+from worker.process import overdue
+from worker.redis import outage
 
 outage.REMIND_SECONDS = 1.0  # type: ignore[misc]
-pulse.LOOK_SECONDS = 1.0  # type: ignore[misc]
+keepalive.LOOK_SECONDS = 1.0  # type: ignore[misc]
 overdue.DEAF_SECONDS = 4.0  # type: ignore[misc]
 verdict.DEAF_NOTICE_SECONDS = 1.0  # type: ignore[misc]

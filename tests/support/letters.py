@@ -16,9 +16,9 @@ from rq.job import Job
 
 from tests.support import tasks
 from tests.support.worker import consumer
-from worker.letter_actions import Actions
-from worker.letter_box import LetterBox
-from worker.payload import Payloads
+from worker.dead_letters.changes import Actions
+from worker.dead_letters.queue import LetterBox
+from worker.engine.payload import Payloads
 
 QUEUE = "dead-letter"
 LETTERS = f"rq:queue:{QUEUE}"

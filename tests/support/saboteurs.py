@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 
-from worker.seat import Supervised
+from worker.consumer.supervision import Supervised
 
 
 def close_every_file() -> None:

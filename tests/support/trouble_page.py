@@ -8,9 +8,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tests.support.service import ROOT
-from worker.errors import Policy
-from worker.outage import CAP_SECONDS, SOON_CAP_SECONDS
-from worker.troubles import TROUBLES
+from worker.redis.outage import CAP_SECONDS, SOON_CAP_SECONDS
+from worker.redis.trouble import Policy
+from worker.redis.troubles import TROUBLES
 
 if TYPE_CHECKING:
     from tests.faults.outages import Row

@@ -10,7 +10,7 @@ from tests.support.trouble_page import put
 from worker.diagnosis.course import STEPS
 from worker.diagnosis.needs import acl_rules
 from worker.diagnosis.report import Finding, Report, StepReport
-from worker.troubles import TROUBLES
+from worker.redis.troubles import TROUBLES
 
 PAGE: Final = ROOT / "docs" / "troubleshooting.md"
 #: What people see of each trouble elsewhere (redis-py, node, redis-cli, the server), and the step that finds it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis as redis_py
 
 from worker.consumer import Consumer
-from worker.environment import load
+from worker.settings.load import load
 
 SETTINGS = {"WORKER_JOB_MODULES": "tests.support.tasks", "WORKER_QUEUES": "high,default"}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.autoscale import Facts, Policy, Reason, decide
+from worker.fleet.decision import Facts, Policy, Reason, decide
 
 POLICY = Policy(least=1, most=4, step=2, wait=30, idle=300, cooldown=120)
 #: Two instances with something to do and nobody waiting for long.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from tests.support.waiting import eventually
-from worker.batch import Batch
-from worker.exchange import Claim
+from worker.consumer.in_flight import Batch
+from worker.engine.records import Claim
 
 
 def claims(count: int) -> list[Claim]:

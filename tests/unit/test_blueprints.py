@@ -15,10 +15,11 @@ from click import Context
 from pydantic import SecretStr
 
 from tests.support.service import ROOT
-from worker.cli import main
-from worker.environment import load
-from worker.overdue import HARD_STOP_SECONDS
-from worker.settings import Settings, variable_of
+from worker.cli.main import main
+from worker.process.overdue import HARD_STOP_SECONDS
+from worker.settings import Settings
+from worker.settings.load import load
+from worker.settings.model import variable_of
 
 BLUEPRINTS = ["render.yaml", "render-free.yaml"]
 #: Path of a copy of https://render.com/schema/render.yaml.json. It has no licence, so it is not kept here.

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support import processes
 from tests.support.waiting import eventually
-from worker.children import DUMP_SECONDS, Children
-from worker.scoreboard import Scoreboard
-from worker.slot import Slot
+from worker.process.children import DUMP_SECONDS, Children
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import Slot
 
 
 @pytest.fixture

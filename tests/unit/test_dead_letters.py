@@ -13,8 +13,8 @@ from redis import Redis
 from rq.job import Job
 
 from tests.support import tasks
-from worker import dead_letters
-from worker.dead_letters import (
+from worker.engine import dead_letter
+from worker.engine.dead_letter import (
     HISTORY_ENTRIES,
     MESSAGE_CHARACTERS,
     NEXT_STEPS,
@@ -26,8 +26,8 @@ from worker.dead_letters import (
     record,
     words,
 )
-from worker.exchange import Claim
-from worker.serializers import AllowListedPickle, Json
+from worker.engine.records import Claim
+from worker.engine.serializers import AllowListedPickle, Json
 
 CLAIM = Claim("job-1", "w" + "0" * 31, "high", "other", {})
 
@@ -115,7 +115,7 @@ def test_every_reason_is_explained() -> None:
     from pathlib import Path
 
     used = set()
-    for path in Path(dead_letters.__file__).parent.glob("*.py"):
+    for path in Path(dead_letter.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
                 name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr

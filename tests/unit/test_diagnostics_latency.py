@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.diagnosis import latency
 from worker.diagnosis.report import Status
+from worker.diagnosis.steps import latency
 
 
 def warnings(monkeypatch: pytest.MonkeyPatch, *milliseconds: float) -> list[str]:

@@ -12,7 +12,7 @@ from worker.diagnosis.markdown import markdown
 from worker.diagnosis.places import notes
 from worker.diagnosis.report import Finding, Report, Status, StepReport, worst
 from worker.diagnosis.start import case_of
-from worker.troubles import TROUBLES, trouble
+from worker.redis.troubles import TROUBLES, trouble
 
 
 @pytest.mark.parametrize(

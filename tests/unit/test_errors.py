@@ -10,9 +10,9 @@ import pytest
 from redis import exceptions as redis_errors
 from redis._parsers import _RESP2Parser
 
-from worker.errors import RedisTrouble
-from worker.translate import translate
-from worker.troubles import TROUBLES, trouble
+from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import TROUBLES, trouble
 
 
 def caused(error: Exception, cause: Exception) -> Exception:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from worker.letter_box import Letter
-from worker.letter_filter import UNKNOWN, Filter, age, moment, rate
+from worker.dead_letters.filter import Filter, age, moment, rate
+from worker.dead_letters.letter import UNKNOWN, Letter
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC).timestamp()
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support import tasks
-from worker.dead_letters import MESSAGE_CHARACTERS, fingerprint
-from worker.letter_texts import failure, text_of
+from worker.dead_letters.rq_failures import failure, text_of
+from worker.engine.dead_letter import MESSAGE_CHARACTERS, fingerprint
 
 
 def raised(function: Callable[..., Any], *args: Any) -> tuple[BaseException, str]:

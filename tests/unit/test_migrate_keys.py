@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.migrate_keys import Index, job_of, sort_out
+from worker.cli.migration.keys import Index, job_of, sort_out
 
 
 def test_keys_are_sorted_into_jobs_indexes_and_others() -> None:

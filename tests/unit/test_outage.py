@@ -9,11 +9,11 @@ import pytest
 import redis as redis_py
 from structlog.testing import capture_logs
 
-from worker import outage as outage_module
-from worker.errors import Policy
-from worker.outage import Outage, delay_after
-from worker.slot import RedisState
-from worker.troubles import TROUBLES, trouble
+from worker.process.slot import RedisState
+from worker.redis import outage as outage_module
+from worker.redis.outage import Outage, delay_after
+from worker.redis.trouble import Policy
+from worker.redis.troubles import TROUBLES, trouble
 
 CUT = redis_py.ConnectionError("Connection closed by server.")
 REFUSED = redis_py.ConnectionError("Error 111 connecting")

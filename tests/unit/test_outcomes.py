@@ -18,10 +18,10 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from tests.support import tasks
-from worker.exchange import Buried, Claim, Finished, Retried
-from worker.outcomes import LAST_ERROR_CHARACTERS, Deciding, attempt_of, function_name, number
+from worker.engine.outcomes import LAST_ERROR_CHARACTERS, Deciding, attempt_of, function_name, number
+from worker.engine.records import Buried, Claim, Finished, Retried
+from worker.engine.serializers import AllowListedPickle, Refused
 from worker.retry import PermanentError, RetryLater, RetryPolicy
-from worker.serializers import AllowListedPickle, Refused
 
 NOWHERE = Redis(port=1)
 DECIDING = Deciding("ann", "dead-letter", max_crashes=3, result_ttl=500, release="abc123")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from worker import overdue
-from worker.scoreboard import Scoreboard
-from worker.slot import Order, Slot, State
+from worker.process import overdue
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import Order, Slot, State
 
 SPAWNED = 1000.0
 

@@ -32,9 +32,9 @@ from rq.serializers import JSONSerializer, PickleSerializer
 from rq.utils import utcparse
 
 from tests.support import tasks
-from worker.exchange import Claim
-from worker.payload import Payloads, read_date
-from worker.serializers import AllowListedPickle, Json, Refused, encode_result
+from worker.engine.payload import Payloads, read_date
+from worker.engine.records import Claim
+from worker.engine.serializers import AllowListedPickle, Json, Refused, encode_result
 
 PACKAGE = "tests.support.tasks"
 NOWHERE = Redis(port=1)

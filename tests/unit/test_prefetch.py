@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from worker.prefetch import MOST, PATIENCE_SECONDS, Prefetch
+from worker.consumer.prefetch import MOST, PATIENCE_SECONDS, Prefetch
 
 SHORT = 0.0001
 

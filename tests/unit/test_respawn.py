@@ -7,8 +7,8 @@ import math
 import pytest
 
 from worker import backoff
-from worker.respawn import BOOT_ATTEMPTS, RESPAWN_CAP_SECONDS, YOUNG_SECONDS, Respawn
-from worker.scoreboard import Scoreboard
+from worker.process.respawn import BOOT_ATTEMPTS, RESPAWN_CAP_SECONDS, YOUNG_SECONDS, Respawn
+from worker.process.scoreboard import Scoreboard
 
 NOW = 1000.0
 BOARD = Scoreboard(max_consumers=2)

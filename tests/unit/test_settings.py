@@ -10,9 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from tests.support.service import ROOT
-from worker.environment import load, load_dotenv
 from worker.errors import SettingsError
-from worker.settings import Settings, variable_of
+from worker.settings import Settings
+from worker.settings.load import load, load_dotenv
+from worker.settings.model import variable_of
 
 URL = "redis://user:hunter2@localhost:6379/0"
 

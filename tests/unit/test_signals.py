@@ -9,8 +9,8 @@ import time
 import pytest
 from rq.timeouts import JobTimeoutException
 
-from worker.guard import ALARM_SECONDS, Guard
-from worker.signals import SUPERVISED, deaf
+from worker.consumer.main_thread import ALARM_SECONDS, Guard
+from worker.process.signals import SUPERVISED, deaf
 
 
 def test_threads_started_in_the_block_get_no_signals_and_the_main_thread_does() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.faults.fault_table import FAULTS
 from tests.support import trouble_page
-from worker.overdue import DEAF_SECONDS
-from worker.redis_url import IGNORED
+from worker.process.overdue import DEAF_SECONDS
+from worker.settings.redis_url import IGNORED
 
 
 def test_the_sentences_are_those_of_the_code() -> None:

@@ -14,7 +14,7 @@ from tools.diagnostics_command import main as diagnostics
 from tools.tester_command import main as services
 from worker.diagnosis.course import STEPS
 from worker.diagnosis.start import TIMEOUT_SECONDS
-from worker.troubles import TROUBLES
+from worker.redis.troubles import TROUBLES
 
 
 @pytest.mark.parametrize("name", PARTS)

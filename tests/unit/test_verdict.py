@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from worker import children, overdue, supervisor, verdict
-from worker.scoreboard import Scoreboard
-from worker.slot import RedisState, Slot, State
-from worker.verdict import Status
+from worker.health import verdict
+from worker.health.verdict import Status
+from worker.process import children, overdue, supervisor
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import RedisState, Slot, State
 
 NOW = 10_000.0
 

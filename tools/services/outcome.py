@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from worker.diagnosis.report import Status
-from worker.translate import translate
+from worker.redis.translate import translate
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import httpx
 from tools.services.outcome import Outcome, Request, failed, skipped, unreached
 from worker.diagnosis.course import STEPS, diagnose
 from worker.diagnosis.report import Status
-from worker.diagnosis.rest import TOKEN_VARIABLE, URL_VARIABLE
 from worker.diagnosis.start import case_of
+from worker.diagnosis.steps.rest import TOKEN_VARIABLE, URL_VARIABLE
 
 _REST = tuple(step for step in STEPS if step.name == "rest")
 

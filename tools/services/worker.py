@@ -14,14 +14,16 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
 from tools.services.outcome import Outcome, Request, failed, skipped
-from worker import fleet_reading, queue
-from worker.dead_letters import REASONS, read
+from worker import queue
 from worker.diagnosis.report import Status
-from worker.environment import load
-from worker.errors import RedisTrouble, SettingsError
+from worker.engine.dead_letter import REASONS, read
+from worker.errors import SettingsError
+from worker.fleet import reading
+from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
-from worker.terminal import one_line
-from worker.translate import translate
+from worker.settings.load import load
+from worker.text import one_line
 
 #: The job that is sent; the worker's WORKER_JOB_MODULES must hold its package.
 FUNCTION: Final = "jobs.probe.echo"
@@ -103,7 +105,7 @@ def _refused(client: Redis, job: Job, facts: dict[str, object]) -> Outcome:
 def _unread(client: Redis, name: str, wait: float, facts: dict[str, object]) -> Outcome:
     if client.exists(f"{RQ_KEY_PREFIX}:suspended"):
         return failed("worker", "All queues are suspended.", "Let them go on: rq resume -u $REDIS_URL", **facts)
-    if not fleet_reading.readers(client, RQ_KEY_PREFIX, name):
+    if not reading.readers(client, RQ_KEY_PREFIX, name):
         fix = f"Start a worker with {name!r} in WORKER_QUEUES, or name another --queue."
         return failed("worker", f"No consumer reads the queue {name!r}.", fix, **facts)
     fix = "See what they do: python -m worker status. More consumers, or a longer --wait."

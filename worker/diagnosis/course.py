@@ -12,24 +12,24 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from worker.diagnosis.backlog import check_backlog
 from worker.diagnosis.case import Case, Found
 from worker.diagnosis.conclusion import conclude
-from worker.diagnosis.fitness import check_fitness
-from worker.diagnosis.latency import check_latency
-from worker.diagnosis.login import check_login
-from worker.diagnosis.names import check_names
 from worker.diagnosis.places import notes
 from worker.diagnosis.report import SENSELESS, Finding, Report, Status, StepReport, worst
-from worker.diagnosis.rest import check_rest
-from worker.diagnosis.server import check_server
-from worker.diagnosis.speech import check_speech
-from worker.diagnosis.tcp import check_tcp
-from worker.diagnosis.tls import check_tls
-from worker.diagnosis.url import check_url
-from worker.terminal import one_line
-from worker.translate import translate
-from worker.troubles import trouble
+from worker.diagnosis.steps.auth import check_login
+from worker.diagnosis.steps.dns import check_names
+from worker.diagnosis.steps.fitness import check_fitness
+from worker.diagnosis.steps.latency import check_latency
+from worker.diagnosis.steps.queues import check_backlog
+from worker.diagnosis.steps.redis import check_speech
+from worker.diagnosis.steps.rest import check_rest
+from worker.diagnosis.steps.server import check_server
+from worker.diagnosis.steps.tcp import check_tcp
+from worker.diagnosis.steps.tls import check_tls
+from worker.diagnosis.steps.url import check_url
+from worker.redis.translate import translate
+from worker.redis.troubles import trouble
+from worker.text import one_line
 
 
 @dataclass(frozen=True, slots=True)

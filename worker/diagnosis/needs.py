@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from worker import scripts
+from worker.redis import scripts
 
 #: What the roles' clients send by themselves: connecting, scripts, the doorbell, registrations, orders, the jobs'
 #: cache, and RQ's own finishing code. With a subcommand where rights are given by it.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from worker import redis_url
 from worker.diagnosis.case import Case
+from worker.settings import redis_url
 
 #: https://docs.netlify.com/functions/overview/: a synchronous function must have answered by then.
 NETLIFY_SECONDS: Final = 10

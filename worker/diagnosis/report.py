@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.errors import RedisTrouble
+from worker.redis.trouble import RedisTrouble
 
 #: Goes up when a field changes its meaning or goes away; new fields do not change it.
 SCHEMA: Final = 1
@@ -42,7 +42,7 @@ class Finding(_Frozen):
     status: Status
     says: str = Field(description="What was found; for a warning or failure the cause")
     fix: str = Field("", description="What to do about it")
-    code: str = Field("", description="The trouble's stable name (worker/troubles.py), when it is one")
+    code: str = Field("", description="The trouble's stable name (worker/redis/troubles.py), when it is one")
 
     @staticmethod
     def of(trouble: RedisTrouble, says: str = "", status: Status = Status.FAILED, *, fix: str = "") -> Finding:

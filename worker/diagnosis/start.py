@@ -8,9 +8,9 @@ from typing import Final
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker.diagnosis.case import Case
-from worker.environment import load
 from worker.errors import SettingsError
 from worker.settings import Settings
+from worker.settings.load import load
 
 #: What a step may take, seconds.
 TIMEOUT_SECONDS: Final = 5.0

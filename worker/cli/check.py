@@ -1,0 +1,63 @@
+"""`python -m worker check`: is this environment good enough to deploy?"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from worker.cli.tools import settings_or_exit
+from worker.diagnosis.course import REACHING, diagnose
+from worker.diagnosis.start import TIMEOUT_SECONDS, case_of
+from worker.diagnosis.text import Printer
+from worker.dispatcher import cron_file
+from worker.exits import Exit
+from worker.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--timeout",
+    default=TIMEOUT_SECONDS,
+    show_default=True,
+    type=click.FloatRange(min=0.1, max=300),
+    help="Seconds that a step of the diagnosis may take.",
+)
+def check(timeout: float) -> None:
+    """Check the settings, then diagnose Redis step by step; say in words what is wrong.
+
+    `python tools/redis_diagnostics.py` takes the same steps, and gives them as JSON or Markdown, too.
+    """
+    settings = settings_or_exit()
+    click.echo("Settings: good.")
+    click.echo(
+        f"  queues {', '.join(settings.worker_queues)} · {settings.worker_processes} consumers × "
+        f"{settings.worker_threads} threads · jobs from {', '.join(settings.worker_job_modules)} · "
+        f"health port {settings.health_port or 'off'}"
+    )
+    _check_schedule(settings)
+    click.echo("Redis:")
+    printer = Printer()
+    report = diagnose(case_of(os.environ, _url(settings), timeout=timeout), tell=printer.step)
+    printer.end(report)
+    if report.exit_code:
+        click.echo(f"Redis: {report.conclusion}", err=True)
+        unreached = any(step.code == report.exit_code for step in REACHING)
+        sys.exit(Exit.REDIS if unreached else Exit.FAILED)
+
+
+def _url(settings: Settings) -> str:
+    return settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
+
+
+def _check_schedule(settings: Settings) -> None:
+    try:
+        schedule = cron_file.load(settings)
+    except cron_file.ScheduleError as error:
+        click.echo(f"Schedule: {error}", err=True)
+        sys.exit(Exit.FAILED)
+    lines = f"{len(schedule)} line{'s' if len(schedule) > 1 else ''}, good" if schedule else "none"
+    click.echo(f"Schedule: {lines}.")
+    for queue in cron_file.foreign_queues(schedule, settings):
+        click.echo(f"! The schedule puts jobs on {queue!r}, which is not in WORKER_QUEUES.")

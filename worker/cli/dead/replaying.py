@@ -1,0 +1,244 @@
+"""`dead replay`: put dead letters back to work, all at once, at a rate, or a few first to see how they fare."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from time import monotonic
+from typing import Any, Final
+
+import click
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from worker.cli.dead.choosing import RATE, choosing, chosen_by, described, log_done, need_a_choice, open_actions
+from worker.cli.dead.stopping import Stopping
+from worker.cli.terminal import print_table
+from worker.cli.tools import RedisCommand
+from worker.dead_letters.batches import Pace, Rounds
+from worker.dead_letters.changes import Actions
+from worker.dead_letters.filter import Filter
+from worker.dead_letters.letter import Letter
+from worker.exits import Exit
+from worker.fleet import reading
+from worker.text import one_line, printable
+
+#: How often canaries are looked at.
+LOOK_SECONDS: Final = 0.25
+#: States of a job that has come to its end well: "" is one whose result nobody wanted to keep.
+_WELL: Final = ("finished", "")
+_BADLY: Final = ("failed", "stopped", "canceled")
+#: Ids that a dry run names.
+_NAMED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the command line asks for."""
+
+    job_ids: tuple[str, ...]
+    chosen: Filter
+    to: str
+    limit: int | None
+    canary: int
+    canary_timeout: float
+
+
+@click.command(cls=RedisCommand)
+@click.argument("job_ids", metavar="[ID]...", nargs=-1)
+@choosing
+@click.option("--all", "everything", is_flag=True, help="Every dead letter.")
+@click.option("--rate", type=RATE, help="At most so many: 20/s, 100/m, 500/h.")
+@click.option("--limit", type=click.IntRange(1), help="The oldest so many of them.")
+@click.option("--to", default="", metavar="QUEUE", help="Onto this queue instead of their own.")
+@click.option("--canary", type=click.IntRange(1), help="Replay so many first, and go on only if all of them finish.")
+@click.option("--canary-timeout", default=300.0, show_default=True, help="Seconds to wait for the canaries.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be replayed.")
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was done.")
+def replay(
+    job_ids: tuple[str, ...],
+    everything: bool,
+    rate: float | None,
+    limit: int | None,
+    to: str,
+    canary: int | None,
+    canary_timeout: float,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Put dead letters back on their queues, oldest first; each is replayed once, whoever else replays.
+
+    What fails again meanwhile is not replayed again. Ctrl-C stops between two batches; the same command goes on.
+    """
+    chosen = chosen_by(options)
+    need_a_choice(job_ids, chosen, everything=everything)
+    plan = Plan(tuple(dict.fromkeys(job_ids)), chosen, to, limit, canary or 0, canary_timeout)
+    actions = open_actions(described(job_ids, chosen))
+    if to == actions.box.queue:
+        raise click.UsageError(f"{to} holds dead letters, and no consumer reads it. Name another queue with --to.")
+    if dry_run:
+        _tell_dry_run(_meant(actions, plan), as_json=as_json)
+        return
+    with Stopping() as stopping:
+        run = Replay(actions, plan, Pace(rate, stopping.wait), stopping)
+        run.go(quiet=as_json)
+    run.tell(as_json=as_json)
+    sys.exit(run.exit_code)
+
+
+class Replay:
+    """One replay. `failed` are canaries that did not finish, with the state that they are in."""
+
+    def __init__(self, actions: Actions, plan: Plan, pace: Pace, stopping: Stopping) -> None:
+        self.failed: dict[str, str] = {}
+        self.gone: list[str] = []  #: ids that were named and are no dead letters
+        self._actions = actions
+        self._plan = plan
+        self._stopping = stopping
+        self._rounds = Rounds(actions.box, plan.chosen, partial(actions.replay, to=plan.to), pace=pace)
+        self._letters = self._find()
+
+    def go(self, *, quiet: bool) -> None:
+        """Replay, with a progress bar on a terminal."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        console = Console(stderr=True)
+        try:
+            with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+                task = bar.add_task("replaying", total=self._total())
+                for step in self._steps():
+                    bar.update(task, completed=self._rounds.tally.done, description=step)
+        except RedisError:
+            done = self._rounds.tally.done
+            click.echo(f"{done:,} replayed so far, perhaps a batch more. The same command goes on from here.", err=True)
+            raise
+        finally:
+            log_done(self._actions, "replay", self._rounds.tally.done, to=self._plan.to or None)
+
+    @property
+    def exit_code(self) -> Exit:
+        """Return what the command ends with: ids that could not be replayed matter only when they were named."""
+        tally = self._rounds.tally
+        named = self.gone
+        return Exit.FAILED if self.failed or tally.stopped or named else Exit.OK
+
+    def tell(self, *, as_json: bool) -> None:
+        """Say what was done."""
+        tally = self._rounds.tally
+        if as_json:
+            told = {"replayed": tally.done, "gone": tally.gone, "stopped": tally.stopped}
+            click.echo(json.dumps({**told, "canaries_failed": self.failed, "run": self._actions.run}))
+            return
+        click.echo(f"{tally.done:,} replayed.")
+        for job_id in self.gone:
+            click.echo(f"{printable(job_id)} {_GONE}", err=True)
+        if tally.stopped:
+            click.echo("Stopped. What was not replayed is as it was; the same command goes on from here.", err=True)
+        if self.failed:
+            for job_id, status in self.failed.items():
+                click.echo(f"  canary {printable(job_id)}: {status}", err=True)
+            click.echo(
+                f"{len(self.failed)} of the canaries did not finish, so nothing more was replayed. Look at one: "
+                f"python -m worker dead show {printable(next(iter(self.failed)))}",
+                err=True,
+            )
+
+    def _find(self) -> list[Letter] | None:
+        """Return the letters that were named, unread: the script says whether they are any. None: a filter chooses."""
+        if not self._plan.job_ids:
+            return None
+        return [Letter(job_id) for job_id in self._plan.job_ids]
+
+    def _steps(self) -> Iterator[str]:
+        plan, rounds = self._plan, self._rounds
+        canaries: list[str] = []
+        if plan.canary:
+            rounds.limit = plan.canary if plan.limit is None else min(plan.canary, plan.limit)
+            for went in self._batches():
+                canaries += went
+                yield "canaries"
+            yield from self._watch(canaries)
+            if self.failed or rounds.tally.stopped:
+                return
+        rounds.limit = plan.limit
+        for _ in self._batches():
+            yield "replaying"
+
+    def _batches(self) -> Iterator[list[str]]:
+        if self._letters is None:
+            yield from self._rounds.through_all()
+            return
+        before = self._rounds.tally.tried
+        went_all: set[str] = set()
+        for went in self._rounds.over(self._letters):
+            went_all.update(went)
+            yield went
+        tried = self._letters[: self._rounds.tally.tried - before]
+        self.gone += [letter.job_id for letter in tried if letter.job_id not in went_all]
+        self._letters = self._letters[len(tried) :]
+
+    def _watch(self, canaries: list[str]) -> Iterator[str]:
+        """Wait until every canary has come to an end; note those that did not finish."""
+        box, deadline = self._actions.box, monotonic() + self._plan.canary_timeout
+        self._warn_if_nobody_reads(canaries)
+        while canaries:
+            status = dict(zip(canaries, box.status(canaries), strict=True))
+            self.failed = {job_id: state for job_id, state in status.items() if state in _BADLY}
+            waiting = [job_id for job_id, state in status.items() if state not in (*_WELL, *_BADLY)]
+            if not waiting:
+                return
+            if monotonic() >= deadline:
+                self.failed |= {job_id: f"still {status[job_id]} after the timeout" for job_id in waiting}
+                return
+            yield f"waiting for {len(waiting)} canaries"
+            if not self._stopping.wait(LOOK_SECONDS):
+                self._rounds.tally.stopped = True
+                return
+
+    def _warn_if_nobody_reads(self, canaries: list[str]) -> None:
+        box = self._actions.box
+        for origin in sorted(set(box.origins(canaries)) - {""}):
+            if not reading.readers(box.redis, box.prefix, origin):
+                click.echo(f"No consumer reads the queue {one_line(origin)!r}; the canaries wait for one.", err=True)
+
+    def _total(self) -> int | None:
+        plan = self._plan
+        if self._letters is not None:
+            return len(self._letters)
+        return plan.limit or (None if plan.chosen else self._actions.box.count())
+
+
+_GONE: Final = "is no dead letter any more: it was replayed or deleted, or it never was one."
+
+
+def _meant(actions: Actions, plan: Plan) -> Iterator[Letter]:
+    if plan.job_ids:
+        return islice(actions.box.letters(plan.job_ids), plan.limit)
+    return islice(actions.box.oldest_first(plan.chosen), plan.limit)
+
+
+def _tell_dry_run(letters: Iterator[Letter], *, as_json: bool) -> None:
+    kinds: Counter[tuple[str, str, str]] = Counter()
+    named: list[str] = []
+    for letter in letters:
+        kinds[(letter.origin, letter.function, letter.reason)] += 1
+        if len(named) < _NAMED:
+            named.append(letter.job_id)
+    total = kinds.total()
+    rows = [(*kind, count) for kind, count in kinds.most_common()]
+    if as_json:
+        kinds_told = [dict(zip(("queue", "function", "reason", "count"), row, strict=True)) for row in rows]
+        click.echo(json.dumps({"would_replay": total, "kinds": kinds_told, "first_ids": named}))
+        return
+    if rows:
+        print_table(("queue", "function", "reason", "count"), rows)
+    click.echo(f"{total:,} would be replayed. Nothing was changed.")
+
+
+COMMANDS = {"replay": replay}

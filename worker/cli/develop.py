@@ -1,0 +1,137 @@
+"""`python -m worker develop`, which is `make run`: the whole service on a developer's machine, with a demonstration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import ExitStack, suppress
+from types import FrameType
+from typing import Final
+
+import click
+from rich.console import Console
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import JobStatus
+
+from worker.cli import local_service
+from worker.cli.enqueue import follow, outcome, verdict_lines
+from worker.cli.local_service import DATA, ROOT
+from worker.cli.tools import RedisCommand, connect, settings_or_exit
+from worker.settings import Settings
+
+DEFAULT_HEALTH_PORT: Final = 8080
+READY_SECONDS: Final = 20.0
+#: Ctrl-C, a platform, a terminal that was closed.
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAMPLE: Final = "jobs.products.analyze_product"
+
+
+class _Stop(BaseException):
+    """A signal asked us to stop. Not an `Exception`, so that nothing on the way swallows it."""
+
+
+@click.command(cls=RedisCommand)
+def develop() -> None:
+    """Run the service with an embedded Redis and sample pages, and show one analysis on the first start."""
+    os.chdir(ROOT)
+    for number in _STOPPING:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _stop)
+    code = 0
+    try:
+        with ExitStack() as stack:
+            code = _develop(stack)
+    except _Stop:
+        click.echo("\nStopped.")
+    sys.exit(code)
+
+
+def _develop(stack: ExitStack) -> int:
+    embedded = not os.environ.get("REDIS_URL")
+    if embedded:
+        os.environ["REDIS_URL"] = stack.enter_context(local_service.embedded_redis())
+    local = local_service.is_local(os.environ["REDIS_URL"])
+    os.environ.setdefault("WORKER_PROCESSES", "2")
+    if local:
+        os.environ.setdefault("WORKER_ALLOW_PRIVATE_ADDRESSES", "true")  # the sample shop is on this machine
+    os.environ.setdefault("HEALTH_HOST", "127.0.0.1")
+    _choose_health_port()
+    settings = settings_or_exit()
+    service = stack.enter_context(local_service.service(dict(os.environ)))
+    shop = stack.enter_context(local_service.sample_shop())
+    if settings.health_port and not _ready(settings.health_port, service):
+        click.echo("The service is not ready yet; its log says why.", err=True)
+    if service.poll() is None:
+        if local:
+            _demonstrate(settings, shop)
+        else:
+            click.echo("REDIS_URL is on another machine, so no sample job is put there.")
+        _say_what_next(settings, shop if local else "https://shop.example", embedded=embedded)
+    return service.wait()
+
+
+def _choose_health_port() -> None:
+    if os.environ.get("HEALTH_PORT") or os.environ.get("PORT"):
+        return
+    port = local_service.free_port(DEFAULT_HEALTH_PORT)
+    if port != DEFAULT_HEALTH_PORT:
+        click.echo(f"Port {DEFAULT_HEALTH_PORT} is taken, so the health endpoint uses {port}.")
+    os.environ["HEALTH_PORT"] = str(port)
+
+
+def _ready(port: int, service: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and service.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _demonstrate(settings: Settings, shop: str) -> None:
+    """Analyze one sample product, once a checkout."""
+    done = DATA / "demonstrated"
+    if done.exists():
+        return
+    queue = Queue(settings.worker_queues[0], connection=connect(settings), serializer="json")
+    url = f"{shop}/buy.html"
+    click.echo(f"\nA first job: {SAMPLE}({url!r})")
+    try:
+        job = follow(queue.enqueue(SAMPLE, url), Console())
+    except NoSuchJobError:
+        click.echo("The job is gone: somebody has deleted it.", err=True)
+        return
+    if job.get_status(refresh=False) == JobStatus.FINISHED:
+        click.echo("\n".join(verdict_lines(job.return_value())))
+        DATA.mkdir(exist_ok=True)
+        done.touch()
+    else:
+        click.echo(outcome(job), err=True)
+
+
+def _say_what_next(settings: Settings, shop: str, *, embedded: bool) -> None:
+    url = os.environ["REDIS_URL"] if embedded else "$REDIS_URL"
+    python = os.path.relpath(sys.executable, ROOT) if sys.executable.startswith(str(ROOT)) else sys.executable
+    bin_folder = os.path.dirname(python)
+    click.echo("\nThe service runs; Ctrl-C stops it. In another terminal:")
+    if embedded:
+        click.echo(f"  export REDIS_URL={url}")
+    if settings.health_port:
+        click.echo(f"  curl http://127.0.0.1:{settings.health_port}/healthz")
+    click.echo(f"  {python} -m worker enqueue {SAMPLE} {shop}/consider.html --wait")
+    click.echo(f"  {python} -m worker enqueue {SAMPLE} {shop}/broken.html --wait    # ends as a dead letter")
+    click.echo(f"  {python} -m worker status")
+    click.echo(f"  {python} -m worker dead list")
+    click.echo(f"  {bin_folder}/rq info -u {url}")
+    click.echo(f"  {bin_folder}/rq requeue -u {url} --queue {settings.worker_queues[0]} --all\n")
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    raise _Stop

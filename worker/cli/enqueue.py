@@ -1,0 +1,167 @@
+"""`python -m worker enqueue`: put a job on a queue and, if asked, wait for what comes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Final
+
+import click
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rq import Queue
+from rq.defaults import RQ_KEY_PREFIX
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.job import Job, JobStatus
+
+from worker.cli.tools import RedisCommand, connect, settings_or_exit
+from worker.engine.dead_letter import read
+from worker.exits import Exit
+from worker.fleet import reading
+from worker.redis.translate import translate
+from worker.text import one_line, printable
+
+#: How often a waiting command looks.
+LOOK_SECONDS: Final = 0.1
+#: The same while Redis is away.
+AWAY_SECONDS: Final = 1.0
+_ENDED: Final = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+
+
+@click.command(cls=RedisCommand)
+@click.argument("function")
+@click.argument("arguments", nargs=-1)
+@click.option("--queue", "queue_name", help="The queue; the first of WORKER_QUEUES by default.")
+@click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments as a JSON object.")
+@click.option("--job-id", help="Letters, digits, - and _, not in use; made up by default.")
+@click.option("--timeout", type=int, help="Seconds that the job may run; RQ's default is 180.")
+@click.option("--wait", is_flag=True, help="Show its progress and print what it returns.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def enqueue(
+    function: str,
+    arguments: tuple[str, ...],
+    queue_name: str | None,
+    kwargs: str,
+    job_id: str | None,
+    timeout: int | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Enqueue FUNCTION with ARGUMENTS, for example:
+
+    python -m worker enqueue jobs.products.analyze_product https://shop.example/p/1 --wait
+
+    An argument that is JSON (3, true, "3", [1]) is passed as such, anything else as text.
+    """
+    settings = settings_or_exit()
+    if not any(function.startswith(f"{package}.") for package in settings.worker_job_modules):
+        packages = ", ".join(settings.worker_job_modules)
+        click.echo(
+            f"{function} is not in a package of WORKER_JOB_MODULES ({packages}): no worker would run it.", err=True
+        )
+        sys.exit(Exit.USAGE)
+    named = _json(kwargs)
+    if not isinstance(named, dict):
+        raise click.UsageError("--kwargs takes a JSON object, like '{\"fresh\": true}'.")
+    if queue_name == settings.dead_letter_queue:
+        raise click.UsageError(f"{queue_name} holds dead letters, and no consumer reads it. Name another --queue.")
+    queue = Queue(queue_name or settings.worker_queues[0], connection=connect(settings), serializer="json")
+    try:
+        job = queue.enqueue(
+            function,
+            args=tuple(map(_json, arguments)),
+            kwargs=named,
+            job_id=job_id,
+            job_timeout=timeout,
+            unique=job_id is not None,  # without it RQ writes over a job of that id, even over a running one
+        )
+    except DuplicateJobError:
+        raise click.UsageError(
+            f"There is a job {job_id} already. Take another --job-id, or if it failed: python -m worker dead replay "
+            f"{job_id}"
+        ) from None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if not wait:
+        click.echo(job.id)
+        return
+    sys.exit(_follow(job, as_json=as_json))
+
+
+def follow(job: Job, console: Console) -> Job:
+    """Show a job's progress until it has ended; returns it refreshed. An outage of Redis is waited out.
+
+    Raises rq's `NoSuchJobError` when the job is deleted meanwhile.
+    """
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("waiting for a consumer", total=100)
+        while True:
+            try:
+                job.refresh()
+            except RedisError as error:
+                if (trouble := translate(error)) is None:
+                    raise
+                progress.update(task, description=f"{trouble.trouble.sentence} Waiting for it …")
+                time.sleep(AWAY_SECONDS)
+                continue
+            status = job.get_status(refresh=False)
+            told = job.meta.get("progress") or {}
+            text = one_line(told.get("message") or status.value)
+            progress.update(task, completed=told.get("percent", 0), description=text)
+            if status in _ENDED:
+                return job
+            time.sleep(LOOK_SECONDS)
+
+
+def outcome(job: Job) -> str:
+    """Say in a sentence why a job that has ended did not finish."""
+    letter = read(job.connection.hget(job.key, "dead_letter"))
+    said = f"{letter.get('exception', '')} {letter.get('message', '')}".strip()
+    return printable(f"The job {job.get_status(refresh=False).value} ({letter.get('reason', 'no record')}): {said}")
+
+
+def verdict_lines(result: dict[str, Any]) -> list[str]:
+    """Lay out a product analysis for a person; the page's own words are made safe to print."""
+    price = (
+        f"{result['price']} {result.get('currency') or ''}".strip() if result.get("price") is not None else "no price"
+    )
+    read_of = f"{result.get('reviews_read')} reviews read"
+    lines = [
+        f"{one_line(result.get('name'))}: {one_line(result['verdict']).upper()} ({result.get('score')}/100)",
+        f"  {one_line(price)} · rating {result.get('rating')} · {read_of} · confidence {result.get('confidence')}",
+    ]
+    lines += [f"  + {one_line(reason)}" for reason in result.get("reasons_for", ())]
+    lines += [f"  - {one_line(reason)}" for reason in result.get("reasons_against", ())]
+    return lines
+
+
+def _follow(job: Job, *, as_json: bool) -> Exit:
+    try:
+        if not reading.readers(job.connection, RQ_KEY_PREFIX, job.origin):
+            click.echo(f"No consumer reads the queue {job.origin!r} yet; the job waits for one.", err=True)
+        job = follow(job, Console(stderr=True))
+    except KeyboardInterrupt:
+        click.echo(f"\nNo longer waiting; the job {job.id} goes on without this command.", err=True)
+        return Exit.FAILED
+    except NoSuchJobError:
+        click.echo("The job is gone: it was deleted, or its result_ttl is 0.", err=True)
+        return Exit.FAILED
+    if job.get_status(refresh=False) != JobStatus.FINISHED:
+        click.echo(outcome(job), err=True)
+        return Exit.FAILED
+    result = job.return_value()
+    if isinstance(result, dict) and "verdict" in result and not as_json:
+        click.echo("\n".join(verdict_lines(result)))
+    else:
+        click.echo(json.dumps(result, indent=2, default=repr))
+    return Exit.OK
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

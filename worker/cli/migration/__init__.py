@@ -1,0 +1,1 @@
+"""`python -m worker migrate`: move everything to another Redis, each job once."""

@@ -1,0 +1,129 @@
+"""`python -m worker run`: preload what the children share, then supervise until the end."""
+
+from __future__ import annotations
+
+import gc
+import pkgutil
+import secrets
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from worker import logs
+from worker.exits import Exit
+from worker.health import endpoint
+from worker.health.self_probe import SelfProbe
+from worker.health.server import HealthPortError
+from worker.process import signals
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import Role, Slot
+from worker.process.supervisor import Supervisor
+from worker.process.wakeup import Bell
+from worker.process.watch_lock import WatchLock, consumers_watch
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.dispatcher.cron_file import Entry
+
+log = logs.get_logger()
+
+
+def serve(settings: Settings) -> Exit:
+    """Preload what the children share, then supervise until the end."""
+    inbox = signals.listen()  # before the preload, which may take seconds
+    scoreboard = Scoreboard()
+    bell, hail = Bell(), Bell()
+    instance = f"{settings.instance}.{secrets.token_hex(2)}"
+    preload(settings)
+    from worker.consumer import loop as consumer
+    from worker.diagnosis import boot
+    from worker.dispatcher import loop as dispatcher
+
+    watch = WatchLock() if consumers_watch(len(settings.worker_queues), settings.worker_threads) else None
+    schedule = read_schedule(settings)
+    gc.collect()
+    gc.freeze()
+
+    def consume(slot: Slot) -> int:
+        return consumer.main(settings, scoreboard, bell, hail, watch, f"{instance}.{slot.index}", slot)
+
+    def dispatch(slot: Slot) -> int:
+        boot.explain_trouble(settings, slot)
+        name = f"{instance}.dispatcher"
+        return dispatcher.main(settings, scoreboard, bell, hail, name, slot, schedule=schedule)
+
+    roles: dict[Role, Callable[[Slot], int]] = {Role.CONSUMER: consume, Role.DISPATCHER: dispatch}
+    if settings.health_port:
+        roles[Role.HEALTH] = partial(answer_probes, settings, scoreboard)
+    return Supervisor(
+        scoreboard,
+        roles,
+        consumers=settings.worker_processes,
+        grace=settings.worker_shutdown_grace,
+        inbox=inbox,
+    ).run()
+
+
+def preload(settings: Settings) -> None:
+    """Import every module of the job packages and what each child would import, so that forked children share them.
+
+    A module that cannot be imported ends the service here: a deploy with a broken job must not go live.
+    """
+    import_module("encodings.idna")  # for the first connection: a megabyte in each child
+    if settings.sentry_dsn is not None:
+        import_module("sentry_sdk")  # six
+    for package in settings.worker_job_modules:
+        name = package
+        try:
+            module = import_module(name)
+            for found in pkgutil.walk_packages(getattr(module, "__path__", ()), prefix=f"{package}."):
+                name = found.name
+                if not name.endswith(".__main__"):
+                    import_module(name)
+        except Exception as error:
+            log.critical("service.bad_job_module", module=name, exc_info=error)
+            click.echo(
+                f"WORKER_JOB_MODULES: the module {name} cannot be imported ({type(error).__name__}: {error}). "
+                f"Correct it, or take its package out of the variable.",
+                err=True,
+            )
+            sys.exit(Exit.BOOT_FAILED)
+
+
+def read_schedule(settings: Settings) -> list[Entry]:
+    """Read the schedules of the job packages; one that cannot be used ends the service here, in words."""
+    from worker.dispatcher import cron_file
+
+    try:
+        schedule = cron_file.load(settings)
+    except cron_file.ScheduleError as error:
+        log.critical("service.bad_schedule", error=str(error))
+        click.echo(str(error), err=True)
+        sys.exit(Exit.BOOT_FAILED)
+    for queue in cron_file.foreign_queues(schedule, settings):
+        log.warning("cron.queue_not_ours", queue=queue, queues=settings.worker_queues)
+    return schedule
+
+
+def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int:
+    """Run the health endpoint until the supervisor says stop (a TERM from the platform alone does not count)."""
+
+    signals.Child()
+    limit = settings.worker_unhealthy_exit
+    probe = SelfProbe(scoreboard, limit, settings.worker_shutdown_grace) if limit else None
+
+    def stop() -> bool:
+        if probe is not None:
+            probe.turn()
+        return bool(slot.stop_asked_at)
+
+    try:
+        endpoint.run(scoreboard, settings, stop)
+    except HealthPortError as error:
+        log.critical("health.cannot_listen", error=str(error))
+        return Exit.HEALTH_PORT
+    return Exit.OK

@@ -1,0 +1,99 @@
+"""Where job code runs in a consumer, and how it is ended there: timeout, hard stop, stop-job command.
+
+In the main thread signals do it. In a crew thread (`WORKER_THREADS` > 1, see ``crew.py``) an asynchronous exception
+does. Either way the code between `begin` and `end` may be interrupted by an exception that nobody in it raised.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any, Final, Protocol
+
+from rq.timeouts import BaseDeathPenalty, JobTimeoutException
+
+from worker.engine.records import Claim
+from worker.process.signals import Child, JobStopped, ShutdownRequested
+from worker.process.slot import Slot
+
+
+class Station(Protocol):
+    """Brackets one job's code."""
+
+    def begin(self, claim: Claim, timeout: float) -> None:
+        """Start the job's clock (seconds; 0 or less = none) and put it on the scoreboard."""
+        ...
+
+    def end(self) -> None:
+        """Stop the clock; after this nothing is raised from outside."""
+        ...
+
+
+class MainStation:
+    """The consumer's main thread: one job at a time."""
+
+    def __init__(self, slot: Slot, child: Child) -> None:
+        self._slot = slot
+        self._child = child
+        self._guard = Guard(0)
+        child.ordered = lambda: bool(slot.ordered(slot.job_id.decode(), slot.execution_id.decode()))
+
+    def begin(self, claim: Claim, timeout: float) -> None:
+        """Let SIGALRM, a hard stop and an order raise from here on."""
+        self._slot.begin_job(claim.job_id, claim.execution_id, timeout)
+        self._child.interruptible = True
+        if self._child.hard:
+            raise ShutdownRequested
+        if self._slot.order and self._slot.ordered(claim.job_id, claim.execution_id):
+            raise JobStopped
+        self._guard = Guard(timeout)
+        self._guard.setup_death_penalty()
+
+    def end(self) -> None:
+        """Let nothing raise any more."""
+        self._child.interruptible = False
+        self._guard.cancel_death_penalty()
+        self._slot.end_job()
+
+
+#: Between two alarms after the timeout.
+ALARM_SECONDS: Final = 0.5
+
+
+class Guard(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
+    """Limits the code in its ``with`` block to `timeout` seconds; 0 or less means no limit.
+
+    An RQ "death penalty", for RQ's own finishing code too. Unlike RQ's it takes fractions of a second and leaves the
+    handler in place: a signal that comes late must not kill the process. The alarm goes on ringing, because a thread of
+    the job may have got the first one (`signals.deaf`); the exception is raised once.
+    """
+
+    def __init__(self, timeout: float, exception: type[BaseException] = JobTimeoutException, **_ignored: Any) -> None:
+        self._timeout = timeout
+        self._exception = exception
+        self._raised = False
+
+    def setup_death_penalty(self) -> None:
+        """Start the clock; the handler is set anew each time, because job code may have set its own."""
+        if self._timeout > 0:
+            signal.signal(signal.SIGALRM, self.handle_death_penalty)
+            signal.setitimer(signal.ITIMER_REAL, self._timeout, ALARM_SECONDS)
+
+    def cancel_death_penalty(self) -> None:
+        """Stop the clock."""
+        if self._timeout > 0:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    def handle_death_penalty(self, _number: int, _frame: FrameType | None) -> None:
+        """Raise in whatever the main thread is doing."""
+        if self._raised:
+            return
+        self._raised = True
+        raise self._exception(f"The job exceeded its timeout of {self._timeout:g} seconds")
+
+
+def timed_out(seconds: int | None) -> JobTimeoutException:
+    """Say what happened to a job that swallowed its timeout, or sat in native code past it."""
+    return JobTimeoutException(
+        f"The job ran past its timeout of {seconds} seconds and did not react to it, so its process was killed"
+    )

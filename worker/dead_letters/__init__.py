@@ -1,0 +1,1 @@
+"""The dead-letter queue: filter, group, change, collect and trim what failed for good."""

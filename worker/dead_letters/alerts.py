@@ -1,0 +1,85 @@
+"""Tells somebody when a kind of failure becomes frequent: DEAD_LETTER_ALERT_RATE to DEAD_LETTER_ALERT_URL.
+
+The alert is an ordinary job, `jobs.notifications.notify`, with a name of its fingerprint's own: as long as that job
+exists, which is the window of the rate, RQ refuses a second one, whichever instance asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+from redis import Redis
+from rq import Queue
+from rq.exceptions import DuplicateJobError
+
+from worker import logs
+from worker.dead_letters.letter import Letter
+from worker.dead_letters.trim import Census
+from worker.settings import Settings
+
+log = logs.get_logger()
+
+FUNCTION: Final = "jobs.notifications.notify"
+_NAME: Final = "dead-letter-alert-"
+
+
+class Alerts:
+    """Counts what passes of the upkeep come by; makes alerts when a pass is over."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._most, self._window = settings.dead_letter_alert_rate or (0, 0)
+        self._newest: dict[str, Letter] = {}
+        self._counts: Counter[str] = Counter()
+
+    def see(self, letter: Letter, now: float) -> None:
+        """Count a letter of the window; alerts that failed are no reason for alerts."""
+        if self._most and letter.moment > now - self._window and not letter.job_id.startswith(_NAME):
+            self._counts[letter.fingerprint] += 1
+            self._newest[letter.fingerprint] = letter  # they come oldest first
+
+    def tell(self, census: Census) -> None:
+        """Make an alert for each kind that has passed the rate, unless there is one."""
+        for fingerprint, count in self._counts.items():
+            if fingerprint and count >= self._most:
+                self._alert(self._newest[fingerprint], count, census.now)
+        self._counts.clear()
+        self._newest.clear()
+
+    def _alert(self, letter: Letter, count: int, now: float) -> None:
+        settings, url = self._settings, self._settings.dead_letter_alert_url
+        if url is None:
+            return
+        name = f"{_NAME}{letter.fingerprint}"
+        serializer = "pickle" if "pickle" in settings.worker_serializers else "json"
+        try:
+            Queue(settings.worker_queues[0], connection=self._redis, serializer=serializer).enqueue(
+                FUNCTION,
+                args=(url.get_secret_value(), self._payload(letter, count), f"{name}-{int(now)}"),
+                job_id=name,
+                unique=True,
+                result_ttl=self._window,
+                failure_ttl=self._window,
+                description=f"alert: {count} dead letters of the kind {letter.fingerprint}",
+            )
+        except DuplicateJobError:
+            return  # somebody was told within the window
+        told = {"fingerprint": letter.fingerprint, "function": letter.function, "reason": letter.reason}
+        log.warning("dead_letters.alert", **told, letters=count, seconds=self._window, job_id=name)
+
+    def _payload(self, letter: Letter, count: int) -> dict[str, Any]:
+        record = letter.record
+        return {
+            "event": "dead_letters.rate",
+            "letters": count,
+            "seconds": self._window,
+            "newest": {"id": letter.job_id, "failed_at": letter.ended_at},
+            "queue": letter.origin,
+            "next_step": f"python -m worker dead list --fingerprint {letter.fingerprint}",
+            **{
+                name: record.get(name, "")
+                for name in ("fingerprint", "function", "reason", "exception", "message", "release")
+            },
+        }

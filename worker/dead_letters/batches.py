@@ -1,0 +1,123 @@
+"""Going through the dead letters and taking some away, in batches, while others do the same.
+
+Memory stays flat: a page at a time is read, from the oldest letter on. What is buried after the beginning is left
+alone, so a job that fails again at once is not replayed for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from worker.dead_letters.filter import Filter
+from worker.dead_letters.letter import Letter
+from worker.dead_letters.queue import PAGE, LetterBox
+
+#: Letters that one script changes: some milliseconds of the server's time.
+BATCH: Final = 100
+#: Others may take letters away while we count along, and some are passed over; so the queue is gone through again until
+#: there is nothing to do, so often at most.
+MOST_ROUNDS: Final = 10
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a command has come. `gone` are letters that somebody else took first."""
+
+    done: int = 0
+    gone: int = 0
+    stopped: bool = False
+
+    @property
+    def tried(self) -> int:
+        """Return how many letters were to be changed."""
+        return self.done + self.gone
+
+
+class Pace:
+    """Lets `per_second` letters pass; None means no limit. `wait` sleeps and says False when it is over early."""
+
+    def __init__(self, per_second: float | None, wait: Callable[[float], bool]) -> None:
+        self._per_second = per_second
+        self._wait = wait
+        self._free_at = monotonic()
+
+    @property
+    def batch(self) -> int:
+        """Return how many letters to change at once: about a fifth of a second's worth, so that the rate is smooth."""
+        return BATCH if self._per_second is None else max(1, min(BATCH, int(self._per_second / 5)))
+
+    def admit(self, count: int) -> bool:
+        """Wait until `count` more may pass; False when the wait was ended."""
+        now = monotonic()
+        if not self._wait(max(0.0, self._free_at - now)):
+            return False
+        if self._per_second is not None:
+            self._free_at = max(self._free_at, monotonic()) + count / self._per_second
+        return True
+
+
+class Rounds:
+    """Goes through the letters of `box` that `chosen` means; `act` changes some and says which of them went."""
+
+    def __init__(
+        self,
+        box: LetterBox,
+        chosen: Filter,
+        act: Callable[[Sequence[Letter]], list[bool]],
+        *,
+        pace: Pace,
+        limit: int | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self.limit = limit  #: of letters that are done; may be raised to go on
+        self._box = box
+        self._chosen = chosen
+        self._act = act
+        self._pace = pace
+        self._began: float | None = None
+
+    def over(self, letters: Sequence[Letter]) -> Iterator[list[str]]:
+        """Change these letters; yields the ids that went, batch by batch."""
+        at = 0
+        while at < len(letters) and (room := self._room()):
+            batch = letters[at : at + room]
+            if not self._pace.admit(len(batch)):
+                self.tally.stopped = True
+                return
+            went = self._act(batch)
+            at += len(batch)
+            self.tally.done += sum(went)
+            self.tally.gone += len(batch) - sum(went)
+            yield [letter.job_id for letter, taken in zip(batch, went, strict=True) if taken]
+
+    def through_all(self) -> Iterator[list[str]]:
+        """Change every letter that is meant; yields the ids that went, batch by batch."""
+        self._began = self._began or self._box.now()
+        for _ in range(MOST_ROUNDS):
+            before = self.tally.done
+            yield from self._round(self._box.count())
+            if self.tally.stopped or not self._room() or self.tally.done == before:
+                return
+
+    def _round(self, length: int) -> Iterator[list[str]]:
+        """Go once through what stood there at the beginning, from the head; what we take away does not count."""
+        first, left = 0, length
+        while left > 0 and self._room() and not self.tally.stopped:
+            page = self._box.page(first, first + min(PAGE, left) - 1, self._chosen.needles())
+            if not page.seen:
+                return
+            meant = [letter for letter in page.letters if self._chosen.matches(letter) and self._is_old(letter)]
+            before = self.tally.done
+            yield from self.over(meant)
+            first += page.seen - (self.tally.done - before)
+            left -= page.seen
+
+    def _is_old(self, letter: Letter) -> bool:
+        return self._began is None or letter.moment <= self._began
+
+    def _room(self) -> int:
+        """Return the size of the next batch."""
+        return self._pace.batch if self.limit is None else min(self._pace.batch, self.limit - self.tally.done)

@@ -1,0 +1,102 @@
+"""What operators do with dead letters: replay, discard, edit, restore. Each call is one atomic script.
+
+A letter is changed once however many terminals try, and every script writes who did it to the stream
+``<prefix>:dead-letter:audit`` in the same step, so a command that is killed in the middle has still left its trace.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from worker.dead_letters.letter import Letter
+from worker.dead_letters.queue import LetterBox
+from worker.redis import scripts
+from worker.redis.scripts import Script
+
+#: What `edit` answers, by the script's reply.
+EDITED: Final = {
+    1: "",
+    0: "it is no dead letter any more: it was replayed or deleted",
+    -1: "somebody else has changed its payload meanwhile; look at it again",
+    -2: "it was never edited, so there is nothing to undo",
+}
+
+
+def whoever() -> str:
+    """Return user@host of whoever runs this process."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # containers run as numbers that nobody has named
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A letter outside Redis. `left_ms` is its life in ms, -1 for ever; `results` are (id in the stream, values)."""
+
+    job_id: str
+    queue: str
+    left_ms: int
+    fields: dict[bytes, bytes]
+    results: list[tuple[bytes, dict[bytes, bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """The changes that one command makes; `run` names it in the audit, `note` says which letters it was to change."""
+
+    box: LetterBox
+    who: str
+    note: str = ""
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def replay(self, letters: Sequence[Letter], to: str = "") -> list[bool]:
+        """Put letters back on their queues, or all on the queue `to`; says which of them went."""
+        job_ids = [letter.job_id for letter in letters]
+        return list(map(bool, self._call(scripts.REPLAY, "replay", to, *job_ids)))
+
+    def discard(self, letters: Sequence[Letter], action: str = "discard") -> list[bool]:
+        """Delete letters that are still as they were read; says which of them went."""
+        seen = [value for letter in letters for value in (letter.job_id, letter.ended_at)]
+        return list(map(bool, self._call(scripts.DISCARD, action, *seen)))
+
+    def edit(self, job_id: str, seen: bytes, data: bytes, description: str) -> str:
+        """Write a new payload and keep the first one; returns why not, "" if it was done."""
+        return EDITED[self._call(scripts.EDIT, "edit", job_id, seen, data, description)]
+
+    def undo(self, job_id: str, seen: bytes) -> str:
+        """Bring the first payload back; returns why not, "" if it was done."""
+        return EDITED[self._call(scripts.EDIT, "undo", job_id, seen, "", "")]
+
+    def restore(self, letters: Sequence[Exported]) -> list[bool]:
+        """Bring exported letters back; says which of them: a job that exists is left alone."""
+        args: list[str | bytes | float] = []
+        for letter in letters:
+            args += [letter.job_id, letter.queue, letter.left_ms, len(letter.results)]
+            args += [2 * len(letter.fields), *_flat(letter.fields)]
+            for result_id, values in letter.results:
+                args += [result_id, 2 * len(values), *_flat(values)]
+        return list(map(bool, self._call(scripts.RESTORE, "import", *args)))
+
+    def _call(self, script: Script, action: str, *args: str | bytes | float) -> Any:
+        return self.box.call(script, action, self.who, self.run, self.note, *args)
+
+
+def audit(box: LetterBox, limit: int) -> list[dict[str, str]]:
+    """Read the last `limit` lines of the audit, newest first; `at` is the server's time in ms."""
+    lines: list[Any] = box.redis.xrevrange(f"{box.prefix}:dead-letter:audit", count=limit)  # type: ignore[assignment]
+    return [
+        {"at": name.decode().partition("-")[0], **{key.decode(): value.decode() for key, value in values.items()}}
+        for name, values in lines
+    ]
+
+
+def _flat(fields: Mapping[bytes, bytes]) -> list[bytes]:
+    return [value for pair in fields.items() for value in pair]

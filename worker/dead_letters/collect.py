@@ -1,0 +1,129 @@
+"""Collecting the failures that others recorded: plain RQ workers, and RQ's own cleaning in `rq info` or a dashboard.
+
+They stand in the FailedJobRegistry of their queue and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rq.job import Job
+
+from worker import logs, sentry
+from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.rq_failures import Failure, failure, text_of
+from worker.engine import dead_letter
+from worker.engine.outcomes import function_name
+from worker.engine.payload import Payloads
+from worker.engine.records import Claim
+from worker.engine.serializers import Refused
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls, Value, flat
+
+log = logs.get_logger()
+
+#: Entries of a registry that one call looks at: about 2 ms of the server's time.
+PAGE: Final = 1000
+#: Jobs that are collected before the dispatcher's loop gets its turn.
+BATCH: Final = 100
+#: RQ's type of a result that says that a returned `Retry` was used up (rq/results.py).
+_MAX_RETRIES: Final = b"3"
+
+
+class Collect:
+    """Makes dead letters of what others have failed on `queues`."""
+
+    def __init__(
+        self, calls: ScriptCalls, box: LetterBox, payloads: Payloads, queues: Sequence[str], release: str | None
+    ) -> None:
+        self._calls = calls
+        self._box = box
+        self._payloads = payloads
+        self._queues = queues
+        self._release = release
+
+    def steps(self) -> Iterator[None]:
+        """Go through the registries once, a page or a batch of jobs at a time."""
+        for queue in self._queues:
+            rank = 0
+            while True:
+                seen, removed, *found = self._box.call_about(queue, scripts.FAILURES, rank, PAGE)
+                if removed:
+                    log.info("dead_letters.registry_cleaned", queue=queue, entries=removed)
+                yield
+                for at in range(0, len(found), BATCH):
+                    self._collect([job_id.decode(errors="replace") for job_id in found[at : at + BATCH]])
+                    yield
+                if seen < PAGE:
+                    break
+                rank += seen - removed
+
+    def _collect(self, job_ids: list[str]) -> None:
+        prefix = self._box.prefix
+        with self._box.redis.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hgetall(f"{prefix}:job:{job_id}")
+                pipeline.xrevrange(f"{prefix}:results:{job_id}", count=1)
+            replies = pipeline.execute()
+        burials = [
+            self._burial(Claim(job_id, "", _text(fields, b"origin"), _text(fields, b"origin"), fields), results)
+            for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True)
+        ]
+        written = {letter["id"]: fields for letter, fields in burials}
+        collected = self._calls.run(
+            [
+                self._calls.command(scripts.COLLECT, (), "", job_id, self._box.queue, *flat(fields))
+                for job_id, fields in written.items()
+            ]
+        )
+        for (letter, _), taken in zip(burials, collected, strict=True):
+            if taken:
+                _tell(letter)
+
+    def _burial(
+        self, claim: Claim, results: list[tuple[bytes, dict[bytes, bytes]]]
+    ) -> tuple[dict[str, Any], dict[str, Value]]:
+        """Return the record of a failure, with the job's id, and the fields to write."""
+        result = results[0][1] if results else {}
+        job = self._job(claim)
+        function = function_name(job)
+        said = failure(text_of(result.get(b"exc_string")), function)
+        reason = "attempts_exhausted" if result.get(b"type") == _MAX_RETRIES else said.reason
+        letter = self._record(claim, job, function, said, reason)
+        return {"id": claim.job_id, **letter}, dead_letter.fields(job, letter)
+
+    def _job(self, claim: Claim) -> Job | None:
+        try:
+            return self._payloads.restore(claim, self._box.redis)
+        except Refused:
+            return None
+
+    def _record(self, claim: Claim, job: Job | None, function: str, said: Failure, reason: str) -> dict[str, Any]:
+        retries = _text(claim.fields, b"number_of_retries")
+        letter = dead_letter.record(
+            reason,
+            claim,
+            attempts=int(retries) + 1 if retries.isdigit() else 1,
+            worker=_text(claim.fields, b"worker_name"),
+            release=self._release,
+            function=function,
+            sentence=said.message or dead_letter.REASONS[reason],
+            earlier=dead_letter.earlier(job, claim),
+        )
+        return {
+            **letter,
+            "exception": said.exception,
+            "fingerprint": said.fingerprint(function),
+            "traceback": said.traceback,
+        }
+
+
+def _tell(letter: dict[str, Any]) -> None:
+    told = {"job_id": letter["id"], **{name: letter[name] for name in ("queue", "function", "reason")}}
+    log.error("job.buried", **told, error=letter["message"], fingerprint=letter["fingerprint"], by="rq")
+    sentry.job_failed(None, **told, message=f"{letter['exception']} {letter['message']}".strip())
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode(errors="replace")

@@ -1,0 +1,93 @@
+"""One dead letter, and a page of them, as the server tells them. Nothing here unpickles anything."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from worker.engine.dead_letter import read
+
+#: The reason of letters that have no record: somebody put their id on the queue by hand.
+UNKNOWN: Final = "unknown"
+
+
+class Letter:
+    """One dead letter. `record` is what its burial wrote (see `dead_letters.record`), {} if there is none.
+
+    A letter of a page has no traceback and no history in it; `LetterBox.letters` reads all. The record is parsed when
+    it is first asked for: whoever only counts a hundred thousand letters does not need to.
+    """
+
+    __slots__ = ("_record", "_written", "ended_at", "job_id", "origin")
+
+    def __init__(self, job_id: str, origin: str = "", ended_at: str = "", written: bytes | None = None) -> None:
+        self.job_id = job_id
+        self.origin = origin
+        self.ended_at = ended_at
+        self._written = written or b""
+        self._record: dict[str, Any] | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return the record."""
+        if self._record is None:
+            self._record = read(self._written)
+        return self._record
+
+    @property
+    def reason(self) -> str:
+        """Return the reason's code."""
+        return self._text(_REASON, "reason") or UNKNOWN
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the name of its kind of failure."""
+        return self._text(_FINGERPRINT, "fingerprint")
+
+    @property
+    def function(self) -> str:
+        """Return the function's dotted name."""
+        return self._text(_FUNCTION, "function")
+
+    @property
+    def moment(self) -> float:
+        """When it failed, by the server's clock (Unix seconds); 0 if nobody wrote it down."""
+        try:
+            return datetime.fromisoformat(self.ended_at).timestamp()
+        except ValueError:
+            pass
+        try:
+            return datetime.fromisoformat(str(self.record.get("at", ""))).timestamp()
+        except ValueError:
+            return 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `--json` shows."""
+        return {"id": self.job_id, "queue": self.origin, "ended_at": self.ended_at, **self.record}
+
+    def _text(self, pattern: re.Pattern[bytes], name: str) -> str:
+        found = pattern.search(self._written) if self._record is None else None
+        return found[1].decode() if found else str(self.record.get(name) or "")
+
+
+#: Find a text in a record that we wrote without parsing it; these parts stand before any other that could be mistaken.
+_REASON, _FINGERPRINT, _FUNCTION = (
+    re.compile(rb'"%s": "([\w.-]+)"' % name, flags=re.ASCII) for name in (b"reason", b"fingerprint", b"function")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some letters of the queue; `seen` ids stood there, `stale` are those of jobs that are gone or run again."""
+
+    length: int
+    seen: int
+    letters: list[Letter]
+    stale: list[tuple[int, str]]  #: index on the queue, id
+
+
+def text_of(value: bytes | None) -> str:
+    """Return a field of a hash as text, "" if there is none."""
+    return (value or b"").decode(errors="replace")

@@ -1,0 +1,98 @@
+"""Dead letters as an operator sees them. Reading changes nothing, and nothing here unpickles anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from redis import Redis
+
+from worker.dead_letters.filter import Filter
+from worker.dead_letters.letter import Letter, Page, text_of
+from worker.redis import scripts
+from worker.redis.scripts import Script
+
+#: Letters that are read in one round trip: about 0.2 MB, and some 2 ms of the server's time.
+PAGE: Final = 500
+
+
+class LetterBox:
+    """The dead-letter queue `queue` under RQ's key prefix."""
+
+    def __init__(self, redis: Redis, prefix: str, queue: str) -> None:
+        self.redis = redis
+        self.prefix = prefix
+        self.queue = queue
+
+    def count(self) -> int:
+        """Return how many ids stand there."""
+        return int(self.redis.llen(f"{self.prefix}:queue:{self.queue}"))
+
+    def now(self) -> float:
+        """Return the server's time (Unix seconds)."""
+        seconds, micros = self.redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    def page(self, first: int, last: int, needles: Sequence[str] = ()) -> Page:
+        """Read the letters from index `first` (0 = the oldest) to `last`, both included."""
+        length, seen, *rows = self.call(scripts.LETTERS, first, last, *needles)
+        letters, stale = [], []
+        for index, (job_id, status, origin, ended_at, record) in enumerate(rows):
+            name = text_of(job_id)
+            if status == b"failed":
+                letters.append(Letter(name, text_of(origin), text_of(ended_at), record))
+            else:
+                stale.append((first + index, name))
+        return Page(length, seen, letters, stale)
+
+    def __iter__(self) -> Iterator[Letter]:
+        """Every letter, newest first."""
+        return self.newest_first(Filter())
+
+    def newest_first(self, chosen: Filter) -> Iterator[Letter]:
+        """Every letter that is meant, newest first. What is buried meanwhile is not looked at."""
+        for last in range(self.count() - 1, -1, -PAGE):
+            page = self.page(max(0, last - PAGE + 1), last, chosen.needles())
+            page.letters.reverse()
+            yield from chosen.among(page.letters)
+
+    def oldest_first(self, chosen: Filter) -> Iterator[Letter]:
+        """Every letter that is meant, oldest first; for readers that leave them where they are."""
+        count = self.count()
+        for first in range(0, count, PAGE):
+            page = self.page(first, min(first + PAGE, count) - 1, chosen.needles())
+            yield from chosen.among(page.letters)
+
+    def letters(self, job_ids: Sequence[str]) -> list[Letter]:
+        """Read letters by id, with all of their records; jobs that do not exist or have not failed are missing."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hmget(f"{self.prefix}:job:{job_id}", "status", "origin", "ended_at", "dead_letter")
+            rows = pipeline.execute()
+        return [
+            Letter(job_id, text_of(origin), text_of(ended_at), record)
+            for job_id, (status, origin, ended_at, record) in zip(job_ids, rows, strict=True)
+            if status == b"failed"
+        ]
+
+    def status(self, job_ids: Sequence[str]) -> list[str]:
+        """Return the status of some jobs; "" for those that are gone."""
+        return self._field(job_ids, "status")
+
+    def origins(self, job_ids: Sequence[str]) -> list[str]:
+        """Return the queue of some jobs; "" for those that are gone."""
+        return self._field(job_ids, "origin")
+
+    def _field(self, job_ids: Sequence[str], name: str) -> list[str]:
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hget(f"{self.prefix}:job:{job_id}", name)
+            return [text_of(value) for value in pipeline.execute()]
+
+    def call(self, script: Script, *args: str | bytes | float) -> Any:
+        """Run a script about this queue; a server that does not know it is given it."""
+        return self.call_about(self.queue, script, *args)
+
+    def call_about(self, queue: str, script: Script, *args: str | bytes | float) -> Any:
+        """Run a script about another queue."""
+        return self.redis.register_script(script.text)(args=[self.prefix, "", queue, *args])

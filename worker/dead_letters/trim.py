@@ -1,0 +1,117 @@
+"""Keeping the dead-letter queue in order: within its bounds, and without ids whose job is gone or runs again.
+
+Whoever deletes or requeues a job with RQ's own means does not know that its id stands on that queue too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker import logs
+from worker.dead_letters.changes import Actions
+from worker.dead_letters.letter import Letter, Page
+from worker.dead_letters.queue import PAGE, LetterBox
+from worker.redis import scripts
+
+log = logs.get_logger()
+
+#: Letters that one script deletes.
+BATCH: Final = 100
+
+
+@dataclass(slots=True)
+class Census:
+    """What a pass saw. `oldest` and `now` are Unix seconds by the server's clock; `oldest` is 0 when there is none."""
+
+    now: float = 0.0
+    oldest: float = 0.0
+    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)  #: (queue, reason) → letters
+    letters: int = 0
+
+    def count(self, letter: Letter) -> None:
+        """Add a letter; they come in the order of the queue, which is that of their burials."""
+        self.letters += 1
+        self.kinds[(letter.origin, letter.reason)] += 1
+        if letter.moment and not self.oldest:
+            self.oldest = letter.moment
+
+    def forget(self, oldest: list[Letter]) -> None:
+        """Take off the oldest letters."""
+        for letter in oldest:
+            self.letters -= 1
+            self.kinds[(letter.origin, letter.reason)] -= 1
+            self.oldest = max(self.oldest, letter.moment)
+
+
+class Upkeep:
+    """`see` gets every letter that a pass finds young enough, and the server's time; `tell` gets each pass's census."""
+
+    def __init__(
+        self,
+        actions: Actions,
+        max_age: int,
+        max_jobs: int,
+        see: Callable[[Letter, float], None] = lambda _letter, _now: None,
+        tell: Callable[[Census], None] = lambda _census: None,
+    ) -> None:
+        self._actions = actions
+        self._box: LetterBox = actions.box
+        self._max_age = max_age
+        self._max_jobs = max_jobs
+        self._see = see
+        self._tell = tell
+
+    def steps(self) -> Iterator[None]:
+        """Go through the queue once, a page at a time, from the oldest letter on."""
+        census, trimmed = Census(now=self._box.now()), Counter[str]()
+        first, left = 0, self._box.count()
+        while left > 0:
+            page = self._box.page(first, first + min(PAGE, left) - 1)
+            swept = self._sweep(page)  # before anything is trimmed: it goes by their places
+            gone = self._trim("age", self._too_old(page.letters, census))
+            trimmed["age"] += gone
+            first += page.seen - swept - gone
+            left = left - page.seen if page.seen else 0
+            yield
+        while (excess := census.letters - self._max_jobs) > 0:
+            oldest = self._box.page(0, min(PAGE, excess) - 1).letters
+            gone = self._trim("count", oldest)
+            trimmed["count"] += gone
+            if not gone:
+                break
+            census.forget(oldest[:gone])
+            yield
+        self._report(trimmed, census)
+
+    def _too_old(self, letters: list[Letter], census: Census) -> list[Letter]:
+        """Return the letters that are to go, and count the others."""
+        too_old = []
+        for letter in letters:
+            if 0 < letter.moment < census.now - self._max_age:
+                too_old.append(letter)
+            else:
+                census.count(letter)
+                self._see(letter, census.now)
+        return too_old
+
+    def _sweep(self, page: Page) -> int:
+        if not page.stale:
+            return 0
+        swept = int(self._box.call(scripts.SWEEP, *(value for pair in page.stale for value in pair)))
+        log.info("dead_letters.swept", ids=swept)
+        return swept
+
+    def _trim(self, why: str, letters: list[Letter]) -> int:
+        gone = 0
+        for at in range(0, len(letters), BATCH):
+            gone += sum(self._actions.discard(letters[at : at + BATCH], action=f"trim by {why}"))
+        return gone
+
+    def _report(self, trimmed: Counter[str], census: Census) -> None:
+        if trimmed.total():
+            by = {f"by_{why}": count for why, count in trimmed.items()}
+            log.warning("dead_letters.trimmed", jobs=trimmed.total(), **by, left=census.letters)
+        self._tell(census)

@@ -1,0 +1,1 @@
+"""The steps of the diagnosis, one file each, named as the step."""

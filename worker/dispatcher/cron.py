@@ -1,0 +1,176 @@
+"""The leader's chore that lets the lines of the schedule run: once in the whole fleet, on the server's clock.
+
+What has run stands in Redis (``rq:cron-runs``: line → its last slot | the last slot that ran, Unix times), so restarts,
+deploys and outages neither repeat nor forget a run. Runs that could not be enqueued in time are missed: they are made
+up for by one run or skipped, as the line says (see ``cron_file.py``), and reported either way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+
+from rq.cron import CronJob, CronScheduler
+from rq.defaults import (
+    DEFAULT_CRON_JOB_HISTORY_LIMIT,
+    DEFAULT_CRON_JOB_HISTORY_TTL,
+    DEFAULT_CRON_SCHEDULER_TTL,
+)
+from rq.queue import Queue
+
+from worker import logs
+from worker.dispatcher.cron_file import Entry
+from worker.dispatcher.leader import Lead, Leadership
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls, Value
+
+log = logs.get_logger()
+
+#: A run that is enqueued later than this was missed: more than a new leader needs to take over.
+ON_TIME_SECONDS: Final = 60.0
+#: The longest sleep: RQ's tools are shown the schedule at least this often.
+LOOK_SECONDS: Final = 3600.0
+#: Missed runs are counted up to here.
+MOST_MISSED: Final = 1000
+#: Where the latest slot of a cron expression is looked for, nearest first (s).
+_SPANS: Final = (3600, 86_400, 7 * 86_400, 366 * 86_400)
+#: The name under which RQ's tools show the schedule.
+SCHEDULER_NAME: Final = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due of one line: its latest slot (Unix time) and how many slots have passed since the last one."""
+
+    slot: float
+    slots: int
+
+
+class Cron:
+    """The schedule of one release: `name` is the same on all its instances."""
+
+    def __init__(
+        self, calls: ScriptCalls, leadership: Leadership, entries: Sequence[Entry], serializer: str | None = None
+    ) -> None:
+        keys = "".join(sorted(entry.key for entry in entries))
+        self.name = f"cron:{hashlib.sha256(keys.encode()).hexdigest()[:12]}"
+        self._calls = calls
+        self._leadership = leadership
+        self._entries = entries
+        self._serializer = serializer
+        self._created = datetime.now(UTC)
+
+    def run(self, lead: Lead) -> float:
+        """Enqueue what is due; returns seconds to the next slot."""
+        began = monotonic()
+        last = self._calls.redis.hgetall(f"{self._calls.prefix}:cron-runs")
+        for entry in self._entries:
+            self._look_at(lead, entry, last.get(entry.key.encode(), b"").decode())  # type: ignore[union-attr]
+        now = lead.server_time + monotonic() - began
+        wait = min(LOOK_SECONDS, *(_next(entry.job) - now for entry in self._entries))
+        self._show(lead, max(wait, 0.0))
+        return max(wait, 0.01)
+
+    def _look_at(self, lead: Lead, entry: Entry, last: str) -> None:
+        job, now = entry.job, lead.server_time
+        last_slot, _, ran = last.partition("|")
+        if not last:  # a new line: as with RQ, an interval begins with a run and a cron expression waits
+            self._pass(lead, entry, last, now) if job.cron else self._enqueue(lead, entry, last, now)
+            return
+        due = _due(job, float(last_slot), now)
+        if due is None:
+            _note(job, float(last_slot), ran)
+            return
+        late = now - due.slot
+        missed = due.slots - (late <= ON_TIME_SECONDS)
+        runs = late <= ON_TIME_SECONDS or entry.catches_up
+        if missed:
+            log.warning("cron.missed", name=job.name, runs=missed, since=_moment(float(last_slot)), caught_up=runs)
+        if runs:
+            self._enqueue(lead, entry, last, due.slot)
+        else:
+            self._pass(lead, entry, last, due.slot)
+
+    def _enqueue(self, lead: Lead, entry: Entry, last: str, slot: float) -> None:
+        cron = entry.job
+        queue = Queue(cron.queue_name, connection=self._calls.redis, serializer=self._serializer)
+        options = {**cron.job_options, "timeout": cron.job_options.get("job_timeout")}
+        options.pop("job_timeout", None)
+        job = queue.create_job(cron.func, args=cron.args, kwargs=cron.kwargs, **options)
+        fields = [part for field, value in job.to_dict().items() if value is not None for part in (field, value)]
+        history: tuple[Value, ...] = (cron.name, DEFAULT_CRON_JOB_HISTORY_LIMIT, DEFAULT_CRON_JOB_HISTORY_TTL)
+        if self._write(lead, entry, last, slot, cron.queue_name, job.id, *history, *fields):
+            late = round(max(0.0, lead.server_time - slot), 3)
+            log.info("cron.enqueued", name=cron.name, job_id=job.id, queue=cron.queue_name, late=late)
+
+    def _pass(self, lead: Lead, entry: Entry, last: str, slot: float) -> None:
+        self._write(lead, entry, last, slot)
+
+    def _write(self, lead: Lead, entry: Entry, last: str, slot: float, *rest: Value) -> bool:
+        ran = repr(slot) if rest else last.partition("|")[2]
+        written = self._leadership.act(lead, scripts.CRON, entry.key, last, f"{slot!r}|{ran}", *rest)
+        _note(entry.job, slot, ran)
+        return bool(written)
+
+    def _show(self, lead: Lead, wait: float) -> None:
+        """Write what RQ's CronScheduler writes, so that its tools list the schedule."""
+        record: dict[str, Any] = {
+            "hostname": socket.gethostname(),
+            "pid": os.getpid(),
+            "name": SCHEDULER_NAME,
+            "created_at": self._created.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "config_file": "",
+        }
+        shown = CronScheduler(self._calls.redis, name=SCHEDULER_NAME)
+        shown._cron_jobs = [entry.job for entry in self._entries]
+        record["cron_jobs"] = shown.to_dict()["cron_jobs"]
+        flat = [part for pair in record.items() for part in pair]
+        self._leadership.act(lead, scripts.CRON_SHOW, SCHEDULER_NAME, round(wait), DEFAULT_CRON_SCHEDULER_TTL, *flat)
+
+
+def _due(job: CronJob, last: float, now: float) -> Due | None:
+    if job.interval:
+        slots = int((now - last) // job.interval)
+        return Due(last + slots * job.interval, slots) if slots > 0 else None
+    latest = 0.0
+    for span in _SPANS:
+        for slot in _slots(job, max(last, now - span), now):
+            latest = slot
+        if latest or now - span <= last:
+            break
+    if not latest:
+        return None
+    slots = 0
+    for slots, _ in enumerate(_slots(job, last, now), 1):
+        if slots >= MOST_MISSED:
+            break
+    return Due(latest, slots)
+
+
+def _slots(job: CronJob, after: float, until: float) -> Iterator[float]:
+    while True:
+        job.latest_enqueue_time = _moment(after)
+        after = job.get_next_enqueue_time().timestamp()
+        if after > until:
+            return
+        yield after
+
+
+def _note(job: CronJob, slot: float, ran: str) -> None:
+    """Have `job` know its next slot, which follows `slot`, and when it ran last ("" = never), which may be before."""
+    job.set_enqueue_time(_moment(slot))
+    job.latest_enqueue_time = _moment(float(ran)) if ran else None
+
+
+def _next(job: CronJob) -> float:
+    return job.next_enqueue_time.timestamp() if job.next_enqueue_time else float("inf")
+
+
+def _moment(unix: float) -> datetime:
+    return datetime.fromtimestamp(unix, UTC)

@@ -1,0 +1,135 @@
+"""The dispatcher's chore about dead letters: collect what others failed, then keep the queue in order and in bounds.
+
+Each instance looks, with one command, whether anything has changed; only then does one of them, the leader, go through
+registries and queue. What it does there is safe to do twice, so the lead saves work and guards nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from time import monotonic
+from typing import Final, Protocol
+
+from worker.dead_letters.alerts import Alerts
+from worker.dead_letters.changes import Actions
+from worker.dead_letters.collect import Collect
+from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.trim import Census, Upkeep
+from worker.dispatcher.leader import Deposed, Lead, Leadership
+from worker.engine.payload import Payloads
+from worker.process.dead_letter_counts import LetterBoard
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls
+from worker.settings import Settings
+
+#: How often an instance looks: what others failed is a dead letter within a minute.
+LOOK_SECONDS: Final = 45.0
+#: The same where the scheduler is off, because every command costs.
+THRIFTY_SECONDS: Final = 600.0
+#: After so many looks everything is gone through although nothing seems to have changed: letters grow old.
+IDLE_LOOKS: Final = 20
+
+
+class Part(Protocol):
+    """Something that is done in steps; between two of them the dispatcher's loop gets its turn."""
+
+    def steps(self) -> Iterator[None]:
+        """Do it once."""
+        ...
+
+
+class LetterChores:
+    """See the module. `look` returns a text that changes when anything does; `parts` are done in this order.
+
+    `unchanged` is called when a look finds what this instance's last pass has found.
+    """
+
+    name = "dead-letters"
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        look: Callable[[], str],
+        parts: Sequence[Part],
+        *,
+        every: float = LOOK_SECONDS,
+        unchanged: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.due = 0.0
+        self._leadership = leadership
+        self._look = look
+        self._parts = parts
+        self._every = every
+        self._unchanged = unchanged
+        self._marks = self._seen = ""
+        self._seen_at = float("-inf")
+        self._pass: Iterator[None] | None = None
+
+    def run(self) -> None:
+        """Look, or take the next step of a pass."""
+        if self._pass is None and not self._begin():
+            self.due = monotonic() + self._every
+            return
+        lead = self._leadership.take(self.name)
+        if not isinstance(lead, Lead):  # another instance does it; should it not, we see the difference next time, too
+            self._pass = None
+            self.due = monotonic() + self._every
+            return
+        self.due = monotonic()
+        if self._pass is not None and next(self._pass, _OVER) is _OVER:
+            self._end(lead)
+
+    def _begin(self) -> bool:
+        marks = self._look()
+        if marks == self._seen and monotonic() - self._seen_at < IDLE_LOOKS * self._every:
+            self._unchanged()
+            return False
+        self._marks = marks
+        self._pass = chain.from_iterable(part.steps() for part in self._parts)
+        return True
+
+    def _end(self, lead: Lead) -> None:
+        """Note what was seen before the pass: what came while it ran, its own changes too, is looked at once more."""
+        self._pass = None
+        self._seen, self._seen_at = self._marks, monotonic()
+        self.due = monotonic() + self._every
+        with suppress(Deposed):
+            self._leadership.done(lead, self.name, self._every / 2)
+
+
+_OVER: Final = object()
+
+
+def letter_chores(
+    settings: Settings,
+    calls: ScriptCalls,
+    payloads: Payloads,
+    leadership: Leadership,
+    board: LetterBoard,
+    name: str,
+) -> LetterChores:
+    """Put the chore together for one dispatcher; what it counts goes on `board`, `name` is in the audit."""
+    alerts = Alerts(calls.redis, settings)
+    box = LetterBox(calls.redis, calls.prefix, settings.dead_letter_queue)
+    actions = Actions(box, f"dispatcher@{settings.instance}", "bounds", name)
+    queues = settings.worker_queues
+
+    def look() -> str:
+        return str(box.call(scripts.LETTER_MARKS, *queues).decode(errors="replace"))
+
+    def tell(census: Census) -> None:
+        board.write(census.kinds, census.now - census.oldest if census.oldest else None, monotonic())
+        alerts.tell(census)
+
+    return LetterChores(
+        leadership,
+        look,
+        [
+            Collect(calls, box, payloads, queues, settings.release),
+            Upkeep(actions, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.see, tell),
+        ],
+        every=LOOK_SECONDS if settings.worker_scheduler_interval else THRIFTY_SECONDS,
+        unchanged=lambda: board.still(monotonic()),
+    )

@@ -1,0 +1,109 @@
+"""What only one instance of the fleet does: the leader's chores.
+
+There is no election. A dispatcher takes the lead when one of these chores falls due, keeps it for seconds after its
+last word, and gives it up when it stops; so a fleet without such chores costs nothing, and when a leader dies over a
+chore another takes it up within LEADER_SECONDS (``scripts/_leader.lua``) and a second. Each write of the leader checks
+its token inside the script: one that was paused, and wakes while another leads or after another has led, is refused.
+All times are the server's.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, Protocol
+
+from worker import logs
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls, Value
+from worker.redis.scripts import Script
+
+log = logs.get_logger()
+
+#: Seconds over which instances that wait for the same lead spread their next try.
+SPREAD_SECONDS: Final = 1.0
+
+
+class Deposed(Exception):
+    """Somebody else leads by now; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The lead at one moment: `server_time` is Unix time on the server's clock when it was taken."""
+
+    name: str
+    token: str
+    server_time: float
+
+
+class Leadership:
+    """One dispatcher's part in it. Raises redis-py's errors."""
+
+    def __init__(self, calls: ScriptCalls, name: str) -> None:
+        self._calls = calls
+        self.name = f"{name}#{secrets.token_hex(4)}"  # a successor with the same name is another leader
+        self._token = 0  #: the last one that was ours
+
+    def take(self, chore: str) -> Lead | float:
+        """Take the lead for a chore that may be due; returns the lead, or seconds until it is worth another try."""
+        token, wait, moment = (value.decode() for value in self._calls.call(scripts.LEAD, self.name, chore))
+        if not token:
+            return float(wait)
+        before, self._token = self._token, int(token)
+        if self._token > before + 1 or not before:  # else the lead had lapsed and nobody else took it: no news
+            log.info("leader.elected", leader=self.name, token=self._token)
+        return Lead(self.name, token, float(moment))
+
+    def act(self, lead: Lead, script: Script, *args: Value) -> int:
+        """Run a script that checks the fence first (``_leader.lua``); raises `Deposed` when it answers -1."""
+        answer = int(self._calls.call(script, lead.name, lead.token, *args))
+        if answer < 0:
+            raise Deposed
+        return answer
+
+    def done(self, lead: Lead, chore: str, wait: float) -> None:
+        """Write down that nobody needs to do `chore` for `wait` seconds."""
+        self.act(lead, scripts.DONE, chore, wait)
+
+    def abdicate(self) -> None:
+        """Give the lead up."""
+        if self._token and self._calls.call(scripts.ABDICATE, self.name):
+            log.info("leader.abdicated", leader=self.name)
+        self._token = 0
+
+
+class LeaderChore(Protocol):
+    """A chore that one instance does for the whole fleet. Its writes go through `Leadership.act`."""
+
+    name: str  #: one for the whole fleet, stable over releases
+
+    def run(self, lead: Lead) -> float:
+        """Do it once; returns seconds until it is next due. What is not done yet is due again at once: 0."""
+        ...
+
+
+class LeaderOnly:
+    """Makes a chore of the dispatcher from one of the leader's; a new instance leaves it alone for `after` seconds."""
+
+    def __init__(self, leadership: Leadership, chore: LeaderChore, *, after: float = 0.0) -> None:
+        self.due = monotonic() + after
+        self._leadership = leadership
+        self._chore = chore
+
+    def run(self) -> None:
+        """Do it if it is due in the fleet and we may lead."""
+        lead = self._leadership.take(self._chore.name)
+        if not isinstance(lead, Lead):
+            self.due = monotonic() + lead + random.uniform(0, SPREAD_SECONDS)
+            return
+        try:
+            wait = self._chore.run(lead)
+            if wait > 0:
+                self._leadership.done(lead, self._chore.name, wait)
+        except Deposed:
+            log.warning("leader.deposed", leader=lead.name, token=int(lead.token), chore=self._chore.name)
+            wait = 0.0
+        self.due = monotonic() + wait

@@ -1,0 +1,55 @@
+"""The chore that moves scheduled jobs (`enqueue_at`, `enqueue_in`, delayed retries) to their queues when due."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from worker import logs
+from worker.process.slot import Slot
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls
+
+log = logs.get_logger()
+
+
+#: A job that is due by whole seconds is looked for this much later, so that it surely is.
+MARGIN_SECONDS: Final = 0.002
+
+
+class Schedule:
+    """Moves scheduled jobs that are due.
+
+    Jobs that others schedule are found every `interval` seconds (0: never looked for); those that our consumers
+    schedule are known without looking, because they note it on their slots.
+    """
+
+    def __init__(self, calls: ScriptCalls, queues: Sequence[str], interval: float, consumers: Sequence[Slot]) -> None:
+        self._due = self._looked_at = 0.0
+        self._calls = calls
+        self._queues = queues
+        self._interval = interval or math.inf
+        self._consumers = consumers
+
+    @property
+    def due(self) -> float:
+        """When to look next: by what the server last said, or sooner because a consumer has scheduled something."""
+        known = [slot.retry_due for slot in self._consumers if slot.retry_due > self._looked_at]
+        return min(self._due, *known) if known else self._due
+
+    def run(self) -> None:
+        """Move what is due; come back when the next job is due, at the latest after the interval."""
+        self._looked_at = monotonic()
+        moved, next_due, late = move_due(self._calls, self._queues)
+        if moved:
+            log.info("schedule.moved", jobs=moved, late=late)
+        wait = self._interval if next_due < 0 else min(self._interval, next_due + MARGIN_SECONDS)
+        self._due = self._looked_at + wait
+
+
+def move_due(calls: ScriptCalls, queues: Sequence[str], limit: int = 1000) -> tuple[int, float, float]:
+    """Move jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""
+    moved, next_due, late = calls.call(scripts.SCHEDULE, limit, *queues)
+    return moved, float(next_due), float(late)

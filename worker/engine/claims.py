@@ -1,0 +1,208 @@
+"""One worker's claims: claim, settle, retry, bury, release, rescue.
+
+A *claim* is one job that this worker popped and owns until it settles, hands on, buries or releases it. Every change of
+a claim is one atomic script that first checks that the claim is still ours (the fence); a late outcome of a worker that
+was taken for dead is dropped, never written over a newer run.
+
+An error of redis-py passes through (``script_calls.py``), and sending the same outcomes again after it is safe, because
+an outcome that had got through is fenced the second time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from time import monotonic
+from typing import Final
+
+from redis import Redis
+
+from worker.engine.leases import BUSY_TTL_SECONDS, EXECUTION_MARK, IDLE_TTL_SECONDS, LEASE_SECONDS
+from worker.engine.records import Buried, Claim, Exchange, Finished, Outcome, Rescue, Retried
+from worker.redis import scripts
+from worker.redis.calls import Command, ScriptCalls, Value, flat
+
+#: Fields of a job's hash that tell of failed attempts (``TRACES`` in ``scripts/_common.lua``).
+TRACES: Final = frozenset(
+    {b"attempts", b"crashes", b"handbacks", b"last_error", b"first_failed_at", b"suspect", b"unknown"}
+)
+
+
+class Claims(ScriptCalls):
+    """The claims of one worker, which may be another one than we: whoever rescues acts in the dead worker's name."""
+
+    def __init__(self, redis: Redis, prefix: str, worker_name: str, queues: Sequence[str], letters_queue: str) -> None:
+        super().__init__(redis, prefix)
+        self.worker_name = worker_name
+        self.queues = tuple(queues)  #: highest priority first; may be reordered between exchanges
+        self.letters_queue = letters_queue
+        self._generation = 0
+        self._counter = 0
+        self.fence = ""
+        self._raise_fence()
+
+    def exchange(self, outcomes: Sequence[Outcome], want: int, *, company: bool = False) -> Exchange:
+        """Settle `outcomes` and claim up to `want` jobs, in one round trip.
+
+        `company`: other jobs run in this process, so a job that is suspected of killing its process is not claimed.
+        """
+        others = [outcome for outcome in outcomes if not isinstance(outcome, Finished)]
+        finished = [outcome for outcome in outcomes if isinstance(outcome, Finished)]
+        now = monotonic()
+        commands = [
+            self._retry(outcome, now) if isinstance(outcome, Retried) else self._bury(outcome, now)
+            for outcome in others
+        ]
+        commands.append(self._settle_and_claim(finished, want, now, company))
+        replies = self.run(commands)
+        exchange = Exchange.read(replies[-1], settled=bool(finished))
+        for outcome, reply in zip(others, replies, strict=False):
+            if reply == 0:
+                exchange.fenced.append(outcome.claim.execution_id)
+            elif reply == 2:
+                exchange.unsettled.append(outcome.claim.execution_id)
+        return exchange
+
+    def claim_when_ready(self, want: int, block: float) -> list[Command]:
+        """Return two commands: wait up to `block` seconds for the first queue to have something, then claim.
+
+        What the second one answers is for `Exchange.read`. See ``watch.py``.
+        """
+        key = self._queue_keys()[0]
+        return [
+            ("BLMOVE", key, key, "LEFT", "LEFT", block),
+            self._settle_and_claim((), want, monotonic(), company=False),
+        ]
+
+    def release(self, claims: Iterable[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
+        """Put `claims` back at the head of their queues, in order; returns the ids that were not ours any more.
+
+        `interrupted` holds the execution ids whose code had begun: their hand-back counter goes up.
+        """
+        args: list[Value] = []
+        for claim in claims:
+            args += (claim.job_id, claim.execution_id, claim.origin, claim.queue)
+            args.append("1" if claim.execution_id in interrupted else "0")
+        if not args:
+            return []
+        return [job_id.decode() for job_id in self.call(scripts.RELEASE, *args, worker_name=self.worker_name)]
+
+    def hold(self, claim: Claim) -> bool:
+        """Prolong `claim`'s lease; False when it is not ours any more. RQ's own finishing code runs behind this."""
+        ours = (claim.job_id, claim.execution_id, claim.origin)
+        return bool(self.call(scripts.HOLD, *ours, LEASE_SECONDS, worker_name=self.worker_name))
+
+    def rescue(self, running: str) -> Rescue:
+        """Release what this worker, which is dead, left behind; its running job is returned, still claimed in its name.
+
+        `running` is the execution id whose code ran when the worker died, "" for none, "?" when nobody saw it die.
+        """
+        return Rescue.read(self.call(scripts.RESCUE, running, "", 0, worker_name=self.worker_name))
+
+    def recover(self, running: str, keep: Iterable[str] = ()) -> Rescue:
+        """Rescue what we have claimed without knowing it, except the executions in `keep`.
+
+        A claim of ours may still be under way to the server, on a connection that we have given up: from here on the
+        server refuses it, or nobody would ever run what it takes.
+        """
+        self._raise_fence()
+        reply = self.call(scripts.RESCUE, running, self.fence, BUSY_TTL_SECONDS, *keep, worker_name=self.worker_name)
+        return Rescue.read(reply)
+
+    def _settle_and_claim(self, finished: Sequence[Finished], want: int, now: float, company: bool) -> Command:
+        counter = self._counter
+        self._counter += want
+        claim_args = (
+            want,
+            self.fence,
+            counter,
+            LEASE_SECONDS,
+            BUSY_TTL_SECONDS,
+            IDLE_TTL_SECONDS,
+            self.letters_queue,
+            int(company),
+        )
+        if not finished:
+            return self.command(scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, *self.queues)
+        args: list[Value] = []
+        for done in finished:
+            claim = done.claim
+            args += (
+                claim.job_id,
+                claim.execution_id,
+                claim.origin,
+                _ago(now, done.started),
+                _ago(now, done.ended),
+            )
+            args += (done.result_ttl, done.value, _flags(done))
+        return self.command(
+            scripts.SETTLE,
+            self._queue_keys(),
+            self.worker_name,
+            *claim_args,
+            len(self.queues),
+            *self.queues,
+            *args,
+        )
+
+    def _retry(self, outcome: Retried, now: float) -> Command:
+        claim = outcome.claim
+        return self.command(
+            scripts.RETRY,
+            (),
+            self.worker_name,
+            claim.job_id,
+            claim.execution_id,
+            claim.origin,
+            outcome.delay,
+            int(outcome.at_front),
+            _ago(now, outcome.started),
+            _ago(now, outcome.ended),
+            *flat(outcome.fields),
+        )
+
+    def _bury(self, outcome: Buried, now: float) -> Command:
+        claim = outcome.claim
+        return self.command(
+            scripts.BURY,
+            (),
+            self.worker_name,
+            claim.job_id,
+            claim.execution_id,
+            claim.origin,
+            _ago(now, outcome.started),
+            _ago(now, outcome.ended),
+            outcome.failure_ttl,
+            outcome.letters_queue,
+            int(outcome.forced),
+            outcome.exc_string,
+            *flat(outcome.fields),
+        )
+
+    def _raise_fence(self) -> None:
+        """Take a new fencing token: 24 characters that no other process has. It begins the names of our executions.
+
+        With the counter behind it they are as long as RQ's, and sort in the order of the claims.
+        """
+        start = self.fence[:16] or EXECUTION_MARK + secrets.token_hex(8)[:15]
+        self._generation += 1
+        self.fence = f"{start}{self._generation:08x}"
+
+    def _queue_keys(self) -> list[str]:
+        return [f"{self.prefix}:queue:{queue}" for queue in self.queues]
+
+
+def _flags(done: Finished) -> str:
+    """What the script must look after besides the rule; known here for nothing, a look in Redis for each job is not."""
+    fields = done.claim.fields
+    flags = "g" if done.in_group else ""
+    if b"dependency_ids" in fields:
+        flags += "d"
+    if not TRACES.isdisjoint(fields):
+        flags += "p"
+    return flags
+
+
+def _ago(now: float, moment: float) -> int:
+    """Microseconds from the monotonic `moment` to `now`."""
+    return int((now - moment) * 1_000_000)

@@ -1,0 +1,185 @@
+"""What is written about a job that failed for good, so that a person can work with it later.
+
+A dead letter is an ordinary failed RQ job (hash, result, FailedJobRegistry of its origin) whose id also stands on an
+ordinary queue that nobody consumes. The record says why in ``job.meta["dead_letter"]`` and, for readers that cannot or
+must not unpickle, as JSON in the field ``dead_letter`` of the job's hash. It holds no argument values. Its bulky parts,
+``history`` and ``traceback``, come last: ``scripts/letters.lua`` reads records without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import traceback
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Any, Final
+
+from rq.job import Job
+
+from worker import logs
+from worker.engine.records import Claim
+from worker.redis.calls import Value
+
+log = logs.get_logger()
+
+#: Steps of a traceback that the record keeps: its end, where the error is. The result holds all of it.
+TRACEBACK_STEPS: Final = 12
+#: Characters of each step; the last one holds the exception's whole message.
+STEP_CHARACTERS: Final = 2000
+#: Characters of an exception's message that the record keeps.
+MESSAGE_CHARACTERS: Final = 500
+#: Earlier burials of the same job that a record remembers, and how much of each.
+HISTORY_ENTRIES: Final = 10
+_HISTORY_PARTS: Final = ("at", "reason", "exception", "message", "attempts", "fingerprint", "release")
+_HISTORY_CHARACTERS: Final = 200
+
+#: Reason code → what it means, for people.
+REASONS: Final = {
+    "failed": "the job raised and had no retries",
+    "permanent": "the job said that trying again cannot help (PermanentError)",
+    "not_retryable": "the job's retry policy does not retry this error",
+    "attempts_exhausted": "every attempt failed",
+    "timeout": "the job ran longer than its timeout",
+    "crashed": "the job's process died again and again while it ran",
+    "stopped": "somebody stopped the job",
+    "handed_back": "stops of the service interrupted it again and again",
+    "refused_function": "its function is not in the job packages",
+    "refused_class": "its payload names a class that is not allowed",
+    "refused_serializer": "its payload's format is not accepted",
+    "unknown_function": "this release has no such function or class",
+    "unreadable_payload": "its payload cannot be read",
+    "unreadable_hash": "its record in Redis cannot be read",
+    "abandoned": "the plain RQ worker that ran it vanished",
+    "failed_elsewhere": "a plain RQ worker failed it",
+}
+
+#: Reason code → what to do next, for people; replaying is always the last step.
+NEXT_STEPS: Final = {
+    "permanent": "it would fail again as it is: correct what it names, or edit its arguments",
+    "timeout": "see whether what it waits for is slow, or enqueue it with a longer job_timeout",
+    "crashed": "look for the memory limit or a crash in native code before it costs processes again",
+    "refused_function": "move the function into a package of WORKER_JOB_MODULES, or add its package there",
+    "refused_class": "send plain values, or add the class's package to WORKER_JOB_MODULES",
+    "refused_serializer": "add the format to WORKER_SERIALIZERS, or change the producer",
+    "unknown_function": "deploy the release that has it, or edit the name",
+    "unreadable_payload": "correct the producer; give the job a payload with --function, --args and --kwargs of edit",
+    "unreadable_hash": "correct the producer; the job's own record must be mended before it can run",
+}
+
+
+def record(
+    reason: str,
+    claim: Claim,
+    *,
+    attempts: int,
+    worker: str,
+    release: str | None,
+    function: str = "",
+    error: BaseException | None = None,
+    sentence: str = "",
+    earlier: dict[str, Any] | None = None,
+    first_failed_at: str = "",
+) -> dict[str, Any]:
+    """Describe one burial: JSON-able, and without a single argument value.
+
+    `earlier` is the record of the job's last burial, if there was one; `first_failed_at` when this life's first attempt
+    failed, "" if it was this one.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    tail = traceback.format_exception(error)[-TRACEBACK_STEPS:] if error is not None else []
+    tail = [step if len(step) <= STEP_CHARACTERS else step[:STEP_CHARACTERS] + "…\n" for step in tail]
+    return {
+        "reason": reason,
+        "exception": _name(error) if error is not None else "",
+        "message": (sentence or (words(error) if error is not None else ""))[:MESSAGE_CHARACTERS],
+        "fingerprint": fingerprint(function, error, reason),
+        "function": function,
+        "queue": claim.origin,
+        "attempts": attempts,
+        "first_failed_at": first_failed_at or now,
+        "at": now,
+        "worker": worker,
+        "instance": worker.rpartition(".")[0],
+        "release": release or "",
+        "history": history(earlier),
+        "traceback": printable("".join(tail)),
+    }
+
+
+def history(earlier: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return what a new record keeps of the job's earlier burials, oldest first; `earlier` is the last one's record."""
+    if not earlier:
+        return []
+    kept = {name: earlier[name] for name in _HISTORY_PARTS if earlier.get(name) not in (None, "")}
+    if isinstance(kept.get("message"), str):
+        kept["message"] = kept["message"][:_HISTORY_CHARACTERS]
+    before = earlier.get("history")
+    return [*(before if isinstance(before, list) else []), kept][-HISTORY_ENTRIES:]
+
+
+def earlier(job: Job | None, claim: Claim) -> dict[str, Any]:
+    """Return the record of the job's last burial, {} if it had none. After a replay it lives on in the job's meta."""
+    written = read(claim.fields.get(b"dead_letter"))
+    if not written and job is not None and job._unreadable_meta is None:
+        meta = job.meta.get("dead_letter") if isinstance(job.meta, dict) else None
+        written = meta if isinstance(meta, dict) else {}
+    return written
+
+
+def fingerprint(function: str, error: BaseException | None, reason: str) -> str:
+    """Name the kind of failure: 12 hex digits of error type, function and innermost frame of the job's own code.
+
+    The line number is left out, so that an unrelated edit above does not make a new kind.
+    """
+    frame = ""
+    if error is not None:
+        package = function.partition(".")[0]
+        for step in traceback.extract_tb(error.__traceback__):
+            if (package and package in PurePath(step.filename).parts) or not frame:
+                frame = f"{PurePath(step.filename).name}:{step.name}"
+    return digest(_name(error) if error is not None else reason, function, frame)
+
+
+def digest(kind: str, function: str, frame: str) -> str:
+    """Return the fingerprint of a kind of error in a function; `frame` is ``file.py:function`` or ""."""
+    return hashlib.sha256(f"{kind}|{function}|{frame}".encode("utf-8", "backslashreplace")).hexdigest()[:12]
+
+
+def words(error: BaseException) -> str:
+    """Return an exception's text, whatever its author made of it."""
+    try:
+        return printable(str(error))
+    except Exception:  # noqa: BLE001 — job code's own __str__ may raise anything
+        return "(its text cannot be shown)"
+
+
+def printable(text: str) -> str:
+    """Return `text` with what UTF-8 cannot hold (a file name's odd bytes) written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def fields(job: Job | None, letter: dict[str, Any]) -> dict[str, Value]:
+    """Return the hash fields that carry the record: readable JSON, and the job's meta when it can be written."""
+    written: dict[str, Value] = {"dead_letter": json.dumps(letter)}
+    if job is not None and job._unreadable_meta is None and isinstance(job.meta, dict):
+        job.meta["dead_letter"] = letter
+        try:
+            written["meta"] = job._serialize_meta()
+        except Exception as error:  # noqa: BLE001 — job code may have put anything there, and not saved it
+            log.warning("job.meta_not_written", job_id=job.id, error=words(error))
+    return written
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def read(text: Any) -> dict[str, Any]:
+    """Read a record from the field ``dead_letter``; {} when there is none or it is not ours."""
+    try:
+        letter = json.loads(text.decode() if isinstance(text, bytes) else text) if text else {}
+    except ValueError:
+        return {}
+    return letter if isinstance(letter, dict) else {}

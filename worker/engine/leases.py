@@ -1,0 +1,53 @@
+"""Leases: how long a claim lives without a word from its worker, what prolongs it, and who is dead.
+
+A worker is alive while its record exists. Each claim gives the record a life in seconds, each heartbeat prolongs it; a
+worker whose record is gone while it still holds claims is dead, and its claims are orphans (``rescue.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls, Value
+
+#: Seconds that a claim's registry entry and execution record outlive their last heartbeat. RQ's own cleaning
+#: (`rq info`, dashboards, plain workers) fails a started job only after that, so it must exceed any outage we ride out;
+#: our rescue does not wait for it.
+LEASE_SECONDS: Final = 900
+#: A worker that holds claims and has not been heard of for so long is dead.
+BUSY_TTL_SECONDS: Final = 30
+#: The same for an idle one, which has nothing to lose: long, so that idling costs next to no commands. RQ's default
+#: worker_ttl (420) plus its grace of 60.
+IDLE_TTL_SECONDS: Final = 480
+#: First letter of our executions' names; RQ's own are hex UUIDs and never begin with it. Theirs are left to RQ's rules.
+EXECUTION_MARK: Final = "w"
+
+
+def heartbeat(calls: ScriptCalls, worker_names: Iterable[str], memory_mb: Mapping[str, int] | None = None) -> list[str]:
+    """Keep workers and their claims alive; returns the names of those that must register again."""
+    told = memory_mb or {}
+    pairs: list[Value] = [value for name in worker_names for value in (name, told.get(name, ""))]
+    lost = calls.call(scripts.HEARTBEAT, LEASE_SECONDS, BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, *pairs)
+    return [name.decode() for name in lost]
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Who left claims behind: `dead` workers of ours, and names made up for `abandoned` claims of plain RQ workers.
+
+    `living` counts the claims of workers of ours that live.
+    """
+
+    dead: list[str]
+    abandoned: list[str]
+    living: int
+
+
+def orphans(calls: ScriptCalls, queues: Iterable[str]) -> Orphans:
+    """Look for claims on `queues` whose worker is gone."""
+    living, *names = calls.call(scripts.ORPHANS, EXECUTION_MARK, *queues)
+    dead, abandoned = ([name.decode() for name in part] for part in names)
+    return Orphans(dead, abandoned, living)

@@ -1,0 +1,221 @@
+"""Decide what becomes of a job: finished, tried again, or buried. Pure: nothing here talks to Redis."""
+
+from __future__ import annotations
+
+import math
+import traceback
+import zlib
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.job import Job
+from rq.timeouts import JobTimeoutException
+
+from worker.engine import dead_letter
+from worker.engine.records import Buried, Claim, Finished, Retried
+from worker.engine.serializers import Refused, encode_result
+from worker.redis.calls import Value
+from worker.retry import GiveUp, PermanentError, RetryLater, RetryPolicy, decide
+
+#: Characters of the last error that a job's hash shows while it waits for its next attempt.
+LAST_ERROR_CHARACTERS: Final = 300
+#: The longest wait for a release that knows a job's function.
+UNKNOWN_CAP_SECONDS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What decisions need to know about the service."""
+
+    worker_name: str
+    letters_queue: str
+    max_crashes: int
+    result_ttl: int
+    release: str | None = None
+    default_policy: RetryPolicy | None = None  #: of jobs whose producer and whose function ask for no retries
+    max_handbacks: int = 10
+    unknown_grace: float = 0.0
+
+    def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished:
+        """The job returned `value`."""
+        ttl = job.result_ttl
+        return Finished(
+            claim,
+            started,
+            ended,
+            self.result_ttl if ttl is None else ttl,
+            encode_result(job.serializer, value),
+            job.group_id is not None,
+        )
+
+    def failure(
+        self,
+        job: Job,
+        claim: Claim,
+        error: BaseException,
+        policy: RetryPolicy | None,
+        started: float,
+        ended: float,
+    ) -> Retried | Buried:
+        """The job raised: its producer's `Retry`, its function's policy or the service's may give it another try."""
+        attempt = attempt_of(claim)
+        reason, delay = self._next(job, error, policy, attempt)
+        if reason is not None:
+            if reason == "failed" and isinstance(error, JobTimeoutException):
+                reason = "timeout"
+            return self.bury(reason, claim, started, ended, job=job, error=error, attempts=attempt)
+        text = f"{type(error).__name__}: {dead_letter.words(error)}"[:LAST_ERROR_CHARACTERS]
+        written = _failed_attempt(claim, attempt, text)
+        if job.retries_left:
+            written["retries_left"] = job.retries_left - 1
+        return Retried(claim, started, ended, delay, bool(job.enqueue_at_front_on_retry), written)
+
+    def refusal(self, claim: Claim, refused: Refused, started: float, job: Job | None = None) -> Retried | Buried:
+        """The job must not or cannot run here. An unknown function may be one of the next release: it is waited for."""
+        attempts = attempt_of(claim)
+        waits = number(claim, b"unknown")
+        if refused.code == "unknown_function" and _waited(waits) < self.unknown_grace:
+            written: dict[str, Value] = {"unknown": waits + 1, "last_error": str(refused)[:LAST_ERROR_CHARACTERS]}
+            return Retried(claim, started, started, _unknown_wait(waits), at_front=True, fields=written)
+        return self.bury(refused.code, claim, started, started, job=job, sentence=str(refused), attempts=attempts)
+
+    def crash(self, claim: Claim, how: str, moment: float, job: Job | None = None) -> Retried | Buried:
+        """The process died under the job: it runs again at once, until it has cost too many processes."""
+        crashes = number(claim, b"crashes") + 1
+        attempts = attempt_of(claim)
+        if crashes >= self.max_crashes:
+            sentence = f"The job's process was lost {crashes} times while it ran; the last one was {how}."
+            return self.bury("crashed", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
+        written = {"crashes": crashes, **_failed_attempt(claim, attempts, f"its process was {how}")}
+        return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
+
+    def abandoned(self, claim: Claim, moment: float, job: Job | None = None) -> Retried | Buried:
+        """A plain RQ worker vanished under the job: by RQ's rules that takes one of its retries, or fails it."""
+        attempts = attempt_of(claim)
+        sentence = "The plain RQ worker that ran it vanished: its lease is over."
+        if job is None or not job.retries_left:
+            return self.bury("abandoned", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
+        written = {"retries_left": job.retries_left - 1, **_failed_attempt(claim, attempts, sentence)}
+        at_front = bool(job.enqueue_at_front_on_retry)
+        delay = 0.0 if job.has_rate_limit else float(job.get_retry_interval())  # it has its slot now
+        return Retried(claim, moment, moment, delay, at_front, written)
+
+    def handed_back(self, claim: Claim, moment: float, job: Job | None = None) -> Buried | None:
+        """The service stopped under the job: it goes back (None), until that has happened too often."""
+        times = number(claim, b"handbacks") + 1
+        if times < self.max_handbacks:
+            return None
+        sentence = (
+            f"{times} stops of the service in a row interrupted the job, so it never comes to its end. Give it more "
+            f"time (WORKER_SHUTDOWN_GRACE and the platform's shutdown delay), make it shorter, or let it save what it "
+            f"has done when it is interrupted; then replay it."
+        )
+        letter = self.bury("handed_back", claim, moment, moment, job=job, sentence=sentence, attempts=attempt_of(claim))
+        letter.fields["handbacks"] = times
+        return letter
+
+    def bury(
+        self,
+        reason: str,
+        claim: Claim,
+        started: float,
+        ended: float,
+        *,
+        attempts: int,
+        job: Job | None = None,
+        error: BaseException | None = None,
+        sentence: str = "",
+    ) -> Buried:
+        """Fail the job for good; the traceback (or the sentence) becomes its RQ result."""
+        letter = dead_letter.record(
+            reason,
+            claim,
+            attempts=attempts,
+            worker=self.worker_name,
+            release=self.release,
+            function=function_name(job),
+            error=error,
+            sentence=sentence,
+            earlier=dead_letter.earlier(job, claim),
+            first_failed_at=first_failure(claim),
+        )
+        text = "".join(traceback.format_exception(error)) if error is not None else sentence
+        ttl = job.failure_ttl if job is not None else None
+        return Buried(
+            claim,
+            started,
+            ended,
+            DEFAULT_FAILURE_TTL if ttl is None else ttl,
+            self.letters_queue,
+            b64encode(zlib.compress(dead_letter.printable(text).encode())),
+            {**dead_letter.fields(job, letter), "attempts": attempts},
+        )
+
+    def _next(
+        self, job: Job, error: BaseException, policy: RetryPolicy | None, attempt: int
+    ) -> tuple[str | None, float]:
+        """Return (None, delay) for another attempt or (reason, 0) for none."""
+        if isinstance(error, PermanentError):
+            return "permanent", 0.0
+        asked = (error.after or 0.0) if isinstance(error, RetryLater) else 0.0
+        asked = asked if 0 < asked < math.inf else 0.0  # for ever would mean lost
+        if job.retries_left is not None:  # the producer asked for retries: its count and intervals hold
+            if isinstance(policy, RetryPolicy) and isinstance(error, policy.give_up_on):
+                return "not_retryable", 0.0
+            if job.retries_left <= 0:
+                return "attempts_exhausted", 0.0
+            return None, max(float(job.get_retry_interval()), asked)
+        policy = policy or self.default_policy
+        if policy is None or not isinstance(error, Exception):
+            return "failed", 0.0
+        decision = decide(error, attempt, policy)
+        if isinstance(decision, GiveUp):
+            return decision.reason, 0.0
+        return None, decision.delay
+
+
+def _failed_attempt(claim: Claim, attempt: int, error: str) -> dict[str, Value]:
+    """Return what is written on the hash of a job whose attempt failed and that is tried again."""
+    return {
+        "attempts": attempt,
+        "last_error": error,
+        "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _unknown_wait(waits: int) -> float:
+    """Seconds until a job of an unknown function is tried again: 1, 2, 4 … 30."""
+    return float(min(2**waits, UNKNOWN_CAP_SECONDS)) if waits < 10 else float(UNKNOWN_CAP_SECONDS)
+
+
+def _waited(waits: int) -> float:
+    """Seconds that so many of those waits have taken together."""
+    return sum(map(_unknown_wait, range(waits)))
+
+
+def attempt_of(claim: Claim) -> int:
+    """Which attempt this claim is, from 1. A replayed dead letter begins anew."""
+    return number(claim, b"attempts") + 1
+
+
+def number(claim: Claim, field: bytes) -> int:
+    """Read one of our counters on the job's hash; 0 when it is unset, unreadable or of a run that is over."""
+    value = b"0" if _anew(claim) else claim.fields.get(field, b"0")
+    return int(value) if value.isdigit() else 0
+
+
+def first_failure(claim: Claim) -> str:
+    """When the first attempt of this run of attempts failed (ISO 8601), "" if none has."""
+    return "" if _anew(claim) else claim.fields.get(b"first_failed_at", b"").decode(errors="replace")
+
+
+def _anew(claim: Claim) -> bool:
+    return b"dead_letter" in claim.fields or b"past" in claim.fields
+
+
+def function_name(job: Job | None) -> str:
+    """The dotted name that the payload asks for, "" when it could not be read."""
+    return job._func_name if job is not None and isinstance(job._func_name, str) else ""

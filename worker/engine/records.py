@@ -1,0 +1,118 @@
+"""What passes between a worker and the server in an exchange: outcomes go there, claims come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from worker.redis.calls import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job in our hands: its id, the execution that owns it, where it came from, its hash as it was queued."""
+
+    job_id: str
+    execution_id: str
+    origin: str
+    queue: str
+    fields: dict[bytes, bytes] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Finished:
+    """The job returned. `value` is the return value as RQ stores it (base64), b"" for None."""
+
+    claim: Claim
+    started: float
+    ended: float
+    result_ttl: int
+    value: bytes = field(repr=False, default=b"")
+    in_group: bool = False
+    notes: Any = field(repr=False, default=None)  #: whatever the caller needs again when RQ's code must finish the job
+
+
+@dataclass(slots=True)
+class Retried:
+    """The attempt failed and another one follows after `delay` seconds; `fields` are written on the job's hash."""
+
+    claim: Claim
+    started: float
+    ended: float
+    delay: float
+    at_front: bool
+    fields: dict[str, Value] = field(repr=False)
+    notes: Any = field(repr=False, default=None)
+
+
+@dataclass(slots=True)
+class Buried:
+    """The job failed for good. `exc_string` as RQ stores it; `fields` are written on the job's hash."""
+
+    claim: Claim
+    started: float
+    ended: float
+    failure_ttl: int
+    letters_queue: str
+    exc_string: bytes = field(repr=False)
+    fields: dict[str, Value] = field(repr=False)
+    forced: bool = False  #: bury it although others (dependents, webhooks, a rate limit) must hear of it
+    notes: Any = field(repr=False, default=None)
+
+
+Outcome: TypeAlias = Finished | Retried | Buried
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one exchange with the server brought."""
+
+    claims: list[Claim] = field(default_factory=list)
+    suspended: bool = False
+    registered: bool = True  #: False: the worker's own hash is gone and must be written again
+    left: int = 0  #: ids that remained on the queues (only counted when the batch is full)
+    fenced: list[str] = field(default_factory=list)  #: executions whose outcome was dropped: the claim was lost
+    unsettled: list[str] = field(default_factory=list)  #: executions that RQ's own code must finish
+
+    @classmethod
+    def read(cls, reply: Any, *, settled: bool) -> Exchange:
+        """Read what ``scripts/settle.lua`` replied, or without `settled` ``scripts/claim.lua``."""
+        claimed, fenced, unsettled = reply if settled else (reply, (), ())
+        suspended, registered, left, *rows = claimed
+        claims = [
+            Claim(job_id.decode(), execution.decode(), origin.decode(), queue.decode(), pairs(flat))
+            for job_id, execution, origin, queue, flat in rows
+        ]
+        return cls(
+            claims,
+            bool(suspended),
+            bool(registered),
+            left,
+            [execution.decode() for execution in fenced],
+            [execution.decode() for execution in unsettled],
+        )
+
+
+@dataclass(slots=True)
+class Rescue:
+    """What a dead worker left: how many claims were released, and the job whose code was running, if any."""
+
+    released: int
+    running: list[Claim]
+
+    @classmethod
+    def read(cls, reply: Any) -> Rescue:
+        """Read what ``scripts/rescue.lua`` replied."""
+        released, *running = reply
+        claims = [
+            Claim(job_id.decode(), execution.decode(), origin.decode(), origin.decode(), pairs(flat))
+            for job_id, execution, origin, flat in running
+        ]
+        return cls(released, claims)
+
+
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Turn a flat HGETALL reply into a dict."""
+    fields = iter(flat)
+    return dict(zip(fields, fields, strict=True))

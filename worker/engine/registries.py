@@ -1,0 +1,74 @@
+"""Keep RQ's registries in order, as its own workers do every ten minutes: a chore of the dispatcher or a lone consumer.
+
+Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
+others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
+at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so no lead guards it; one
+instance's regular pass spares the others theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.group import Group
+from rq.rate_limit import RateLimitRegistry
+
+from worker import logs
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls
+
+log = logs.get_logger()
+
+#: Rate limits, or groups, that one step looks at; RQ's code needs some commands for each.
+STEP: Final = 5
+
+
+def steps(calls: ScriptCalls, *, called_for: bool = False, spare: int = 0) -> Iterator[None]:
+    """Take one pass, unless that is spared us and nothing has happened that calls for it; raises redis-py's errors.
+
+    `spare`: for so many seconds others need not do it.
+    """
+    queue, rank, more = "", 0, True
+    while more:
+        reply: Any = calls.call(scripts.MAINTAIN, queue, rank, spare, int(called_for))
+        for job_id, status, origin in ([part.decode(errors="replace") for part in row] for row in reply[3:]):
+            log.error("job.put_back", job_id=job_id, queue=origin, status=status, why="what it waited for was over")
+        queue, rank, more = reply[0], reply[1], bool(reply[0])
+        if more or reply[2]:
+            yield
+    if reply[2]:
+        yield from _in_steps(_rate_limits(calls.redis))
+        yield from _in_steps(_groups(calls.redis))
+
+
+def _in_steps(work: Iterator[None]) -> Iterator[None]:
+    """Do STEP pieces of work between two pauses."""
+    for done, _ in enumerate(work, 1):
+        if done % STEP == 0:
+            yield
+
+
+def _rate_limits(redis: Redis) -> Iterator[None]:
+    """Free slots that nobody holds any more and give them to who waits, rate limit by rate limit."""
+    for registry in RateLimitRegistry.all(redis):
+        try:
+            registry.cleanup()
+        except RedisError:
+            raise
+        except Exception:  # a limit that is no number, say: the others must not wait for it
+            log.exception("maintenance.rate_limit_failed", rate_limit=registry.key)
+        yield
+
+
+def _groups(redis: Redis) -> Iterator[None]:
+    """Drop jobs that are gone from groups, and groups that are empty, group by group."""
+    names: Any = redis.smembers(Group.REDIS_GROUP_KEY)
+    for name in names:
+        group = Group(redis, name.decode(errors="replace"))
+        group.cleanup()
+        if not redis.exists(group.key):
+            redis.srem(Group.REDIS_GROUP_KEY, name)
+        yield

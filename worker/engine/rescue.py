@@ -1,0 +1,116 @@
+"""Put the jobs of dead workers back to work.
+
+Nobody saw these workers die. A single claim is taken for the job that was running; with several, nobody is blamed: they
+are marked, claimed one at a time from then on, and a second death names the culprit (see ``scripts/rescue.lua``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from rq.job import Job
+
+from worker import logs, sentry
+from worker.engine import rq_burial
+from worker.engine.claims import Claims
+from worker.engine.dead_letter import read
+from worker.engine.leases import orphans
+from worker.engine.outcomes import Deciding, function_name, number
+from worker.engine.payload import Payloads
+from worker.engine.records import Buried, Claim, Retried
+from worker.engine.serializers import Refused
+from worker.redis.calls import ScriptCalls
+
+log = logs.get_logger()
+
+
+class Rescuer:
+    """Rescues on one connection, with the same decisions as the consumers."""
+
+    def __init__(self, calls: ScriptCalls, queues: Sequence[str], deciding: Deciding, payloads: Payloads) -> None:
+        self._calls = calls
+        self._queues = queues
+        self._deciding = deciding
+        self._payloads = payloads
+        self.rescued = 0  #: dead workers whose claims this instance has sorted out
+        self.living = 0  #: claims that living workers held at the last look: they may be orphans tomorrow
+
+    def rescue_orphans(self) -> int:
+        """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
+        found = orphans(self._calls, self._queues)
+        self.living = found.living
+        self.rescued += len(found.dead)
+        return sum(map(self._rescue, found.dead)) + sum(map(self._rescue_by_rqs_rules, found.abandoned))
+
+    def hand_back(self, worker_name: str, running: str) -> int:
+        """Put back everything of a worker that was killed because the service stops; nobody is to blame.
+
+        `running` is the execution whose code it ran: its hand-back is counted, and the last one buries it.
+        """
+        dead = self._in_name_of(worker_name)
+        left = dead.rescue(running)
+        for claim in left.running:
+            job = self._restored(claim)
+            letter = self._deciding.handed_back(claim, monotonic(), job)
+            if letter is None:
+                dead.release([claim], interrupted=frozenset({claim.execution_id}))
+                log.warning("job.interrupted", job_id=claim.job_id, handbacks=number(claim, b"handbacks") + 1)
+            else:
+                self._bury(dead, letter, job, worker=worker_name)
+        jobs = left.released + len(left.running)
+        if jobs:
+            log.info("claims.released", worker=worker_name, jobs=jobs, interrupted=len(left.running))
+        return jobs
+
+    def _rescue(self, worker_name: str) -> int:
+        dead = self._in_name_of(worker_name)
+        left = dead.rescue("?")
+        for claim in left.running:
+            job = self._restored(claim)
+            outcome = self._deciding.crash(claim, "lost together with its instance", monotonic(), job)
+            log.error("job.rescued", **_told(claim, job), worker=worker_name, how="its instance is gone")
+            self._end(dead, outcome, job)
+        if left.released:
+            log.warning("claims.rescued", worker=worker_name, jobs=left.released)
+        return left.released + len(left.running)
+
+    def _rescue_by_rqs_rules(self, worker_name: str) -> int:
+        dead = self._in_name_of(worker_name)
+        left = dead.rescue("?")
+        for claim in left.running:
+            job = self._restored(claim)
+            outcome = self._deciding.abandoned(claim, monotonic(), job)
+            worker = claim.fields.get(b"worker_name", b"").decode(errors="replace")
+            log.error("job.abandoned", **_told(claim, job), worker=worker, how="its plain RQ worker vanished")
+            self._end(dead, outcome, job)
+        return len(left.running)
+
+    def _in_name_of(self, worker_name: str) -> Claims:
+        return Claims(self._calls.redis, self._calls.prefix, worker_name, self._queues, self._deciding.letters_queue)
+
+    def _end(self, dead: Claims, outcome: Retried | Buried, job: Job | None) -> None:
+        """Hand a job on, or bury it, in the dead worker's name."""
+        if isinstance(outcome, Buried):
+            self._bury(dead, outcome, job)
+        else:
+            dead.exchange([outcome], 0)
+
+    def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
+        """Bury in the dead worker's name, and tell people."""
+        if dead.exchange([letter], 0).unsettled:
+            rq_burial.bury(dead, letter, job)
+        record, fields = read(letter.fields["dead_letter"]), {**_told(letter.claim, job), **more}
+        log.error("job.buried", **fields, reason=record["reason"], error=record["message"])
+        sentry.job_failed(None, **_told(letter.claim, job), reason=record["reason"], message=record["message"])
+
+    def _restored(self, claim: Claim) -> Job | None:
+        try:
+            return self._payloads.restore(claim, self._calls.redis)
+        except Refused:
+            return None
+
+
+def _told(claim: Claim, job: Job | None) -> dict[str, Any]:
+    return {"job_id": claim.job_id, "queue": claim.origin, "function": function_name(job)}

@@ -1,0 +1,181 @@
+"""The autoscaler: sets the number of a Render service's instances, as ``autoscale.py`` decides.
+
+One monitor of several leads (two live side by side during each deploy): it holds a lock in Redis whose token is checked
+again right before each change. When the last change was is written in Redis too, by the server's clock, so that a new
+leader keeps the cooldown.
+
+Keys: P:autoscaler-lock string (redis-py's Lock)
+  P:autoscaler hash {at, before, after, reason, dry_run}: the last change
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from redis import Redis
+from redis.exceptions import LockError
+
+from worker import logs
+from worker.fleet.decision import Decision, Facts, Policy, Reason, decide
+from worker.fleet.render_api import RenderApiError, Service
+from worker.fleet.state import Fleet
+from worker.settings import Settings
+
+log = logs.get_logger()
+
+#: The lead lapses so long after its holder's last word; longer than one call of the API with its retries.
+LEAD_SECONDS: Final = 30.0
+
+
+class Api(Protocol):
+    """What the autoscaler needs of Render."""
+
+    def find(self, service: str) -> Service:
+        """Read the service."""
+        ...
+
+    def scale(self, service_id: str, instances: int) -> None:
+        """Set its number of instances."""
+        ...
+
+
+class Autoscaler:
+    """Scales one service; `run` is called after each look at the fleet. Raises redis-py's errors."""
+
+    def __init__(self, redis: Redis, prefix: str, api: Api, service: str, policy: Policy, *, dry_run: bool) -> None:
+        self.policy = policy
+        self.dry_run = dry_run
+        self.decision: Decision | None = None  #: the last one; None while another monitor leads
+        self.decided: Counter[Reason] = Counter()
+        self.changes: Counter[str] = Counter()  #: "out" and "in", dry ones included
+        self.api_errors = 0
+        self.rests_for = 0.0  #: seconds that Render's API asked to be left alone; what calls `run` keeps to it
+        self._redis = redis
+        self._api = api
+        self._service = service
+        self._ledger = f"{prefix}:autoscaler"
+        self._lock = redis.lock(f"{prefix}:autoscaler-lock", timeout=LEAD_SECONDS, blocking=False, thread_local=False)
+        self._told: Reason | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this monitor was the leader when it last looked."""
+        return self.decision is not None
+
+    def run(self, fleet: Fleet, queues: Iterable[str], idle_for: float) -> Decision | None:
+        """Decide, and carry it out if we lead."""
+        self.rests_for = 0.0
+        if not self._lead():
+            self.decision = None
+            return None
+        service: Service | None = None
+        try:
+            service = self._api.find(self._service)
+            decision = self._decide(service, fleet, queues, idle_for)
+            if decision.changes and self._lead():
+                self._change(service, decision)
+        except RenderApiError as error:
+            self.api_errors += 1
+            self.rests_for = error.after
+            instances = service.instances if service else self.decision.instances if self.decision else 0
+            decision = Decision(instances, instances, Reason.API_AWAY, str(error))
+        self._note(decision)
+        return decision
+
+    def give_up_lead(self) -> None:
+        """Let another monitor lead at once."""
+        if self._lock.owned():
+            self._lock.release()
+
+    def _lead(self) -> bool:
+        """Take the lead, or prolong it."""
+        try:
+            return bool(self._lock.reacquire()) if self._lock.owned() else bool(self._lock.acquire(blocking=False))
+        except LockError:
+            return False
+
+    def _decide(self, service: Service, fleet: Fleet, queues: Iterable[str], idle_for: float) -> Decision:
+        now = service.instances
+        if service.suspended:
+            return Decision(now, now, Reason.SERVICE_SUSPENDED, "The service is suspended on Render.")
+        if service.autoscaled:
+            sentence = "Render's own autoscaling is on for the service; turn it off, or this one."
+            return Decision(now, now, Reason.RENDER_SCALES, sentence)
+        return decide(self.policy, facts(fleet, queues, now, idle_for, self._since_change()))
+
+    def _change(self, service: Service, decision: Decision) -> None:
+        if not self.dry_run:
+            self._api.scale(service.id, decision.wanted)
+        seconds, micros = self._redis.time()
+        self._redis.hset(
+            self._ledger,
+            mapping={
+                "at": f"{seconds}.{micros:06d}",
+                "before": decision.instances,
+                "after": decision.wanted,
+                "reason": decision.reason,
+                "dry_run": int(self.dry_run),
+            },
+        )
+        self.changes["out" if decision.wanted > decision.instances else "in"] += 1
+        log.info(
+            "autoscaler.scaled",
+            service=service.name,
+            before=decision.instances,
+            after=decision.wanted,
+            reason=decision.reason,
+            sentence=decision.sentence,
+            dry_run=self.dry_run,
+        )
+
+    def _since_change(self) -> float:
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(self._ledger, "at")
+            pipe.time()
+            at, (seconds, micros) = pipe.execute()
+        return seconds + micros / 1e6 - float(at) if at else float("inf")
+
+    def _note(self, decision: Decision) -> None:
+        """Count the decision, and log one that keeps the number when its reason is new."""
+        self.decision = decision
+        self.decided[decision.reason] += 1
+        if not decision.changes and decision.reason != self._told:
+            event = log.warning if decision.reason in _TROUBLE else log.info
+            event("autoscaler.held", instances=decision.instances, reason=decision.reason, sentence=decision.sentence)
+        self._told = decision.reason
+
+
+#: Reasons that a person should hear of.
+_TROUBLE: Final = frozenset(
+    {Reason.AT_MAXIMUM, Reason.NO_CONSUMERS, Reason.SERVICE_SUSPENDED, Reason.RENDER_SCALES, Reason.API_AWAY}
+)
+
+
+def facts(fleet: Fleet, queues: Iterable[str], instances: int, idle_for: float, since_change: float) -> Facts:
+    """Sum up the fleet as far as it works on `queues`."""
+    names = set(queues)
+    ours = [queue for queue in fleet.queues if queue.name in names]
+    return Facts(
+        instances=instances,
+        consumers=sum(1 for consumer in fleet.consumers if names & set(consumer.queues)),
+        oldest_wait=max((queue.next_waits or 0.0 for queue in ours), default=0.0),
+        waiting=sum(queue.waiting for queue in ours),
+        running=sum(queue.running for queue in ours),
+        queues_suspended=fleet.suspended,
+        idle_for=idle_for,
+        since_change=since_change,
+    )
+
+
+def of_settings(settings: Settings) -> Policy:
+    """Return the policy that the settings ask for."""
+    return Policy(
+        settings.autoscale_min,
+        settings.autoscale_max,
+        settings.autoscale_step,
+        settings.autoscale_wait,
+        settings.autoscale_idle,
+        settings.autoscale_cooldown,
+    )

@@ -1,0 +1,121 @@
+"""The monitor: looks at the fleet through Redis, for whoever cannot look at its instances one by one.
+
+A thread looks (and lets the autoscaler decide) every few seconds and publishes what it saw as one immutable `View`; the
+HTTP side only reads that, so it answers while Redis is away.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.defaults import RQ_KEY_PREFIX
+
+from worker import logs
+from worker.fleet import reading
+from worker.fleet.autoscaler import Autoscaler
+from worker.fleet.state import Fleet
+from worker.process.slot import RedisState
+from worker.redis.outage import Outage
+from worker.settings import Settings
+
+log = logs.get_logger()
+
+#: How long the end of a look is waited for when the monitor stops.
+STOP_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What was seen last. Moments are `time.monotonic()`; `fleet` is None until Redis has answered once.
+
+    `redis` and `cause` tell of the connection since `since`; `turned_at` is the loop's last turn; `idle_since` is None
+    while something waits or runs.
+    """
+
+    turned_at: float
+    since: float
+    fleet: Fleet | None = None
+    seen_at: float = 0.0
+    redis: RedisState = RedisState.UNKNOWN
+    cause: str = ""
+    idle_since: float | None = None
+
+
+class Monitor:
+    """Looks until `stop` is called. `autoscaler` is None when there is none."""
+
+    def __init__(self, settings: Settings, redis: Redis, autoscaler: Autoscaler | None) -> None:
+        self.settings = settings
+        self.autoscaler = autoscaler
+        now = monotonic()
+        self.started_at = now
+        self.view = View(turned_at=now, since=now)
+        self.crashed = False
+        self._redis = redis
+        self._outage = Outage(self._edge, reports=True)
+        self._over = threading.Event()
+        self._rest_until = 0.0
+        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
+
+    def start(self) -> None:
+        """Start to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking, and let another monitor scale."""
+        self._over.set()
+        self._thread.join(STOP_SECONDS)
+
+    def look(self) -> float:
+        """Look once and let the autoscaler decide; returns seconds until the next look."""
+        try:
+            self.see()
+            self.scale()
+            self._outage.over()
+        except (RedisError, OSError) as error:
+            self._outage.note(error)
+            self._turn(idle_since=None)
+            return self._outage.delay()
+        return self.settings.monitor_interval
+
+    def see(self) -> None:
+        """Read the fleet and publish it."""
+        names = self.settings.worker_queues
+        seen = reading.read(self._redis, RQ_KEY_PREFIX, names, self.settings.dead_letter_queue)
+        busy = any(one.waiting or one.running for one in seen.queues if one.name in names)
+        now = monotonic()
+        since = None if busy else self.view.idle_since if self.view.idle_since is not None else now
+        self._turn(fleet=seen, seen_at=now, idle_since=since)
+
+    def scale(self) -> None:
+        """Let the autoscaler decide on what was just seen."""
+        seen, now = self.view.fleet, monotonic()
+        if self.autoscaler is None or seen is None or now < self._rest_until:
+            return
+        idle_for = now - self.view.idle_since if self.view.idle_since is not None else 0.0
+        self.autoscaler.run(seen, self.settings.worker_queues, idle_for)
+        self._rest_until = now + self.autoscaler.rests_for
+
+    def _run(self) -> None:
+        try:
+            wait = self.look()
+            while not self._over.wait(wait):
+                wait = self.look()
+            if self.autoscaler is not None:
+                self.autoscaler.give_up_lead()
+        except (RedisError, OSError) as error:  # only on the way out: the lead lapses by itself
+            log.warning("monitor.lead_not_given_up", error=type(error).__name__)
+        except BaseException:
+            log.exception("monitor.crashed")
+            self.crashed = True
+
+    def _turn(self, **seen: object) -> None:
+        self.view = replace(self.view, turned_at=monotonic(), **seen)  # type: ignore[arg-type]
+
+    def _edge(self, state: RedisState, reason: str) -> None:
+        self.view = replace(self.view, redis=state, cause=reason, since=monotonic())

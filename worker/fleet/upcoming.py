@@ -1,0 +1,94 @@
+"""What the fleet will do next: scheduled jobs, the lines of the schedule, and who leads. Reading changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from redis import Redis
+
+from worker.dispatcher.cron import SCHEDULER_NAME
+
+#: Jobs that are shown, the soonest first.
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A job that is put off: `due_in` seconds, negative when it is late. `attempt` is the one that it waits for."""
+
+    job_id: str
+    queue: str
+    due_in: float
+    attempt: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class CronLine:
+    """A line of the schedule; its times are seconds from now."""
+
+    name: str
+    queue: str
+    when: str
+    last_ago: float | None
+    next_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """All of it. `leader` is "" while nobody has led for a moment, which is usual: the lead is taken for each chore."""
+
+    scheduled: tuple[Scheduled, ...]
+    cron: tuple[CronLine, ...]
+    leader: str
+
+
+def read(redis: Redis, prefix: str, queues: Iterable[str]) -> Coming:
+    """Read it in two round trips."""
+    names = list(queues)
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.hget(f"{prefix}:leader", "name")
+        pipe.hget(f"{prefix}:cron_scheduler:{SCHEDULER_NAME}", "cron_jobs")
+        for name in names:
+            pipe.zrange(f"{prefix}:scheduled:{name}", 0, SHOWN - 1, withscores=True)
+        (seconds, micros), leader, lines, *rows = pipe.execute()
+    now = int(seconds) + int(micros) / 1e6
+    found = [(score, job_id, name) for name, row in zip(names, rows, strict=True) for job_id, score in row]
+    soonest = sorted(found)[:SHOWN]
+    with redis.pipeline(transaction=False) as pipe:
+        for _, job_id, _ in soonest:
+            pipe.hmget(f"{prefix}:job:{_text(job_id)}", "attempts", "last_error")
+        told = pipe.execute()
+    scheduled = tuple(
+        Scheduled(_text(job_id), name, score - now, int(attempts or 0) + 1, _text(error))
+        for (score, job_id, name), (attempts, error) in zip(soonest, told, strict=True)
+    )
+    return Coming(scheduled, tuple(_line(line, now) for line in _loaded(lines)), _text(leader).partition("#")[0])
+
+
+def _loaded(lines: Any) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(lines)) if lines else []
+    except ValueError:
+        return []
+
+
+def _line(line: dict[str, Any], now: float) -> CronLine:
+    when = line["cron"] if line.get("cron") else f"every {line.get('interval')} s"
+    last, due = _moment(line.get("latest_enqueue_time")), _moment(line.get("next_enqueue_time"))
+    return CronLine(
+        line["name"], line["queue_name"], when, None if last is None else now - last, None if due is None else due - now
+    )
+
+
+def _moment(text: str | None) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

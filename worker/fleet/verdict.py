@@ -1,0 +1,65 @@
+"""What the monitor answers: the worker's own three questions, asked of the fleet.
+
+* `live`: does the monitor turn?
+* `ready`: would a job that is enqueued now be run soon by some instance? A "no" is for people: uptime checks ask here.
+* `healthy`: should the platform keep this monitor? Strict until Redis was reached once; afterwards a fleet in trouble
+  is a "yes, degraded": restarting the monitor would not help the fleet, and would stop the autoscaler just when it is
+  needed.
+
+Reasons name queues and numbers, never hosts, workers or jobs: a web service's pages are public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from worker.fleet.monitor import View
+from worker.health.verdict import CAUSES, Status, Verdict
+from worker.process.slot import RedisState
+
+#: A look may take this long: a slow Redis, then Render's API with its retries.
+STALE_SECONDS: Final = 120.0
+
+
+def live(view: View, now: float) -> Verdict:
+    """Tell whether the monitor's loop turns."""
+    silence = now - view.turned_at
+    if silence > STALE_SECONDS:
+        return Verdict(False, Status.STUCK, f"The monitor has not looked for {silence:.0f} s.")
+    return Verdict(True, Status.OK, "The monitor looks.")
+
+
+def ready(view: View, now: float, queues: Iterable[str], max_wait: float) -> Verdict:
+    """Tell whether the fleet works on all of `queues`, and nothing has waited longer than `max_wait` seconds."""
+    alive = live(view, now)
+    if not alive.passed:
+        return alive
+    if view.fleet is None:
+        return Verdict(False, Status.STARTING, f"Not yet connected since the start. {_trouble(view, now)}".rstrip())
+    if view.redis is RedisState.OUTAGE:
+        return Verdict(False, Status.DEGRADED, _trouble(view, now))
+    if view.fleet.suspended:
+        return Verdict(False, Status.QUIET, "All queues are suspended: nothing is claimed until `rq resume`.")
+    wanted = set(queues)
+    for queue in view.fleet.queues:
+        if queue.name in wanted and not queue.consumers:
+            return Verdict(False, Status.DEGRADED, f"No living consumer reads the queue {queue.name!r}.")
+        if queue.name in wanted and (queue.next_waits or 0.0) > max_wait:
+            late = f"{queue.next_waits:.0f} s, longer than {max_wait:g} s"
+            return Verdict(False, Status.DEGRADED, f"The oldest job on {queue.name!r} has waited {late}.")
+    return Verdict(True, Status.OK, "Consumers live for every queue, and no job has waited too long.")
+
+
+def healthy(view: View, now: float, queues: Iterable[str], max_wait: float) -> Verdict:
+    """Tell whether the platform should keep this monitor."""
+    fleet = ready(view, now, queues, max_wait)
+    keep = view.fleet is not None and live(view, now).passed
+    return Verdict(keep, fleet.status, fleet.reason)
+
+
+def _trouble(view: View, now: float) -> str:
+    if view.redis is not RedisState.OUTAGE:
+        return "Redis has not answered yet."
+    cause = CAUSES.get(view.cause, "The cause is in the monitor's log.")
+    return f"Redis has been away for {now - view.since:.0f} s. {cause}"

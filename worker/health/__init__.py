@@ -1,0 +1,1 @@
+"""What the probes answer, from shared memory only."""

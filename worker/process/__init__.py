@@ -1,0 +1,1 @@
+"""The processes of one instance and what they share; nothing here knows Redis or RQ."""

@@ -1,0 +1,42 @@
+"""Which child no longer does what it should: pure judgement over the scoreboard, no clock and no signals."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.process.scoreboard import Header
+from worker.process.slot import Role, Slot, State
+
+#: A loop that has not turned for so long is stuck. Every loop ticks at least every 15 s, outage or not.
+STALL_SECONDS: Final = 60.0
+#: An idle consumer that jobs have been waiting for so long, and that does not come, is deaf. Idle ones claim within
+#: milliseconds of a ring.
+DEAF_SECONDS: Final = 20.0
+#: How long a job may outlive its timeout, or an order to end, before its process is killed: the exception in the job
+#: comes first.
+TIMEOUT_GRACE_SECONDS: Final = 5.0
+#: From the end of the shutdown grace (exception in the job) to the kill; dispatcher and health get as long to stop.
+HARD_STOP_SECONDS: Final = 2.0
+#: Why a consumer is killed that outlives the stop: nobody needs its stacks.
+SHUTDOWN: Final = "shutdown"
+
+
+def reason(slot: Slot, header: Header, now: float) -> str | None:
+    """Name why the child in `slot` must be killed, if it must."""
+    if header.stopping and slot.role == Role.CONSUMER:
+        return SHUTDOWN if now >= header.deadline + HARD_STOP_SECONDS else None
+    own_job = slot.job_started_at >= slot.spawned_at  # not a predecessor's
+    if own_job and slot.job_deadline and now >= slot.job_deadline + TIMEOUT_GRACE_SECONDS:
+        return "timeout"
+    if own_job and ordered(slot) and now - slot.order_at > TIMEOUT_GRACE_SECONDS:
+        return "ordered"
+    if slot.state != State.BUSY and now - slot.heartbeat > STALL_SECONDS:
+        return "stalled"
+    if slot.deaf_for(now) > DEAF_SECONDS:
+        return "deaf"
+    return None
+
+
+def ordered(slot: Slot) -> bool:
+    """Whether the job that runs was told to end."""
+    return bool(slot.order and slot.job_id and slot.ordered(slot.job_id.decode(), slot.execution_id.decode()))

@@ -1,0 +1,75 @@
+"""What every child is doing, in memory that all processes of one instance share.
+
+One anonymous ``mmap`` is made before the first fork: a header for the instance, a slot for each child (``slot.py``) and
+the board of dead letters. The supervisor, the health endpoint and a successor can therefore tell what a child was doing
+even when the child was killed and Redis is away.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Iterator
+
+from worker.process.dead_letter_counts import LetterBoard
+from worker.process.slot import Role, Slot
+
+#: Consumers that one instance can hold: slots are fixed in number because the memory is mapped before the forks.
+MAX_CONSUMERS = 64
+
+
+class Header(ctypes.Structure):
+    """The instance as a whole; written by the supervisor except where noted."""
+
+    _fields_ = (
+        ("supervisor_pid", ctypes.c_int32),
+        ("wanted_consumers", ctypes.c_int32),
+        ("quiet", ctypes.c_int32),  #: 1 = claim nothing more, keep running
+        ("stopping", ctypes.c_int32),  #: 1 = soft stop asked, 2 = hard stop
+        (
+            "ever_connected",
+            ctypes.c_int32,
+        ),  #: 1 once any consumer reached Redis (written by consumers, never undone)
+        ("fate", ctypes.c_int32),  #: the code to end with, other than 0 (written by the self-probe)
+        ("started_at", ctypes.c_double),
+        ("heartbeat", ctypes.c_double),  #: last tick of the supervisor
+        ("deadline", ctypes.c_double),  #: when a soft stop turns hard
+    )
+
+    supervisor_pid: int
+    wanted_consumers: int
+    quiet: int
+    stopping: int
+    ever_connected: int
+    fate: int
+    started_at: float
+    heartbeat: float
+    deadline: float
+
+
+class Scoreboard:
+    """Header and slots over one shared anonymous mapping."""
+
+    def __init__(self, max_consumers: int = MAX_CONSUMERS) -> None:
+        count = max_consumers + 2
+        slots_at = -(-ctypes.sizeof(Header) // 64) * 64
+        letters_at = slots_at + count * ctypes.sizeof(Slot)
+        self._memory = mmap.mmap(-1, letters_at + ctypes.sizeof(LetterBoard))
+        self.letters = LetterBoard.from_buffer(self._memory, letters_at)  #: written by the dispatcher
+        self.header = Header.from_buffer(self._memory)
+        self._slots = (Slot * count).from_buffer(self._memory, slots_at)
+        self.consumers: list[Slot] = [self._slots[index] for index in range(max_consumers)]
+        self.dispatcher: Slot = self._slots[max_consumers]
+        self.health: Slot = self._slots[max_consumers + 1]
+        for index, slot in enumerate(self.consumers):
+            slot.role, slot.index = Role.CONSUMER, index
+        self.dispatcher.role = Role.DISPATCHER
+        self.health.role = Role.HEALTH
+
+    def __iter__(self) -> Iterator[Slot]:
+        """Every slot, consumers first, empty ones included."""
+        return iter(self._slots)
+
+    def living(self) -> Iterator[Slot]:
+        """Slots that hold a process."""
+        return (slot for slot in self._slots if slot.pid)

@@ -1,0 +1,90 @@
+"""The Lua scripts that move jobs between states, one file an operation.
+
+Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` stands before every script; a script that claims gets
+``_claim.lua`` too, one that only the leader may run ``_leader.lua``, one with which operators change dead letters
+``_letters.lua``, one that enqueues what has waited ``_enqueue.lua``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+#: Parts besides _common that a script stands on.
+_PARTS = {
+    "claim": ["_claim"],
+    "settle": ["_claim"],
+    "lead": ["_leader"],
+    "done": ["_leader"],
+    "abdicate": ["_leader"],
+    "cron": ["_leader"],
+    "cron_show": ["_leader"],
+    "replay": ["_letters"],
+    "discard": ["_letters"],
+    "edit": ["_letters"],
+    "restore": ["_letters"],
+    "homeless": ["_homeless"],
+    "mend": ["_leader", "_homeless"],
+    "schedule": ["_enqueue"],
+    "maintain": ["_enqueue"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script: its name, its text and the digest under which a server caches it."""
+
+    name: str
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+def load(name: str) -> Script:
+    """Read the script `name` with the parts it stands on."""
+    parts = ["_common", *_PARTS.get(name, []), name]
+    return Script(name, "\n".join(source(part) for part in parts))
+
+
+def source(name: str) -> str:
+    """Return the text of one file."""
+    return (_FOLDER / f"{name}.lua").read_text()
+
+
+CLAIM = load("claim")
+SETTLE = load("settle")
+RETRY = load("retry")
+BURY = load("bury")
+RELEASE = load("release")
+HOLD = load("hold")
+COLLECT = load("collect")
+RESCUE = load("rescue")
+HEARTBEAT = load("heartbeat")
+ORPHANS = load("orphans")
+SCHEDULE = load("schedule")
+REPLAY = load("replay")
+LEAD = load("lead")
+DONE = load("done")
+ABDICATE = load("abdicate")
+CRON = load("cron")
+CRON_SHOW = load("cron_show")
+HOMELESS = load("homeless")
+MEND = load("mend")
+MAINTAIN = load("maintain")
+DISCARD = load("discard")
+EDIT = load("edit")
+RESTORE = load("restore")
+LETTERS = load("letters")
+SWEEP = load("sweep")
+FAILURES = load("failures")
+LETTER_MARKS = load("letter_marks")
+#: What consumers and the dispatcher give a server that has lost its scripts; those about dead letters beyond replaying
+#: are loaded when they are used.
+ALL = (
+    *(CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE, REPLAY),
+    *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW, HOMELESS, MEND, MAINTAIN),
+)

@@ -1,0 +1,243 @@
+"""What the service can be told: every setting with its type, bounds, default and the words that describe it.
+
+Secrets are `SecretStr` and never appear in a `repr`. ``environment.py`` fills this in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, Field, SecretStr
+
+from worker.logs import FORMATS, LEVELS
+from worker.settings.monitor import MonitorSettings
+from worker.settings.monitor import wants as _wants
+from worker.settings.shapes import (
+    Age,
+    Dsn,
+    Format,
+    InstanceName,
+    Level,
+    ModuleNames,
+    Prefix,
+    QueueName,
+    QueueNames,
+    Rate,
+    SerializerNames,
+)
+
+
+class Settings(MonitorSettings):
+    """What the service runs with. Attributes are the variables' names in lower case; times are seconds."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Where Redis is: redis://, rediss:// (TLS) or unix://. Required, except for `make run`",
+        json_schema_extra=_wants("a URL like redis://host:6379/0", "rediss://default:PASSWORD@host:6379", secret=True),
+    )
+    worker_queues: QueueNames = Field(
+        ("default",),
+        description="Queues to work on, highest priority first",
+        json_schema_extra=_wants("queue names separated by commas, each once", "high,default"),
+    )
+    worker_processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Consumers: processes that run jobs. Default: WEB_CONCURRENCY, else one a CPU (RENDER_CPU_COUNT)",
+        json_schema_extra=_wants("a whole number from 1 to 64", "2"),
+    )
+    worker_threads: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Jobs that one consumer runs at once; more than 1 for jobs that wait for I/O",
+        json_schema_extra=_wants("a whole number from 1 to 256", "8"),
+    )
+    worker_job_modules: ModuleNames = Field(
+        ("jobs",),
+        description="Packages whose functions may run; nothing else is ever imported for a job",
+        json_schema_extra=_wants(
+            "dotted names of your packages separated by commas, none of Python's own", "jobs,billing.jobs"
+        ),
+    )
+    worker_serializers: SerializerNames = Field(
+        ("json", "pickle"),
+        description="Payload formats that are accepted; pickle only through an allow-list",
+        json_schema_extra=_wants("json, pickle or both", "json,pickle"),
+    )
+    worker_max_jobs: int = Field(
+        0,
+        ge=0,
+        description="Replace a consumer after so many jobs; 0 = never",
+        json_schema_extra=_wants("a whole number, 0 or more", "1000"),
+    )
+    worker_max_memory_mb: int = Field(
+        0,
+        ge=0,
+        description="Replace a consumer whose memory is above this many MB after a job; 0 = never",
+        json_schema_extra=_wants("a whole number of megabytes, 0 or more", "300"),
+    )
+    worker_max_crashes: int = Field(
+        3,
+        ge=1,
+        description="Processes that one job may cost before it becomes a dead letter",
+        json_schema_extra=_wants("a whole number, 1 or more", "3"),
+    )
+    worker_retry_attempts: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Attempts, the first included, of jobs that ask for no retries themselves; 0 = one, as RQ",
+        json_schema_extra=_wants("a whole number from 0 to 1000", "5"),
+    )
+    worker_retry_base: float = Field(
+        2.0,
+        ge=0,
+        le=86400,
+        description="The longest wait before their second attempt, doubled for each further one",
+        json_schema_extra=_wants("seconds from 0 to 86400", "2"),
+    )
+    worker_retry_cap: float = Field(
+        600.0,
+        ge=0,
+        le=7 * 86400,
+        description="The longest wait before any attempt of theirs",
+        json_schema_extra=_wants("seconds from 0 to 604800", "600"),
+    )
+    worker_max_handbacks: int = Field(
+        10,
+        ge=1,
+        description="Stops of the service that may interrupt one job before it becomes a dead letter",
+        json_schema_extra=_wants("a whole number, 1 or more", "10"),
+    )
+    worker_unknown_grace: float = Field(
+        0.0,
+        ge=0,
+        le=86400,
+        description="Seconds that jobs of unknown functions wait for a release that has them. Default on Render: 600",
+        json_schema_extra=_wants("seconds from 0 to 86400", "600"),
+    )
+    worker_shutdown_grace: float = Field(
+        25.0,
+        ge=0,
+        le=300,
+        description="Seconds that running jobs get after SIGTERM; below the platform's own limit (Render: 30)",
+        json_schema_extra=_wants("seconds from 0 to 300", "25"),
+    )
+    worker_unhealthy_exit: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds of failing its own /healthz after which the service ends, to be restarted; 0 = never",
+        json_schema_extra=_wants("seconds, 0 or more; 0 where the platform probes", "300"),
+    )
+    worker_scheduler_interval: float = Field(
+        1.0,
+        ge=0,
+        description="Seconds between looks for jobs that others schedule; 0 = only our own. Default: 1, on Upstash 15",
+        json_schema_extra=_wants("seconds, 0 or more", "15"),
+    )
+    worker_allow_private_addresses: bool = Field(
+        False,
+        description="Let jobs fetch from private and loopback addresses; for development only",
+        json_schema_extra=_wants("true or false", "false"),
+    )
+    dead_letter_queue: QueueName = Field(
+        "dead-letter",
+        description="The queue on which dead letters stand; no consumer reads it",
+        json_schema_extra=_wants("a queue name that is not in WORKER_QUEUES", "dead-letter"),
+    )
+    dead_letter_max_age: Age = Field(
+        30 * 86400,
+        ge=60,
+        le=3650 * 86400,
+        description="How long dead letters are kept: seconds, or with a unit (90m, 12h, 30d)",
+        json_schema_extra=_wants("a minute to ten years, like 30d, 12h or 86400", "30d"),
+    )
+    dead_letter_max_jobs: int = Field(
+        10_000,
+        ge=1,
+        le=10_000_000,
+        description="How many dead letters are kept, newest first",
+        json_schema_extra=_wants("a whole number from 1 to 10000000", "10000"),
+    )
+    dead_letter_alert_rate: Rate | None = Field(
+        None,
+        description="Tell DEAD_LETTER_ALERT_URL when so many dead letters of one kind come in a time; off without it",
+        json_schema_extra=_wants("a number and a time, like 10/h or 5/15m", "10/h"),
+    )
+    dead_letter_alert_url: SecretStr | None = Field(
+        None,
+        description="Where such alerts go, signed with NOTIFY_SECRET; see jobs.notifications.notify",
+        json_schema_extra=_wants("an https:// URL", "https://hooks.example.com/dead-letters", secret=True),
+    )
+    health_host: str = Field(
+        "0.0.0.0",  # noqa: S104 — a probe comes from outside the container
+        min_length=1,
+        description="Address that the health endpoint listens on",
+        json_schema_extra=_wants("an address of this machine", "127.0.0.1"),
+    )
+    health_port: int = Field(
+        8080,
+        ge=0,
+        le=65535,
+        description="Port of the health endpoint; 0 = none. Default: PORT, else 8080",
+        json_schema_extra=_wants("a port number from 0 to 65535", "8080"),
+    )
+    log_level: Level = Field(
+        "INFO",
+        description="Least level that is logged",
+        json_schema_extra=_wants(f"one of {', '.join(LEVELS)}", "INFO"),
+    )
+    log_format: Format = Field(
+        "json",
+        description="json, or console for people. Default: console on a terminal, else json",
+        json_schema_extra=_wants(f"one of {', '.join(FORMATS)}", "json"),
+    )
+    sentry_dsn: Dsn | None = Field(
+        None,
+        description="Where error reports go; none without it",
+        json_schema_extra=_wants("a Sentry DSN URL", "https://KEY@o0.ingest.sentry.io/0", secret=True),
+    )
+    sentry_traces_sample_rate: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of jobs whose duration is sent to Sentry as a trace; 0 = none",
+        json_schema_extra=_wants("a number from 0 to 1", "0.1"),
+    )
+    notify_secret: SecretStr | None = Field(
+        None,
+        description="Signs the callbacks of jobs.notifications.notify",
+        json_schema_extra=_wants("a secret text", "a-long-random-text", secret=True),
+    )
+    rq_key_prefix: Prefix = Field(
+        "rq",
+        description="RQ's key prefix; {rq} keeps all keys in one Redis Cluster slot",
+        json_schema_extra=_wants("letters, digits and _ . : - { }", "{rq}"),
+    )
+    release: str | None = Field(
+        None,
+        description="The deployed commit; set by Render",
+        json_schema_extra=_wants("a commit id", "3f2a9c1", variable="RENDER_GIT_COMMIT"),
+    )
+    instance: InstanceName = Field(
+        "",
+        description="The instance's name in worker names; set by Render, else the host name",
+        json_schema_extra=_wants("letters, digits, . _ and -", "srv-abc-xyz12", variable="RENDER_INSTANCE_ID"),
+    )
+
+
+def facts_of(name: str) -> dict[str, Any]:
+    """Return what `wants` says about a setting."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return str(facts_of(name)["variable"] or name.upper())
