@@ -1,0 +1,237 @@
+"""The record of a burial: complete, bounded, readable by anybody, and the same fingerprint for the same trouble."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis import Redis
+from rq.job import Job
+
+from tests.support import tasks
+from worker.engine import dead_letter
+from worker.engine.dead_letter import (
+    HISTORY_ENTRIES,
+    MESSAGE_CHARACTERS,
+    NEXT_STEPS,
+    REASONS,
+    fields,
+    fingerprint,
+    printable,
+    read,
+    record,
+    words,
+)
+from worker.engine.records import Claim
+from worker.engine.serializers import AllowListedPickle, Json
+
+CLAIM = Claim("job-1", "w" + "0" * 31, "high", "other", {})
+
+
+def raised(function: Any, *args: Any) -> BaseException:
+    try:
+        function(*args)
+    except BaseException as error:
+        return error
+    raise AssertionError("it did not raise")
+
+
+def written(error: BaseException | None, function: str = "tests.support.tasks.boom", **options: Any) -> dict[str, Any]:
+    return record("failed", CLAIM, attempts=2, worker="ann", release=None, function=function, error=error, **options)
+
+
+def test_a_record_has_all_that_an_operator_asks_for() -> None:
+    error = raised(tasks.boom, "no such page")
+    letter = written(error)
+    assert json.loads(json.dumps(letter)) == letter
+    assert {key: letter[key] for key in ("reason", "exception", "message", "function", "queue", "attempts")} == {
+        "reason": "failed",
+        "exception": "ValueError",
+        "message": "no such page",
+        "function": "tests.support.tasks.boom",
+        "queue": "high",
+        "attempts": 2,
+    }
+    assert (letter["worker"], letter["release"]) == ("ann", "")
+    assert letter["traceback"].endswith("ValueError: no such page\n")
+    assert "raise ValueError(message)" in letter["traceback"]
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(letter["at"])).total_seconds()) < 60
+
+
+def test_a_sentence_stands_where_there_is_no_exception() -> None:
+    letter = written(None, sentence="The job asks for os.system.")
+    assert (letter["exception"], letter["message"], letter["traceback"]) == ("", "The job asks for os.system.", "")
+
+
+def test_exceptions_are_named_with_their_module_unless_they_are_pythons_own() -> None:
+    assert written(raised(tasks.give_up))["exception"] == "worker.retry.PermanentError"
+
+
+def recursive(depth: int) -> None:
+    if depth == 0:
+        raise ValueError("deep")
+    recursive(depth - 1)
+
+
+def chained(length: int) -> None:
+    error: Exception | None = None
+    for number in range(length):
+        try:
+            raise ValueError(f"{number} " + "x" * 5000) from error  # noqa: TRY301
+        except ValueError as caught:
+            error = caught
+    assert error is not None
+    raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        raised(tasks.boom, "x" * 1_000_000),
+        raised(tasks.boom, "line\n" * 100_000),
+        raised(recursive, 500),
+        raised(chained, 50),
+    ],
+    ids=["long message", "many lines", "deep", "chained"],
+)
+def test_a_record_stays_small_whatever_was_raised(error: BaseException) -> None:
+    letter = written(error)
+    assert len(letter["message"]) <= MESSAGE_CHARACTERS
+    assert len(json.dumps(letter)) < 30_000
+    assert "ValueError" in letter["traceback"]
+
+
+def test_the_end_of_a_long_traceback_is_kept() -> None:
+    letter = written(raised(recursive, 500))
+    assert letter["traceback"].endswith("ValueError: deep\n")
+
+
+def test_every_reason_is_explained() -> None:
+    import ast
+    from pathlib import Path
+
+    used = set()
+    for path in Path(dead_letter.__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                first = node.args[0] if node.args else None
+                if name in ("Refused", "GiveUp", "bury") and isinstance(first, ast.Constant):
+                    used.add(first.value)
+    assert {"refused_class", "unknown_function", "permanent", "crashed"} <= used
+    assert used <= set(REASONS)
+    assert all(text and not text.endswith(".") for text in REASONS.values())
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_remembers_the_burials_before_it() -> None:
+    letter = written(raised(tasks.boom, "first"))
+    for number in range(2 * HISTORY_ENTRIES):
+        letter = written(raised(tasks.boom, f"{number} {'x' * 400}"), earlier=letter)
+    assert [int(entry["message"].split()[0]) for entry in letter["history"]] == list(range(9, 19))
+    assert set(letter["history"][0]) == {"at", "reason", "exception", "message", "attempts", "fingerprint"}
+    assert len(json.dumps(letter["history"])) < 5000
+
+
+@pytest.mark.parametrize("earlier", [None, {}, {"history": "spoilt"}, {"reason": 3}])
+def test_an_odd_record_before_does_no_harm(earlier: Any) -> None:
+    assert isinstance(written(None, earlier=earlier)["history"], list)
+
+
+def test_the_first_failure_is_that_of_the_first_attempt() -> None:
+    assert written(None, first_failed_at="2026-11-25T04:37:30+00:00")["first_failed_at"] == "2026-11-25T04:37:30+00:00"
+    alone = written(None)
+    assert alone["first_failed_at"] == alone["at"]
+
+
+def test_the_bulky_parts_come_last_so_that_pages_can_leave_them_out() -> None:
+    assert list(written(raised(tasks.boom)))[-2:] == ["history", "traceback"]
+
+
+def test_every_next_step_belongs_to_a_reason() -> None:
+    assert set(NEXT_STEPS) <= set(REASONS)
+
+
+# -- fingerprints ----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_trouble_has_one_fingerprint_whatever_its_words() -> None:
+    one = fingerprint("tests.support.tasks.boom", raised(tasks.boom, "page 1"), "failed")
+    two = fingerprint("tests.support.tasks.boom", raised(tasks.boom, "page 2"), "attempts_exhausted")
+    assert one == two
+    assert re.fullmatch("[0-9a-f]{12}", one)
+
+
+def test_a_fingerprint_survives_edits_elsewhere_in_the_file() -> None:
+    found = []
+    for blank_lines in (0, 40):
+        space: dict[str, Any] = {}
+        source = "\n" * blank_lines + "def work():\n    raise ValueError('x')\n"
+        exec(compile(source, "/app/jobs/shop.py", "exec"), space)
+        found.append(fingerprint("jobs.shop.work", raised(space["work"]), "failed"))
+    assert found[0] == found[1]
+
+
+def test_other_types_functions_and_places_have_others() -> None:
+    error = raised(tasks.boom)
+    base = fingerprint("tests.support.tasks.boom", error, "failed")
+    assert fingerprint("tests.support.tasks.other", error, "failed") != base
+    assert fingerprint("tests.support.tasks.boom", raised(tasks.give_up), "failed") != base
+    assert fingerprint("tests.support.tasks.boom", raised(recursive, 0), "failed") != base
+
+
+def test_the_innermost_frame_of_the_jobs_own_code_counts_not_that_of_a_library() -> None:
+    deep, flat = raised(tasks.parse, "{"), raised(tasks.parse, "[1,")
+    assert deep.__traceback__ is not None
+    one = fingerprint("tests.support.tasks.parse", deep, "failed")
+    assert one == fingerprint("tests.support.tasks.parse", flat, "failed"), "where json stumbled is its own affair"
+
+
+def test_without_an_exception_the_reason_is_the_kind() -> None:
+    assert fingerprint("a.b", None, "crashed") != fingerprint("a.b", None, "refused_class")
+    assert fingerprint("a.b", None, "crashed") == fingerprint("a.b", None, "crashed")
+
+
+# -- writing and reading -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serializer", [Json(), AllowListedPickle(["tests"])])
+def test_the_record_is_json_in_the_hash_and_part_of_the_jobs_meta(serializer: Any) -> None:
+    job = Job.create(tasks.add, connection=Redis(port=1), id="job-1", meta={"colour": "green"})
+    job.serializer = serializer
+    letter = written(raised(tasks.boom))
+    stored = fields(job, letter)
+    assert read(stored["dead_letter"]) == letter
+    assert serializer.loads(stored["meta"]) == {"colour": "green", "dead_letter": letter}
+
+
+def test_meta_that_could_not_be_read_is_left_alone() -> None:
+    job = Job.create(tasks.add, connection=Redis(port=1), id="job-1")
+    job._unreadable_meta = b"\x80whatever"
+    assert set(fields(job, {})) == {"dead_letter"}
+    assert set(fields(None, {})) == {"dead_letter"}
+
+
+def test_meta_that_cannot_be_written_is_left_alone() -> None:
+    job = Job.create(tasks.add, connection=Redis(port=1), id="job-1")
+    job.meta["lock"] = lambda: None
+    assert set(fields(job, {})) == {"dead_letter"}
+
+
+@pytest.mark.parametrize("text", [None, "", b"", "{", "[1]", '"text"', "3", b"\xff", "null"])
+def test_what_is_no_record_of_ours_reads_as_nothing(text: Any) -> None:
+    assert read(text) == {}
+
+
+def test_texts_that_utf8_cannot_hold_are_written_out() -> None:
+    assert printable("caf\udce9") == "caf\\udce9"
+    assert printable("café") == "café"
+    assert words(ValueError("caf\udce9")) == "caf\\udce9"
+    assert words(tasks.Unprintable()) == "(its text cannot be shown)"
+    assert pickle.loads(pickle.dumps(words(ValueError("\ud800")))) == "\\ud800"

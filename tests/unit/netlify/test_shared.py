@@ -1,0 +1,110 @@
+"""What the JavaScript side shares with Python: canonical URLs, ids, scripts, limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs import products
+from jobs.products import analyze_product
+from jobs.urls import canonical, checked
+from producer import scripts
+from producer.payload import unique_id
+from tests.support.node import evaluate, needs_node
+from worker.retry import PermanentError
+
+pytestmark = needs_node
+
+CASES: list[list[str]] = json.loads((Path(__file__).parents[2] / "support" / "canonical_urls.json").read_text())
+CANONICAL = """
+import { readFileSync } from "node:fs";
+import { canonicalUrl } from "./netlify/lib/urls.mjs";
+const urls = JSON.parse(readFileSync(0, "utf8"));
+console.log(JSON.stringify(urls.map((url) => {
+  try { return canonicalUrl(url); } catch (error) { return { refused: error.message }; }
+})));
+"""
+
+
+def in_python(url: str) -> str | None:
+    try:
+        return str(canonical(checked(url)))
+    except PermanentError:
+        return None
+
+
+@pytest.mark.parametrize(("url", "expected"), CASES)
+def test_python_makes_urls_canonical_as_the_table_says(url: str, expected: str) -> None:
+    assert in_python(url) == expected
+    assert in_python(expected) == expected
+
+
+def test_javascript_makes_urls_canonical_as_the_table_says() -> None:
+    assert evaluate(CANONICAL, [url for url, _ in CASES]) == [expected for _, expected in CASES]
+    assert evaluate(CANONICAL, [expected for _, expected in CASES]) == [expected for _, expected in CASES]
+
+
+PATHS = st.text(st.sampled_from("abcÄ%/.?&=#;'\"<>`{}|^~ +@:_-[]!$*(),25ué😀"), max_size=24)
+QUERIES = st.lists(st.sampled_from(["utm_x=1", "gclid=2", "a=1", "b", "=", "", "UTM_y", "ref=utm_z"]), max_size=5)
+URLS = st.builds(
+    lambda scheme, host, path, query: f"{scheme}://{host}/{path}?{'&'.join(query)}",
+    st.sampled_from(["http", "https", "HTTPS"]),
+    st.sampled_from(
+        ["shop.example", "SHOP.example.", "shop.example:443", "shop.example:80", "bücher.example", "1.2.3.4"]
+    ),
+    PATHS,
+    QUERIES,
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@given(st.lists(URLS, min_size=150, max_size=150))
+def test_both_agree_on_any_other_url(urls: list[str]) -> None:
+    for url, made in zip(urls, evaluate(CANONICAL, urls), strict=True):
+        assert (url, made) == (url, in_python(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (None, "must be text"),
+        ("shop.example/lamp", "not an absolute http or https URL"),
+        ("ftp://shop.example/", "not an absolute http or https URL"),
+        ("javascript:alert(1)", "not an absolute http or https URL"),
+        ("https:///lamp", "not an absolute http or https URL"),
+        ("https://user:pass@shop.example/", "carries a user name or password"),
+        ("https://shop.example:0/", "port 0"),
+        ("https://shop.example:99999/", "cannot be read"),
+        ("https://sh op.example/", "cannot be read"),
+        ("https://shop.example/a\nb", "control characters"),
+        ("https://shop.example\\@evil.example/", "backslashes"),
+        ("https://x.example/" + "a" * 5000, "has 5018 characters"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_explained(url: str | None, said: str) -> None:
+    (answer,) = evaluate(CANONICAL, [url])
+    assert said in answer["refused"]
+    assert "pass@" not in answer["refused"]
+
+
+def test_the_scripts_are_the_same_text() -> None:
+    loaded = evaluate('import * as s from "./netlify/lib/scripts.mjs"; console.log(JSON.stringify({ ...s }))')
+    assert loaded == {"ENQUEUE": scripts.ENQUEUE, "CANCEL": scripts.CANCEL}
+
+
+def test_the_function_knows_what_the_job_knows() -> None:
+    told = evaluate(
+        'import * as f from "./netlify/functions/analyze.mjs"; import { uniqueId } from "./netlify/lib/payload.mjs";'
+        "console.log(JSON.stringify([f.FUNCTION, f.CACHE_VERSION, f.FRESHNESS, await uniqueId(f.FUNCTION, 'ä')]))"
+    )
+    function = f"{analyze_product.__module__}.{analyze_product.__name__}"
+    assert told == [
+        function,
+        products.CACHE_VERSION,
+        products.KEEP_SECONDS - products.FRESH_SECONDS,
+        unique_id(function, "ä"),
+    ]
