@@ -14,8 +14,8 @@ from tests.support.waiting import SLACK_SECONDS
 PRELUDE = """
 import sys, time
 from worker import logs, overdue, signals, supervisor
-from worker.scoreboard import Scoreboard
-from worker.slot import Role, State
+from worker.process.scoreboard import Scoreboard
+from worker.process.slot import Role, State
 logs.configure("INFO", "json")
 board = Scoreboard()
 overdue.STALL_SECONDS = 6.0

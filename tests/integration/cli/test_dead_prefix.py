@@ -24,13 +24,13 @@ BURY_AND_KEEP_UP = textwrap.dedent(
     from tests.support.engine import script_calls
     from tests.support.letters import actions, box, payloads
     from tests.support.worker import consumer
-    from worker.letter_alerts import Alerts
-    from worker.letter_collecting import Collect
-    from worker.letter_upkeep import Upkeep
-    from worker.leader import Leadership
-    from worker.letter_chores import letter_chores
-    from worker.scoreboard import Scoreboard
-    from worker.environment import load
+    from worker.dead_letters.alerts import Alerts
+    from worker.dead_letters.collect import Collect
+    from worker.dead_letters.trim import Upkeep
+    from worker.dispatcher.leader import Leadership
+    from worker.dispatcher.dead_letters import letter_chores
+    from worker.process.scoreboard import Scoreboard
+    from worker.settings.load import load
 
     with redis_py.Redis(port=int(sys.argv[1])) as redis:
         queue = Queue("default", connection=redis)

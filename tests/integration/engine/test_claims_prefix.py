@@ -26,8 +26,8 @@ LIFE = textwrap.dedent(
     from tests.support import tasks
     from tests.support.engine import LETTERS, buried, collect, desk, finished, register, replay, retried
     from tests.support.worker import consumer
-    from worker.leases import heartbeat, orphans
-    from worker.schedule import move_due
+    from worker.engine.leases import heartbeat, orphans
+    from worker.dispatcher.scheduled_jobs import move_due
 
     with redis_py.Redis(port=int(sys.argv[1])) as redis:
         queue = Queue("default", connection=redis)

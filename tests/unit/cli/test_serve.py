@@ -11,8 +11,8 @@ from tests.support.service import ROOT
 
 PRELOAD = """
 import sys
-from worker.cli import preload
-from worker.environment import load
+from worker.cli.serve import preload
+from worker.settings.load import load
 preload(load({"REDIS_URL": "redis://127.0.0.1:1/0", "WORKER_JOB_MODULES": "jobs.probe", **%r}))
 print(*sorted(sys.modules))
 """

@@ -1,0 +1,120 @@
+"""The names of everything that RQ and this service keep in Redis: the one place that spells a key.
+
+The scripts spell the same names in Lua (``redis/scripts/_common.lua``); ``tests/unit/test_keys.py`` holds both against
+RQ's own code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys under RQ's prefix. Each says its type in Redis."""
+
+    prefix: str
+
+    # -- RQ's ------------------------------------------------------------------------------------------------------
+
+    @property
+    def queues(self) -> str:
+        """Set: the keys of every queue that was ever used."""
+        return f"{self.prefix}:queues"
+
+    @property
+    def all_workers(self) -> str:
+        """Set: the keys of the living workers."""
+        return f"{self.prefix}:workers"
+
+    @property
+    def suspended(self) -> str:
+        """String: there while `rq suspend` holds."""
+        return f"{self.prefix}:suspended"
+
+    def queue(self, name: str) -> str:
+        """List: the ids that wait on a queue, the next one first."""
+        return f"{self.prefix}:queue:{name}"
+
+    def workers(self, queue: str) -> str:
+        """Set: the keys of the living workers that read a queue."""
+        return f"{self.prefix}:workers:{queue}"
+
+    def worker(self, name: str) -> str:
+        """Hash: one worker's record."""
+        return f"{self.prefix}:worker:{name}"
+
+    def worker_executions(self, name: str) -> str:
+        """Set: what a worker has claimed, as `job:execution`."""
+        return f"{self.prefix}:worker:{name}:executions"
+
+    def job(self, job_id: str) -> str:
+        """Hash: one job."""
+        return f"{self.prefix}:job:{job_id}"
+
+    def results(self, job_id: str) -> str:
+        """Stream: the results of a job, the newest last."""
+        return f"{self.prefix}:results:{job_id}"
+
+    def executions(self, job_id: str) -> str:
+        """Sorted set: the executions of a job."""
+        return f"{self.prefix}:executions:{job_id}"
+
+    def dependents(self, job_id: str) -> str:
+        """Set: the ids of the jobs that wait for this one."""
+        return f"{self.prefix}:job:{job_id}:dependents"
+
+    def dependencies(self, job_id: str) -> str:
+        """Set: the ids of the jobs that this one waits for. RQ writes two colons."""
+        return f"{self.prefix}:job::{job_id}:dependencies"
+
+    def registry(self, kind: str, queue: str) -> str:
+        """Sorted set: RQ's registry of a `kind` (wip, finished, failed, scheduled, deferred, canceled) of a queue."""
+        return f"{self.prefix}:{kind}:{queue}"
+
+    def cron_scheduler(self, name: str) -> str:
+        """Hash: what RQ's tools show of a cron scheduler."""
+        return f"{self.prefix}:cron_scheduler:{name}"
+
+    def channel(self, name: str) -> str:
+        """Pub/sub channel of the commands to one worker."""
+        return f"{self.prefix}:pubsub:{name}"
+
+    # -- ours ------------------------------------------------------------------------------------------------------
+
+    @property
+    def leader(self) -> str:
+        """Hash: which instance leads, until when."""
+        return f"{self.prefix}:leader"
+
+    @property
+    def cron_runs(self) -> str:
+        """Hash: when each entry of the schedule was enqueued last."""
+        return f"{self.prefix}:cron-runs"
+
+    @property
+    def audit(self) -> str:
+        """Stream: who changed which dead letters."""
+        return f"{self.prefix}:dead-letter:audit"
+
+    @property
+    def autoscaler(self) -> str:
+        """Hash: what the autoscaler did last."""
+        return f"{self.prefix}:autoscaler"
+
+    @property
+    def autoscaler_lock(self) -> str:
+        """String: held by the monitor that scales."""
+        return f"{self.prefix}:autoscaler-lock"
+
+    def cache(self, key: str) -> str:
+        """String: what a job has cached."""
+        return f"{self.prefix}:cache:{key}"
+
+    def migration(self, name: str) -> str:
+        """Hash or sorted set: what `migrate` has carried already."""
+        return f"{self.prefix}:migration:{name}"
+
+    def diagnosis(self, token: str, name: str) -> str:
+        """Of any type: what one diagnosis tries commands on, for seconds."""
+        return f"{self.prefix}:diagnosis:{token}:{name}"
