@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 PROGRESS_KEY = "progress"
 
 
+class ShutdownRequested(BaseException):
+    """The service stops and its grace is over: the job ends here and goes back to the head of its queue.
+
+    Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
+    checkpoint, and must let it pass on.
+    """
+
+
+class JobStopped(BaseException):
+    """Somebody told RQ to stop this job, or to kill what runs it. Passes a job's ``except Exception``."""
+
+
 class JobContext(ABC):
     """What job code may rely on.
 

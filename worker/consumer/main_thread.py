@@ -13,8 +13,9 @@ from typing import Any, Final, Protocol
 
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 
+from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
-from worker.process.signals import Child, JobStopped, ShutdownRequested
+from worker.process.signals import Child
 from worker.process.slot import Slot
 
 #: Between two alarms after the timeout.

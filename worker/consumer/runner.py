@@ -25,12 +25,12 @@ from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import JobThread
 from worker.consumer.rq_finish import RqFinish
+from worker.context import JobStopped, ShutdownRequested
 from worker.engine import dead_letter, rq_private
 from worker.engine.outcomes import Decider, attempt_of, function_name, number
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim
 from worker.engine.serializers import Refused
-from worker.process.signals import JobStopped, ShutdownRequested
 from worker.process.slot import Order, Slot
 from worker.retry import RetryPolicy, policy_of
 from worker.settings import Settings

@@ -20,8 +20,9 @@ from rq.timeouts import JobTimeoutException
 
 from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobThread
+from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
-from worker.process.signals import JobStopped, ShutdownRequested, deaf
+from worker.process.signals import deaf
 from worker.process.slot import Slot
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc

@@ -19,6 +19,8 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Final
 
+from worker.context import JobStopped, ShutdownRequested
+
 #: Handled by the supervisor; SIGCHLD only wakes it.
 SUPERVISED: Final = (
     signal.SIGTERM,
@@ -38,18 +40,6 @@ DUMP_STACKS: Final = signal.SIGUSR2
 ORDER: Final = signal.SIGUSR1
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
-
-
-class ShutdownRequested(BaseException):
-    """The service stops and its grace is over: the job ends here and goes back to the head of its queue.
-
-    Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
-    checkpoint, and must let it pass on.
-    """
-
-
-class JobStopped(BaseException):
-    """Somebody told RQ to stop this job, or to kill what runs it. Passes a job's ``except Exception``."""
 
 
 def listen() -> SimpleQueue[int]:

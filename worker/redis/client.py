@@ -53,6 +53,10 @@ class Client(Redis):
         else:
             self._owner.close()
 
+    def __del__(self) -> None:
+        if self._owner is None:  # the owner closes its connections itself
+            super().__del__()  # type: ignore[no-untyped-call]
+
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return its reply; raises `RedisTrouble`."""
         try:

@@ -158,7 +158,7 @@ class ScriptsMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(WORKERS), want=st.sampled_from([3, 5, 1]), company=st.booleans(), lost=st.booleans())
     def claim(self, name: str, want: int, company: bool, lost: bool) -> None:
-        self._exchange(name, [], want, others_running=company, lost=lost and company)
+        self._exchange(name, [], want, company=company, lost=lost and company)
 
     @precondition(lambda self: self._busy())
     @rule(data=st.data(), want=st.integers(0, 5))

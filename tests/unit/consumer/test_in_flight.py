@@ -29,7 +29,9 @@ def test_a_claim_is_held_in_every_place_it_can_be_in() -> None:
     held, loaded = InFlight(), claims(5)
     held.load(loaded)
     done, for_rq, interrupted, _running = (held.begin() for _ in range(4))
-    assert done and for_rq and interrupted
+    assert done
+    assert for_rq
+    assert interrupted
     held.finish(finished(done))
     held.finish_with_rq(Ending(None, for_rq, 0.0))
     held.interrupt(interrupted)
