@@ -8,7 +8,6 @@ import time
 from typing import Any, Final
 
 import click
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rq import Queue
@@ -20,7 +19,7 @@ from worker.cli.tools import RedisCommand, connect, settings_or_exit
 from worker.engine.dead_letter import read
 from worker.exits import Exit
 from worker.fleet import reading
-from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
 from worker.text import one_line, printable
 
 #: How often a waiting command looks.
@@ -101,9 +100,7 @@ def follow(job: Job, console: Console) -> Job:
         while True:
             try:
                 job.refresh()
-            except RedisError as error:
-                if (trouble := translate(error)) is None:
-                    raise
+            except RedisTrouble as trouble:
                 progress.update(task, description=f"{trouble.trouble.sentence} Waiting for it …")
                 time.sleep(AWAY_SECONDS)
                 continue

@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 import click
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker.cli import status_view
@@ -20,7 +19,7 @@ from worker.dead_letters.queue import LetterBox
 from worker.dispatcher import reconcile
 from worker.fleet import reading, server, upcoming
 from worker.redis.calls import ScriptCalls
-from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
 
@@ -38,10 +37,7 @@ def status(as_json: bool, watch: float | None, deep: bool) -> None:
     while True:
         try:
             seen = look(redis, settings, deep=deep)
-        except (RedisError, OSError) as error:
-            trouble = translate(error)
-            if trouble is None:
-                raise
+        except RedisTrouble as trouble:
             click.echo(f"Redis: {trouble}", err=True)
         else:
             if sys.stdout.isatty():

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_RESULT_TTL, RQ_KEY_PREFIX
 
 from worker import queue, sentry
@@ -29,7 +28,7 @@ from worker.dispatcher.rescue import Rescue
 from worker.dispatcher.rq_commands import Orders
 from worker.dispatcher.scheduled_jobs import Schedule
 from worker.dispatcher.wakeups import Ringing
-from worker.engine.outcomes import Deciding
+from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.rescue import Rescuer
 from worker.exits import Exit
@@ -41,6 +40,7 @@ from worker.process.watch_lock import consumers_watch
 from worker.redis.calls import ScriptCalls
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
 #: After trouble a turn has succeeded when the doorbell has been quiet for so long: a refusal of what it sends comes
@@ -76,7 +76,7 @@ class Dispatcher:
         client = queue.build_client(settings, client_name=name)
         queues = settings.worker_queues
         self.calls = ScriptCalls(client, RQ_KEY_PREFIX)
-        deciding = Deciding(
+        deciding = Decider(
             name,
             settings.dead_letter_queue,
             settings.worker_max_crashes,
@@ -116,8 +116,8 @@ class Dispatcher:
                 self.watch()
                 self.listen()
                 self.outage.over()
-            except (RedisError, OSError) as error:
-                self.ride_out(error)
+            except RedisTrouble as trouble:
+                self.wait_out_outage(trouble)
         self.clean_up()
 
     def told_to_stop(self) -> bool:
@@ -177,10 +177,10 @@ class Dispatcher:
         """Count the attempts that ended here."""
         return sum(slot.finished + slot.failed + slot.buried for slot in self.scoreboard.consumers)
 
-    def ride_out(self, error: BaseException) -> None:
+    def wait_out_outage(self, trouble: RedisTrouble) -> None:
         """Note trouble with Redis, drop every connection, and sleep before the next try."""
         before = self.outage.active
-        self.outage.note(error)
+        self.outage.note(trouble)
         if self.outage.active and not before:
             # Idle consumers look for themselves from now on, until we can ring for them again.
             self.bell.ring(sum(1 for slot in self.scoreboard.consumers if slot.pid and slot.state == State.WAITING))
@@ -198,8 +198,8 @@ class Dispatcher:
                 if slot.worker_name and not slot.pid:
                     self.rescuer.hand_back(slot.worker_name.decode(), slot.execution_id.decode())
             self.leadership.abdicate()
-        except (RedisError, OSError) as error:
-            self.outage.note(error)
+        except RedisTrouble as trouble:
+            self.outage.note(trouble)
         self.doorbell.close()
         self.orders.close()
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.group import Group
 from rq.rate_limit import RateLimitRegistry
 
 from worker import logs
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
+from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
@@ -27,7 +27,7 @@ STEP: Final = 5
 
 
 def steps(calls: ScriptCalls, *, called_for: bool = False, spare: int = 0) -> Iterator[None]:
-    """Take one pass, unless that is spared us and nothing has happened that calls for it; raises redis-py's errors.
+    """Take one pass, unless that is spared us and nothing has happened that calls for it; raises `RedisTrouble`.
 
     `spare`: for so many seconds others need not do it.
     """
@@ -56,7 +56,7 @@ def _rate_limits(redis: Redis) -> Iterator[None]:
     for registry in RateLimitRegistry.all(redis):
         try:
             registry.cleanup()
-        except RedisError:
+        except RedisTrouble:
             raise
         except Exception:  # a limit that is no number, say: the others must not wait for it
             log.exception("maintenance.rate_limit_failed", rate_limit=registry.key)

@@ -21,6 +21,7 @@ from worker import logs
 from worker.fleet.decision import Decision, Facts, Policy, Reason, decide
 from worker.fleet.render_api import RenderApiError, Service
 from worker.fleet.state import Fleet
+from worker.redis.client import Client
 from worker.settings import Settings
 
 log = logs.get_logger()
@@ -42,7 +43,7 @@ class Api(Protocol):
 
 
 class Autoscaler:
-    """Scales one service; `run` is called after each look at the fleet. Raises redis-py's errors."""
+    """Scales one service; `run` is called after each look at the fleet. Raises `RedisTrouble`."""
 
     def __init__(self, redis: Redis, prefix: str, api: Api, service: str, policy: Policy, *, dry_run: bool) -> None:
         self.policy = policy
@@ -52,11 +53,13 @@ class Autoscaler:
         self.changes: Counter[str] = Counter()  #: "out" and "in", dry ones included
         self.api_errors = 0
         self.rests_for = 0.0  #: seconds that Render's API asked to be left alone; what calls `run` keeps to it
-        self._redis = redis
+        self._redis = Client.over(redis)
         self._api = api
         self._service = service
         self._ledger = f"{prefix}:autoscaler"
-        self._lock = redis.lock(f"{prefix}:autoscaler-lock", timeout=LEAD_SECONDS, blocking=False, thread_local=False)
+        self._lock = self._redis.lock(
+            f"{prefix}:autoscaler-lock", timeout=LEAD_SECONDS, blocking=False, thread_local=False
+        )
         self._told: Reason | None = None
 
     @property

@@ -12,7 +12,6 @@ from time import monotonic
 from typing import Final
 
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs
@@ -20,7 +19,9 @@ from worker.fleet import reading
 from worker.fleet.autoscaler import Autoscaler
 from worker.fleet.state import Fleet
 from worker.process.slot import RedisState
+from worker.redis.client import Client
 from worker.redis.outage import Outage
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
 log = logs.get_logger()
@@ -56,7 +57,7 @@ class Monitor:
         self.started_at = now
         self.view = View(turned_at=now, since=now)
         self.crashed = False
-        self._redis = redis
+        self._redis = Client.over(redis)
         self._outage = Outage(self._edge, reports=True)
         self._over = threading.Event()
         self._rest_until = 0.0
@@ -77,8 +78,8 @@ class Monitor:
             self.see()
             self.scale()
             self._outage.over()
-        except (RedisError, OSError) as error:
-            self._outage.note(error)
+        except RedisTrouble as trouble:
+            self._outage.note(trouble)
             self._turn(idle_since=None)
             return self._outage.delay()
         return self.settings.monitor_interval
@@ -108,8 +109,8 @@ class Monitor:
                 wait = self.look()
             if self.autoscaler is not None:
                 self.autoscaler.give_up_lead()
-        except (RedisError, OSError) as error:  # only on the way out: the lead lapses by itself
-            log.warning("monitor.lead_not_given_up", error=type(error).__name__)
+        except RedisTrouble as trouble:  # only on the way out: the lead lapses by itself
+            log.warning("monitor.lead_not_given_up", error=trouble.code)
         except BaseException:
             log.exception("monitor.crashed")
             self.crashed = True

@@ -156,7 +156,7 @@ def test_whatever_is_where_it_should_be_is_no_stray(redis: redis_py.Redis) -> No
     front = default.enqueue(tasks.add, 1, 2, at_front=True)  # now the others are older than the head
     default.enqueue_in(timedelta(hours=1), tasks.add, 1, 2)
     waits = default.enqueue(tasks.add, 1, 2, depends_on=front)
-    claim = desk(redis, "ann", *QUEUES).exchange([], 1).claims[0]
+    claim = desk(redis, "ann", *QUEUES).settle_and_claim([], 1).claims[0]
     rq_running = default.enqueue(tasks.add, 1, 2)
     redis.lrem(default.key, 0, rq_running.id)
     with redis.pipeline() as pipeline:

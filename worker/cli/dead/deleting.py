@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import click
-from redis.exceptions import RedisError
 
 from worker.cli.dead.choosing import (
     AGE,
@@ -27,6 +26,7 @@ from worker.dead_letters.changes import Actions
 from worker.dead_letters.filter import Filter
 from worker.dead_letters.letter import Letter
 from worker.exits import Exit
+from worker.redis.trouble import RedisTrouble
 from worker.text import printable
 
 
@@ -66,7 +66,7 @@ def _delete(action: str, job_ids: tuple[str, ...], chosen: Filter, *, yes: bool,
         try:
             for _ in rounds.over(named) if job_ids else rounds.through_all():
                 pass
-        except RedisError:
+        except RedisTrouble:
             click.echo(
                 f"{rounds.tally.done:,} deleted so far, perhaps one batch more. The same command goes on from here.",
                 err=True,

@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any, Final
 
 import click
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -27,6 +26,7 @@ from worker.dead_letters.filter import Filter
 from worker.dead_letters.letter import Letter
 from worker.exits import Exit
 from worker.fleet import reading
+from worker.redis.trouble import RedisTrouble
 from worker.text import one_line, printable
 
 #: How often canaries are looked at.
@@ -114,7 +114,7 @@ class Replay:
                 task = bar.add_task("replaying", total=self._total())
                 for step in self._steps():
                     bar.update(task, completed=self._rounds.tally.done, description=step)
-        except RedisError:
+        except RedisTrouble:
             done = self._rounds.tally.done
             click.echo(f"{done:,} replayed so far, perhaps a batch more. The same command goes on from here.", err=True)
             raise
