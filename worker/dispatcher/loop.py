@@ -19,7 +19,7 @@ from worker import queue, sentry
 from worker.dispatcher.chores import Chore
 from worker.dispatcher.cron import Cron
 from worker.dispatcher.cron_file import Entry, serializer_of
-from worker.dispatcher.dead_letters import letter_chores
+from worker.dispatcher.dead_letters import dead_letter_chore
 from worker.dispatcher.heartbeats import Heartbeats
 from worker.dispatcher.keepalive import Pulse
 from worker.dispatcher.leader import LeaderOnly, Leadership
@@ -222,8 +222,8 @@ class Dispatcher:
             Heartbeats(self.calls, self.scoreboard),
             self.rescue,
             Schedule(self.calls, self.settings.worker_queues, interval, consumers),
-            letter_chores(
-                self.settings, self.calls, self.payloads, self.leadership, self.scoreboard.letters, self.name
+            dead_letter_chore(
+                self.settings, self.calls, self.payloads, self.leadership, self.scoreboard.dead_letters, self.name
             ),
             Maintenance(self.calls, self.deaths, self.ended),
         ]
