@@ -17,7 +17,7 @@ from worker.cli.status_view import Status
 from worker.cli.tools import RedisCommand, connect, settings_or_exit
 from worker.dead_letters import groups
 from worker.dead_letters.queue import DeadLetterQueue
-from worker.dispatcher import reconcile
+from worker.dispatcher.strays import all_strays
 from worker.fleet import reading, server, upcoming
 from worker.redis.calls import ScriptCalls
 from worker.redis.translate import translate
@@ -68,7 +68,7 @@ def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
         upcoming.read(redis, RQ_KEY_PREFIX, [queue.name for queue in seen.queues]),
         groups.group(DeadLetterQueue(redis, RQ_KEY_PREFIX, letters)),
         server.read(redis),
-        list(reconcile.strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
+        list(all_strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
     )
 
 

@@ -8,7 +8,7 @@ import click
 
 from worker.cli.terminal import print_table
 from worker.dead_letters.groups import DeadLetterGroup
-from worker.dispatcher.reconcile import Stray
+from worker.dispatcher.strays import Stray
 from worker.fleet.server import Server
 from worker.fleet.state import ConsumerState, Fleet, QueueState
 from worker.fleet.upcoming import Coming

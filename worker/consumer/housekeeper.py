@@ -45,7 +45,7 @@ class Minder:
         self._wanted = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._mind, name="minder", daemon=True)
-        with signals.deaf():
+        with signals.blocked_in_threads():
             self._thread.start()
 
     def wake(self) -> None:

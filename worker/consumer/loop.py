@@ -43,11 +43,11 @@ from worker.engine.outcomes import Deciding
 from worker.engine.records import Claim, Exchange, Retried
 from worker.exits import Exit
 from worker.process import orders, signals
+from worker.process.claim_turn import ClaimTurn, consumers_block
 from worker.process.memory import resident_mb
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Slot, State
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import WatchLock, consumers_watch
+from worker.process.wakeup import Wakeup
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
 from worker.settings import Settings
@@ -272,11 +272,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if threads > 1:
             self.crew = Crew(threads, self.batch, self.runner.run, self.slot, lambda: self.child.stopping)
         self.station: Station = self.crew or MainStation(self.slot, self.child)
-        watch = Watch(self.claims) if consumers_watch(len(self.claims.queues), threads) else None
+        watch = Watch(self.claims) if consumers_block(len(self.claims.queues), threads) else None
         self.waiting = Waiting(self, watch, self._max_idle)
         self.minder = Minder(self, beats=self._given_seat is None)
         if self._given_seat is None:
-            with signals.deaf():
+            with signals.blocked_in_threads():
                 self.subscribe()
 
     def handle_payload(self, message: dict[str, Any]) -> None:
@@ -301,12 +301,18 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
 
 def main(
-    settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, watch: WatchLock | None, name: str, slot: Slot
+    settings: Settings,
+    scoreboard: Scoreboard,
+    wake_consumers: Wakeup,
+    wake_dispatcher: Wakeup,
+    watch: ClaimTurn | None,
+    name: str,
+    slot: Slot,
 ) -> int:
     """Run the consumer of `slot` until it is told to stop."""
-    seat = Supervised(scoreboard, slot, bell, hail, watch)
+    seat = Supervised(scoreboard, slot, wake_consumers, wake_dispatcher, watch)
     slot.worker_name = name.encode()
-    hail.ring()  # the dispatcher listens for RQ's commands to this name from now on
+    wake_dispatcher.send()  # the dispatcher listens for RQ's commands to this name from now on
     sentry.init(settings, "consumer")
     consumer = Consumer(
         list(settings.worker_queues),

@@ -65,7 +65,7 @@ class Guard(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
 
     An RQ "death penalty", for RQ's own finishing code too. Unlike RQ's it takes fractions of a second and leaves the
     handler in place: a signal that comes late must not kill the process. The alarm goes on ringing, because a thread of
-    the job may have got the first one (`signals.deaf`); the exception is raised once.
+    the job may have got the first one (`signals.blocked_in_threads`); the exception is raised once.
     """
 
     def __init__(self, timeout: float, exception: type[BaseException] = JobTimeoutException, **_ignored: Any) -> None:

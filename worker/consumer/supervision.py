@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from worker.process.claim_turn import ClaimTurn
 from worker.process.scoreboard import Header, Scoreboard
 from worker.process.signals import Child
 from worker.process.slot import RedisState, Slot
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import WatchLock
+from worker.process.wakeup import Wakeup
 from worker.redis.doorbell import Doorbell
 
 #: An idle consumer looks for itself this often, should a ring ever get lost.
@@ -94,14 +94,21 @@ class Supervised:
     With `watch` the consumers take turns at it instead, and the bell calls the next one.
     """
 
-    def __init__(self, scoreboard: Scoreboard, slot: Slot, bell: Bell, hail: Bell, watch: WatchLock | None) -> None:
+    def __init__(
+        self,
+        scoreboard: Scoreboard,
+        slot: Slot,
+        wake_consumers: Wakeup,
+        wake_dispatcher: Wakeup,
+        watch: ClaimTurn | None,
+    ) -> None:
         self.slot = slot
         self.child = Child()
         self._header: Header = scoreboard.header
         self._dispatcher = scoreboard.dispatcher
         self._siblings = [other for other in scoreboard.consumers if other.index != slot.index]
-        self._bell = bell
-        self._hail = hail
+        self._wake_consumers = wake_consumers
+        self._wake_dispatcher = wake_dispatcher
         self._watch = watch
         self.rung = False
 
@@ -119,7 +126,7 @@ class Supervised:
         """Hail the dispatcher, then sleep on the bell; or sleep until the watch is free."""
         tick()  # first, because the dispatcher watches the queues only while it sees somebody waiting
         if self._watch is None:
-            self._hail.ring()
+            self._wake_dispatcher.send()
         until = monotonic() + timeout
         while not self.child.stopping and not self.take_watch():
             now = monotonic()
@@ -129,8 +136,8 @@ class Supervised:
             if left <= 0:
                 return
             tick()
-            ready = self.child.wait(min(left, TICK_SECONDS), [self._bell.fileno(), *also])
-            self.rung = self._bell.fileno() in ready and self._bell.answer()
+            ready = self.child.wait(min(left, TICK_SECONDS), [self._wake_consumers.fileno(), *also])
+            self.rung = self._wake_consumers.fileno() in ready and self._wake_consumers.take()
             if self.rung or stale or any(fd in ready for fd in also):
                 return
 
@@ -141,7 +148,7 @@ class Supervised:
     def pass_watch(self) -> None:
         """Free it and wake a sleeper to take it."""
         if self._watch is not None and self._watch.give_back():
-            self._bell.ring()
+            self._wake_consumers.send()
 
     def beaten(self) -> bool:
         """Whether no sibling has claimed just now: with one of ours at work the next job may come to us."""
@@ -151,17 +158,17 @@ class Supervised:
     def claimed(self) -> None:
         """Tell the dispatcher that its ring was answered."""
         if self.rung and self._watch is None:
-            self._hail.ring()
+            self._wake_dispatcher.send()
         self.rung = False
 
     def nudge(self) -> None:
         """Ring for a sibling."""
-        self._bell.ring()
+        self._wake_consumers.send()
 
     def put_off(self, delay: float) -> None:
         """Tell the dispatcher, which then need not look for it."""
         self.slot.note_scheduled(delay)
-        self._hail.ring()
+        self._wake_dispatcher.send()
 
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Show it on the scoreboard; the first connection of the instance is what deploys wait for."""

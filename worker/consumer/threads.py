@@ -20,7 +20,7 @@ from rq.timeouts import JobTimeoutException
 
 from worker.consumer.in_flight import Batch
 from worker.engine.records import Claim
-from worker.process.signals import JobStopped, ShutdownRequested, deaf
+from worker.process.signals import JobStopped, ShutdownRequested, blocked_in_threads
 from worker.process.slot import Slot
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -65,7 +65,7 @@ class Crew:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._threads = [threading.Thread(target=self._work, name=f"job-{index}", daemon=True) for index in range(size)]
-        with deaf():
+        with blocked_in_threads():
             for thread in self._threads:
                 thread.start()
 

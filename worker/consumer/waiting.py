@@ -75,7 +75,7 @@ class Waiting:
         exchange = Exchange()
         try:
             watch.begin(self._consumer.want(), self._longest)
-            self._slot.watch_since = monotonic()
+            self._slot.blocking_since = monotonic()
             while not self._child.stopping and not self._seat.quiet:
                 self._tick()
                 if self._child.wait(TICK_SECONDS, [watch.fileno()]) and watch.answered():
@@ -84,7 +84,7 @@ class Waiting:
                     break
                 watch.overdue()
         finally:
-            self._slot.watch_since = 0.0
+            self._slot.blocking_since = 0.0
             if watch.abandon():
                 self._consumer.recovery.doubt()
         if watch.rung and not exchange.claims and self._seat.beaten():

@@ -17,7 +17,7 @@ from worker.dead_letters.changes import Changes
 from worker.dead_letters.collect import Collect
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.dead_letters.trim import Census, Trim
-from worker.dispatcher.leader import Deposed, Lead, Leadership
+from worker.dispatcher.leader import Lead, Leadership, NotLeader
 from worker.engine.payload import Payloads
 from worker.process.dead_letter_counts import DeadLetterCounts
 from worker.redis import scripts
@@ -95,7 +95,7 @@ class DeadLetterChore:
         self._pass = None
         self._seen, self._seen_at = self._marks, monotonic()
         self.due = monotonic() + self._every
-        with suppress(Deposed):
+        with suppress(NotLeader):
             self._leadership.done(lead, self.name, self._every / 2)
 
 
