@@ -16,22 +16,22 @@ from rq.job import Job
 
 from tests.support import tasks
 from tests.support.worker import consumer
-from worker.dead_letters.changes import Actions
-from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.changes import Changes
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.engine.payload import Payloads
 
 QUEUE = "dead-letter"
 LETTERS = f"rq:queue:{QUEUE}"
 
 
-def box(redis: redis_py.Redis) -> LetterBox:
+def box(redis: redis_py.Redis) -> DeadLetterQueue:
     """Return the dead letters of the default prefix."""
-    return LetterBox(redis, RQ_KEY_PREFIX, QUEUE)
+    return DeadLetterQueue(redis, RQ_KEY_PREFIX, QUEUE)
 
 
-def actions(redis: redis_py.Redis, note: str = "a test") -> Actions:
+def actions(redis: redis_py.Redis, note: str = "a test") -> Changes:
     """Return what an operator can do with them."""
-    return Actions(box(redis), "ann@laptop", note)
+    return Changes(box(redis), "ann@laptop", note)
 
 
 def payloads() -> Payloads:

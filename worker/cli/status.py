@@ -15,8 +15,8 @@ from worker.cli import status_view
 from worker.cli.status_view import Status
 from worker.cli.tools import RedisCommand, connect, settings_or_exit
 from worker.dead_letters import groups
-from worker.dead_letters.queue import LetterBox
-from worker.dispatcher import reconcile
+from worker.dead_letters.queue import DeadLetterQueue
+from worker.dispatcher.strays import all_strays
 from worker.fleet import reading, server, upcoming
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
@@ -62,9 +62,9 @@ def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
     return Status(
         seen,
         upcoming.read(redis, RQ_KEY_PREFIX, [queue.name for queue in seen.queues]),
-        groups.group(LetterBox(redis, RQ_KEY_PREFIX, letters)),
+        groups.group(DeadLetterQueue(redis, RQ_KEY_PREFIX, letters)),
         server.read(redis),
-        list(reconcile.strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
+        list(all_strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
     )
 
 

@@ -6,7 +6,7 @@ the answer. A single job costs two round trips, this one and the one that settle
 to be woken on the way.
 
 It works for one queue, because a connection blocks on one list. The consumers of an instance take turns
-(`worker.process.watch_lock`), or each push would wake all of them.
+(`worker.process.claim_turn`), or each push would wake all of them.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Housekeeper:
         self._wanted = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
-        with signals.deaf():
+        with signals.blocked_in_threads():
             self._thread.start()
 
     def wake(self) -> None:

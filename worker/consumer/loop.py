@@ -43,11 +43,11 @@ from worker.engine.payload import Payloads
 from worker.engine.records import Claim, ClaimReply
 from worker.exits import Exit
 from worker.process import orders, signals
+from worker.process.claim_turn import ClaimTurn, consumers_block
 from worker.process.memory import resident_mb
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Slot, State
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import WatchLock, consumers_watch
+from worker.process.wakeup import Wakeup
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
 from worker.redis.trouble import RedisTrouble
@@ -223,7 +223,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.threads: ThreadPool | None = None
         if size > 1:
             self.threads = ThreadPool(size, self.in_flight, self.runner.run, self.slot, lambda: self.child.stopping)
-        ahead = BlockingClaim(self.claims) if consumers_watch(len(self.claims.queues), size) else None
+        ahead = BlockingClaim(self.claims) if consumers_block(len(self.claims.queues), size) else None
         self.waiting = Waiting(
             self.exchanger,
             self.supervision,
@@ -243,7 +243,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             upkeep=Upkeep(self, self.claims, self.record) if alone else None,
         )
         if alone:
-            with signals.deaf():
+            with signals.blocked_in_threads():
                 self.subscribe()
 
     def _make_roads(self) -> None:
@@ -331,16 +331,16 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 def main(
     settings: Settings,
     scoreboard: Scoreboard,
-    wake_consumers: Bell,
-    wake_dispatcher: Bell,
-    turn: WatchLock | None,
+    wake_consumers: Wakeup,
+    wake_dispatcher: Wakeup,
+    turn: ClaimTurn | None,
     name: str,
     slot: Slot,
 ) -> int:
     """Run the consumer of `slot` until it must stop."""
     supervision = Supervised(scoreboard, slot, wake_consumers, wake_dispatcher, turn)
     slot.worker_name = name.encode()
-    wake_dispatcher.ring()  # the dispatcher listens for RQ's commands to this name from now on
+    wake_dispatcher.send()  # the dispatcher listens for RQ's commands to this name from now on
     sentry.init(settings, "consumer")
     consumer = Consumer(
         list(settings.worker_queues),

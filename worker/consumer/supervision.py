@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from worker.process.claim_turn import ClaimTurn
 from worker.process.scoreboard import Header, Scoreboard
 from worker.process.signals import Child
 from worker.process.slot import RedisState, Slot
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import WatchLock
+from worker.process.wakeup import Wakeup
 from worker.redis.doorbell import Doorbell
 
 #: An idle consumer asks by itself this often, in case a wake-up is ever lost.
@@ -95,7 +95,12 @@ class Supervised:
     """
 
     def __init__(
-        self, scoreboard: Scoreboard, slot: Slot, wake_consumers: Bell, wake_dispatcher: Bell, turn: WatchLock | None
+        self,
+        scoreboard: Scoreboard,
+        slot: Slot,
+        wake_consumers: Wakeup,
+        wake_dispatcher: Wakeup,
+        turn: ClaimTurn | None,
     ) -> None:
         self.slot = slot
         self.child = Child()
@@ -121,7 +126,7 @@ class Supervised:
         """Wake the dispatcher, then sleep until it wakes us; or sleep until the turn is free."""
         tick()  # first, because the dispatcher watches the queues only while it sees a consumer waiting
         if self._turn is None:
-            self._wake_dispatcher.ring()
+            self._wake_dispatcher.send()
         until = monotonic() + timeout
         while not self.child.stopping and not self.take_turn():
             now = monotonic()
@@ -132,7 +137,7 @@ class Supervised:
                 return
             tick()
             ready = self.child.wait(min(left, TICK_SECONDS), [self._wake_consumers.fileno(), *also])
-            self.woken = self._wake_consumers.fileno() in ready and self._wake_consumers.answer()
+            self.woken = self._wake_consumers.fileno() in ready and self._wake_consumers.take()
             if self.woken or stale or any(fd in ready for fd in also):
                 return
 
@@ -143,7 +148,7 @@ class Supervised:
     def pass_turn(self) -> None:
         """Free the turn and wake a sibling to take it."""
         if self._turn is not None and self._turn.give_back():
-            self._wake_consumers.ring()
+            self._wake_consumers.send()
 
     def lost_race(self) -> bool:
         """Whether no sibling has claimed just now: with one of ours at work the next job may come to us."""
@@ -153,17 +158,17 @@ class Supervised:
     def answered(self) -> None:
         """Let the dispatcher watch the queues again."""
         if self.woken and self._turn is None:
-            self._wake_dispatcher.ring()
+            self._wake_dispatcher.send()
         self.woken = False
 
     def wake_sibling(self) -> None:
         """Wake one of the consumers that sleep."""
-        self._wake_consumers.ring()
+        self._wake_consumers.send()
 
     def note_scheduled(self, delay: float) -> None:
         """Show the dispatcher when the job is due, so that it need not look for it."""
         self.slot.note_scheduled(delay)
-        self._wake_dispatcher.ring()
+        self._wake_dispatcher.send()
 
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Show it on the scoreboard; the first connection of the instance is what deploys wait for."""

@@ -22,7 +22,7 @@ from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobThread
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
-from worker.process.signals import deaf
+from worker.process.signals import blocked_in_threads
 from worker.process.slot import Slot
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -71,7 +71,7 @@ class ThreadPool:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._threads = [threading.Thread(target=self._work, name=f"job-{index}", daemon=True) for index in range(size)]
-        with deaf():
+        with blocked_in_threads():
             for thread in self._threads:
                 thread.start()
 

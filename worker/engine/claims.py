@@ -98,7 +98,7 @@ class Claims(ScriptCalls):
     def extend(self, claim: Claim) -> bool:
         """Extend `claim`'s lease; False when it is not ours any more. RQ's own finishing code runs behind this."""
         ours = (claim.job_id, claim.execution_id, claim.origin)
-        return bool(self.call(scripts.HOLD, *ours, LEASE_SECONDS, worker_name=self.worker_name))
+        return bool(self.call(scripts.EXTEND, *ours, LEASE_SECONDS, worker_name=self.worker_name))
 
     def rescue(self, running: str) -> LeftBehind:
         """Release what this worker, which is dead, left behind; its running job is returned, still claimed in its name.

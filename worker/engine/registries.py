@@ -1,9 +1,9 @@
 """Keep RQ's registries in order, as its own workers do every ten minutes: a chore of the dispatcher or a lone consumer.
 
 Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
-others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
-at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so no lead guards it; one
-instance's regular pass spares the others theirs.
+others, or for a place under a rate limit, go on if whoever should have told them died before it had. Claims are not
+looked at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so no lead guards it;
+one instance's regular pass spares the others theirs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _in_steps(work: Iterator[None]) -> Iterator[None]:
 
 
 def _rate_limits(redis: Redis) -> Iterator[None]:
-    """Free slots that nobody holds any more and give them to who waits, rate limit by rate limit."""
+    """Free places that no job holds any more and give them to jobs that wait, rate limit by rate limit."""
     for registry in RateLimitRegistry.all(redis):
         try:
             registry.cleanup()

@@ -126,7 +126,7 @@ class ScoreboardCollector(Collector):
 
     def _letters(self, now: float) -> Iterator[Metric]:
         """Only from the instance that counts them for all: take the `max` over instances."""
-        letters = self._board.letters
+        letters = self._board.dead_letters
         if not letters.fresh(now):
             return
         counts = GaugeMetricFamily(

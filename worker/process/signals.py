@@ -51,7 +51,7 @@ def listen() -> SimpleQueue[int]:
 
 
 @contextlib.contextmanager
-def held(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
+def blocked(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
     """Hold signals back, so that none is lost between a fork and the child's own handlers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
@@ -60,13 +60,13 @@ def held(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def deaf() -> contextlib.AbstractContextManager[None]:
+def blocked_in_threads() -> contextlib.AbstractContextManager[None]:
     """Let threads that are started in this block get no signals.
 
     Only the main thread acts on them. Linux hands a signal that follows another one at once to any thread that takes
     it, and a main thread that sleeps in a job's ``time.sleep`` would sleep on.
     """
-    return held((*SUPERVISED, signal.SIGALRM))
+    return blocked((*SUPERVISED, signal.SIGALRM))
 
 
 def die_with_parent(parent: int) -> None:

@@ -33,7 +33,7 @@ def finish(job: Any, service: Service, timeout: float = 30) -> None:
     until(lambda: job.get_status() == "finished", timeout, service=service)
 
 
-def test_a_consumer_that_no_longer_hears_its_bell_is_replaced_and_the_waiting_job_runs(
+def test_a_consumer_that_no_longer_hears_its_wakeups_is_replaced_and_the_waiting_job_runs(
     server: RedisServer, redis: redis_py.Redis
 ) -> None:
     queue = Queue("default", connection=redis)
@@ -41,7 +41,7 @@ def test_a_consumer_that_no_longer_hears_its_bell_is_replaced_and_the_waiting_jo
     environ = {"HEALTH_PORT": str(port), "HEALTH_HOST": "127.0.0.1", "WORKER_JOB_MODULES": MODULES}
     with Service(server.url, WORKER_PROCESSES="1", **environ) as service:
         until(lambda: health(port), service=service)
-        finish(queue.enqueue(saboteurs.take_the_bells_place), service)
+        finish(queue.enqueue(saboteurs.take_the_wakeups_place), service)
         (deaf,) = service.children()
         until(lambda: health(port)["last_claim_seconds"] > 0.3, service=service)
         waiting = queue.enqueue(tasks.add, 1, 2)

@@ -19,7 +19,7 @@ from tests.support.service import Service, until
 from tests.support.shop import Shop, status
 from tests.support.waiting import PATIENCE_SECONDS
 from worker.dead_letters.alerts import Alerts
-from worker.dead_letters.trim import Upkeep
+from worker.dead_letters.trim import Trim
 from worker.errors import SettingsError
 from worker.process.dead_letter_counts import MAX_KINDS, STALE_SECONDS
 from worker.process.scoreboard import Scoreboard
@@ -37,7 +37,7 @@ def passes(redis: redis_py.Redis, count: int = 1, **environ: str) -> list[str]:
     settings = load({**ALERTING, **environ}, need_redis_url=False)
     for _ in range(count):
         alerts = Alerts(redis, settings)
-        for _ in Upkeep(actions(redis), 86400, 100, alerts.see, alerts.tell).steps():
+        for _ in Trim(actions(redis), 86400, 100, alerts.count, alerts.send).steps():
             pass
     return Queue("default", connection=redis).job_ids
 
@@ -148,7 +148,7 @@ def _scrape(port: int) -> dict[tuple[str, str, str], float]:
 
 
 def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() -> None:
-    board = Scoreboard(1).letters
+    board = Scoreboard(1).dead_letters
     now = time.monotonic()
     board.still(now)
     assert not board.fresh(now), "it never counted"

@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually
 from worker.consumer import claim_ahead
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.engine.claims import Claims
-from worker.process.watch_lock import WatchLock
+from worker.process.claim_turn import ClaimTurn
 from worker.redis.trouble import RedisTrouble
 
 
@@ -145,7 +145,7 @@ def test_an_answer_that_is_long_overdue_means_a_dead_connection(
 
 
 def test_only_one_process_keeps_the_watch_and_death_frees_it() -> None:
-    lock = WatchLock()
+    lock = ClaimTurn()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -19,9 +19,9 @@ from tests.support.worker import consumer
 from worker.dead_letters import collect as letter_collecting
 from worker.dead_letters import trim
 from worker.dead_letters.collect import Collect
-from worker.dead_letters.letter import Letter
-from worker.dead_letters.trim import Census, Upkeep
-from worker.dispatcher.dead_letters import LetterChores, letter_chores
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.trim import Census, Trim
+from worker.dispatcher.dead_letters import DeadLetterChore, dead_letter_chore
 from worker.dispatcher.leader import Leadership
 from worker.process.scoreboard import Scoreboard
 from worker.settings.load import load
@@ -37,7 +37,7 @@ def collect(redis: redis_py.Redis, *queues: str) -> None:
 
 def keep_up(redis: redis_py.Redis, max_age: int = MONTH, max_jobs: int = 10_000, **listeners: Any) -> None:
     """Do one pass over the queue."""
-    for _ in Upkeep(actions(redis, "bounds"), max_age, max_jobs, **listeners).steps():
+    for _ in Trim(actions(redis, "bounds"), max_age, max_jobs, **listeners).steps():
         pass
 
 
@@ -147,9 +147,9 @@ def test_a_pass_over_many_pages_sees_each_letter_once(redis: redis_py.Redis, mon
     seed(redis, 60, kinds=3)
     for number in (0, 6, 7, 33, 59):
         redis.delete(f"rq:job:letter-{number}")
-    seen: list[Letter] = []
+    seen: list[DeadLetter] = []
     told: list[Census] = []
-    keep_up(redis, max_jobs=50, see=lambda letter, _now: seen.append(letter), tell=told.append)
+    keep_up(redis, max_jobs=50, on_letter=lambda letter, _now: seen.append(letter), on_census=told.append)
     wanted = [f"letter-{number}" for number in range(60) if number not in (0, 6, 7, 33, 59)][5:]
     assert ids(redis) == wanted
     assert len({letter.job_id for letter in seen}) == len(seen) == 55
@@ -169,16 +169,16 @@ class Counted:
         yield
 
 
-def chore(redis: redis_py.Redis, part: Counted, name: str) -> LetterChores:
+def chore(redis: redis_py.Redis, part: Counted, name: str) -> DeadLetterChore:
     """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
     settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
     calls = script_calls(redis)
-    made = letter_chores(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1).letters, name)
+    made = dead_letter_chore(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1).dead_letters, name)
     made._parts = [part]
     return made
 
 
-def turn(made: LetterChores) -> None:
+def turn(made: DeadLetterChore) -> None:
     """Run the chore until it has nothing more to do now."""
     made.run()
     while made._pass is not None:

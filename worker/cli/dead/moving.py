@@ -15,7 +15,7 @@ import click
 from worker.cli.dead.choosing import choosing, chosen_by, log_done, open_actions, open_box
 from worker.cli.tools import RedisCommand
 from worker.dead_letters.changes import Exported
-from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.exits import Exit
 from worker.redis.trouble import RedisTrouble
 
@@ -114,7 +114,7 @@ def _letters(source: TextIO) -> Iterator[Exported]:
         raise BadLine(f"Line {number}: {error}") from error
 
 
-def _lines(box: LetterBox, job_ids: list[str]) -> Iterator[dict[str, Any]]:
+def _lines(box: DeadLetterQueue, job_ids: list[str]) -> Iterator[dict[str, Any]]:
     """Read jobs and describe them; those that went meanwhile are left out."""
     with box.redis.pipeline(transaction=False) as pipeline:
         for job_id in job_ids:
