@@ -19,6 +19,7 @@ from worker.cli.tools import RedisCommand, connect, settings_or_exit
 from worker.engine.dead_letter import read
 from worker.exits import Exit
 from worker.fleet import reading
+from worker.keys import Keys
 from worker.redis.trouble import RedisTrouble
 from worker.text import one_line, printable
 
@@ -137,7 +138,7 @@ def verdict_lines(result: dict[str, Any]) -> list[str]:
 
 def _follow(job: Job, *, as_json: bool) -> Exit:
     try:
-        if not reading.readers(job.connection, RQ_KEY_PREFIX, job.origin):
+        if not reading.readers(job.connection, Keys(RQ_KEY_PREFIX), job.origin):
             click.echo(f"No consumer reads the queue {job.origin!r} yet; the job waits for one.", err=True)
         job = follow(job, Console(stderr=True))
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from worker.dead_letters import groups
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.dispatcher.strays import all_strays
 from worker.fleet import reading, server, upcoming
+from worker.keys import Keys
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
@@ -58,10 +59,11 @@ def tell(seen: Status, *, as_json: bool) -> None:
 def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
     """Read everything."""
     letters = settings.dead_letter_queue
-    seen = reading.read(redis, RQ_KEY_PREFIX, settings.worker_queues, letters)
+    keys = Keys(RQ_KEY_PREFIX)
+    seen = reading.read(redis, keys, settings.worker_queues, letters)
     return Status(
         seen,
-        upcoming.read(redis, RQ_KEY_PREFIX, [queue.name for queue in seen.queues]),
+        upcoming.read(redis, keys, [queue.name for queue in seen.queues]),
         groups.group(DeadLetterQueue(redis, RQ_KEY_PREFIX, letters)),
         server.read(redis),
         list(all_strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,

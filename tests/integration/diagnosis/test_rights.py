@@ -16,6 +16,7 @@ from tests.support.service import ROOT, Service, until
 from worker.diagnosis import needs
 from worker.diagnosis.course import REACHING
 from worker.diagnosis.report import Status
+from worker.keys import Keys
 
 USER = "worker-user"
 
@@ -23,7 +24,7 @@ USER = "worker-user"
 @pytest.fixture
 def limited(server: RedisServer, redis: redis_py.Redis) -> Iterator[str]:
     """The URL of a user who may do what `acl_rules` says and nothing else."""
-    redis.execute_command("ACL", "SETUSER", USER, "reset", "on", ">pw-of-user", *needs.acl_rules("rq"))
+    redis.execute_command("ACL", "SETUSER", USER, "reset", "on", ">pw-of-user", *needs.acl_rules(Keys("rq")))
     yield server.url.replace("redis://", f"redis://{USER}:pw-of-user@")
     redis.execute_command("ACL", "DELUSER", USER)
 

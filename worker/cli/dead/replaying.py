@@ -26,6 +26,7 @@ from worker.dead_letters.filter import Filter
 from worker.dead_letters.letter import DeadLetter
 from worker.exits import Exit
 from worker.fleet import reading
+from worker.keys import Keys
 from worker.redis.trouble import RedisTrouble
 from worker.text import one_line, printable
 
@@ -206,7 +207,7 @@ class Replay:
     def _warn_if_nobody_reads(self, canaries: list[str]) -> None:
         box = self._actions.dead_letters
         for origin in sorted(set(box.origins(canaries)) - {""}):
-            if not reading.readers(box.redis, box.prefix, origin):
+            if not reading.readers(box.redis, Keys(box.prefix), origin):
                 click.echo(f"No consumer reads the queue {one_line(origin)!r}; the canaries wait for one.", err=True)
 
     def _total(self) -> int | None:
