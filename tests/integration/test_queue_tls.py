@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 import trustme
 
-from tests.integration.redis.test_doorbell import bell_on, wait_for_ring
+from tests.support.doorbells import bell_on, wait_for_ring
 from tests.support.server import RedisServer
 from tests.support.tls_front import TlsFront
 from worker import queue

@@ -15,8 +15,8 @@ import redis as redis_py
 from rich.console import Console
 from rq import Queue
 
-from tests.integration.cli.test_main import run
 from tests.support import processes, tasks
+from tests.support.commands import run
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from tests.support.worker import consumer

@@ -36,7 +36,7 @@ def guarded() -> Iterator[RedisServer]:
 
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine answers some PINGs late, and that is worth a warning: tests/unit/diagnosis/test_latency.py."""
+    """A busy machine answers some PINGs late, which is worth a warning: tests/unit/diagnosis/steps/test_latency.py."""
     monkeypatch.setattr(latency, "_FAR_MS", float("inf"))
     monkeypatch.setattr(latency, "_ROUGH_MS", float("inf"))
 

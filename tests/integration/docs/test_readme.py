@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.integration.cli.test_main import run
+from tests.support.commands import run
 from tests.support.service import ROOT
 from worker.exits import Exit
 from worker.settings import Settings

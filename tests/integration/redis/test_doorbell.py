@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
 
+from tests.support.doorbells import bell_on, wait_for_ring
 from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
-from tests.support.waiting import PATIENCE_SECONDS, eventually
-from worker import queue
+from tests.support.waiting import eventually
 from worker.redis import doorbell as module
 from worker.redis.doorbell import Doorbell
 from worker.redis.translate import translate
-from worker.settings.load import load
-
-
-def bell_on(url: str, *queues: str, block: float = module.BLOCK_SECONDS) -> Doorbell:
-    settings = load({"REDIS_URL": url})
-    return Doorbell(
-        lambda: queue.build_client(settings, client_name="bell", blocking=True),
-        "rq",
-        queues or ("default",),
-        block=block,
-    )
 
 
 @pytest.fixture
@@ -34,11 +22,6 @@ def doorbell(server: RedisServer) -> Iterator[Doorbell]:
     bell = bell_on(server.url, "high", "default")
     yield bell
     bell.close()
-
-
-def wait_for_ring(doorbell: Doorbell, seconds: float = PATIENCE_SECONDS) -> int:
-    ready, _, _ = select.select(doorbell.filenos(), [], [], seconds)
-    return doorbell.rung() if ready else 0
 
 
 def rings_again(doorbell: Doorbell) -> bool:

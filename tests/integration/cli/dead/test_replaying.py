@@ -12,8 +12,8 @@ from rq.job import Job
 from rq.rate_limit import RateLimit
 from rq.registry import FailedJobRegistry
 
-from tests.integration.cli.test_main import run
 from tests.support import tasks
+from tests.support.commands import run
 from tests.support.server import RedisServer
 from tests.support.worker import consumer
 
