@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from time import perf_counter
 
 import pytest
-import redis
+import redis as redis_py
 from pydantic import SecretStr
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -17,32 +16,19 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.job import Job
 from structlog.testing import capture_logs
 
-from tests.support.server import RedisServer
 from worker import context
 from worker.context import JobContext, OfflineContext
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
+@pytest.fixture
+def job(redis: redis_py.Redis) -> Job:
+    return Queue("high", connection=redis).enqueue("jobs.products.analyze_product", "https://x.example/")
 
 
 @pytest.fixture
-def connection(server: RedisServer) -> Iterator[redis.Redis]:
-    with redis.Redis(port=server.port) as connection:
-        yield connection
-
-
-@pytest.fixture
-def job(connection: redis.Redis) -> Job:
-    return Queue("high", connection=connection).enqueue("jobs.products.analyze_product", "https://x.example/")
-
-
-@pytest.fixture
-def nowhere() -> redis.Redis:
+def nowhere() -> redis_py.Redis:
     """A connection to a port where nobody listens."""
-    return redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    return redis_py.Redis(port=1, retry=Retry(NoBackoff(), 0))
 
 
 def test_outside_a_job_everything_stays_in_memory() -> None:
@@ -96,36 +82,36 @@ def test_threads_do_not_see_each_others_context() -> None:
     assert seen[0] is not mine
 
 
-def test_a_jobs_context_tells_what_the_consumer_knows(connection: redis.Redis, job: Job) -> None:
+def test_a_jobs_context_tells_what_the_consumer_knows(redis: redis_py.Redis, job: Job) -> None:
     secret = SecretStr("s3cret")
-    ctx = JobContext.for_job(job, connection, "high", 2, allow_private_addresses=True, notify_secret=secret)
+    ctx = JobContext.for_job(job, redis, "high", 2, allow_private_addresses=True, notify_secret=secret)
     assert (ctx.job_id, ctx.queue, ctx.attempt) == (job.id, "high", 2)
     assert ctx.allow_private_addresses is True
     assert ctx.notify_secret is secret
     assert "s3cret" not in repr(ctx)
 
 
-def test_progress_is_read_by_any_rq_client(connection: redis.Redis, job: Job) -> None:
+def test_progress_is_read_by_any_rq_client(redis: redis_py.Redis, job: Job) -> None:
     job.meta["asked_by"] = "api"
-    JobContext.for_job(job, connection, "high", 1).progress(40, "reading the page")
-    meta = Job.fetch(job.id, connection=connection).meta
+    JobContext.for_job(job, redis, "high", 1).progress(40, "reading the page")
+    meta = Job.fetch(job.id, connection=redis).meta
     assert meta == {"asked_by": "api", "progress": {"percent": 40, "message": "reading the page"}}
 
 
 @pytest.mark.parametrize(("given", "told"), [(-3, 0), (140, 100), (33, 33)])
-def test_progress_stays_between_0_and_100(connection: redis.Redis, job: Job, given: int, told: int) -> None:
-    JobContext.for_job(job, connection, "high", 1).progress(given, "")
-    assert Job.fetch(job.id, connection=connection).meta["progress"]["percent"] == told
+def test_progress_stays_between_0_and_100(redis: redis_py.Redis, job: Job, given: int, told: int) -> None:
+    JobContext.for_job(job, redis, "high", 1).progress(given, "")
+    assert Job.fetch(job.id, connection=redis).meta["progress"]["percent"] == told
 
 
-def test_the_cache_is_shared_between_jobs_and_expires(connection: redis.Redis, job: Job) -> None:
-    JobContext.for_job(job, connection, "high", 1).cache_set("k", b"\x00v", 90)
-    assert JobContext.for_job(job, connection, "low", 1).cache_get("k") == b"\x00v"
-    assert 30 <= connection.ttl(f"{RQ_KEY_PREFIX}:cache:k") <= 90
-    assert JobContext.for_job(job, connection, "low", 1).cache_get("unknown") is None
+def test_the_cache_is_shared_between_jobs_and_expires(redis: redis_py.Redis, job: Job) -> None:
+    JobContext.for_job(job, redis, "high", 1).cache_set("k", b"\x00v", 90)
+    assert JobContext.for_job(job, redis, "low", 1).cache_get("k") == b"\x00v"
+    assert 30 <= redis.ttl(f"{RQ_KEY_PREFIX}:cache:k") <= 90
+    assert JobContext.for_job(job, redis, "low", 1).cache_get("unknown") is None
 
 
-def test_redis_trouble_is_a_miss_that_is_logged_once(nowhere: redis.Redis, job: Job) -> None:
+def test_redis_trouble_is_a_miss_that_is_logged_once(nowhere: redis_py.Redis, job: Job) -> None:
     job.connection = nowhere
     ctx = JobContext.for_job(job, nowhere, "high", 1)
     with capture_logs() as logs:
@@ -142,30 +128,30 @@ def test_redis_trouble_is_a_miss_that_is_logged_once(nowhere: redis.Redis, job: 
     ]
 
 
-def test_a_bug_is_not_mistaken_for_redis_trouble(connection: redis.Redis, job: Job) -> None:
-    ctx = JobContext.for_job(job, connection, "high", 1)
+def test_a_bug_is_not_mistaken_for_redis_trouble(redis: redis_py.Redis, job: Job) -> None:
+    ctx = JobContext.for_job(job, redis, "high", 1)
     with pytest.raises(TypeError):
         ctx.cache_set("key", b"value", None)  # type: ignore[arg-type]
 
 
-def test_a_context_costs_next_to_nothing(connection: redis.Redis, job: Job) -> None:
+def test_a_context_costs_next_to_nothing(redis: redis_py.Redis, job: Job) -> None:
     rounds = 2000
-    best = min(_seconds(rounds, connection, job) for _ in range(5))
+    best = min(_seconds(rounds, redis, job) for _ in range(5))
     assert best / rounds < 5e-6  # measured 0.5 µs; the bound allows for a busy machine
 
 
-def _seconds(rounds: int, connection: redis.Redis, job: Job) -> float:
+def _seconds(rounds: int, redis: redis_py.Redis, job: Job) -> float:
     started = perf_counter()
     for _ in range(rounds):
-        JobContext.for_job(job, connection, "high", 1, allow_private_addresses=False, notify_secret=None)
+        JobContext.for_job(job, redis, "high", 1, allow_private_addresses=False, notify_secret=None)
     return perf_counter() - started
 
 
-def test_a_job_may_enqueue_another_one_and_ask_how_it_is(connection: redis.Redis, job: Job) -> None:
-    producer = JobContext.for_job(job, connection, "high", 1).producer()
+def test_a_job_may_enqueue_another_one_and_ask_how_it_is(redis: redis_py.Redis, job: Job) -> None:
+    producer = JobContext.for_job(job, redis, "high", 1).producer()
     follower = producer.enqueue("jobs.products.analyze_product", "https://x.example/", queue="low")
     assert producer.status(follower.id).status == "queued"
-    assert Queue("low", connection=connection).job_ids == [follower.id]
+    assert Queue("low", connection=redis).job_ids == [follower.id]
 
 
 def test_outside_a_job_there_is_no_producer() -> None:

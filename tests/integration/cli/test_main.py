@@ -10,14 +10,9 @@ from rq import Queue
 
 from tests.support import tasks
 from tests.support.commands import rq, run
-from tests.support.server import RedisServer, free_port
+from tests.support.server import free_port
 from tests.support.service import Service, until
 from tests.support.worker import consumer
-
-
-@pytest.fixture
-def url(server: RedisServer) -> str:
-    return server.url
 
 
 def test_help_names_every_command() -> None:

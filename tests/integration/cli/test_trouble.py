@@ -27,13 +27,10 @@ ADD = "tests.support.tasks.add"
 
 
 @pytest.fixture
-def limited(server: RedisServer, redis: redis_py.Redis) -> Iterator[str]:
+def limited(server: RedisServer) -> Iterator[str]:
     """The URL of a user who may connect and little else."""
-    redis.execute_command(
-        "ACL", "SETUSER", "limited", "on", ">hunter2", "~*", "+ping", "+hello", "+client", "+select", "+time"
-    )
-    yield server.url.replace("redis://", "redis://limited:hunter2@")
-    redis.execute_command("ACL", "DELUSER", "limited")
+    with server.user("limited", "~*", "+ping", "+hello", "+client", "+select", "+time") as url:
+        yield url
 
 
 @contextmanager

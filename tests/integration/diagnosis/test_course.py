@@ -23,11 +23,6 @@ from worker.diagnosis.steps.tcp import check_tcp
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
 def guarded() -> Iterator[RedisServer]:
     """A server with a password."""
     with RedisServer(password=PASSWORD) as server:
