@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from time import perf_counter
 
 import pytest
@@ -16,8 +14,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.job import Job
 from structlog.testing import capture_logs
 
-from worker import context
-from worker.context import JobContext, OfflineContext
+from worker.context import JobContext
 
 
 @pytest.fixture
@@ -29,57 +26,6 @@ def job(redis: redis_py.Redis) -> Job:
 def nowhere() -> redis_py.Redis:
     """A connection to a port where nobody listens."""
     return redis_py.Redis(port=1, retry=Retry(NoBackoff(), 0))
-
-
-def test_outside_a_job_everything_stays_in_memory() -> None:
-    ctx = context.current()
-    assert isinstance(ctx, OfflineContext)
-    assert ctx is context.current()
-    assert (ctx.attempt, ctx.allow_private_addresses, ctx.notify_secret) == (1, False, None)
-
-
-def test_offline_progress_and_cache_can_be_read_back() -> None:
-    ctx = OfflineContext()
-    ctx.progress(10, "fetching")
-    ctx.cache_set("key", b"value", 60)
-    assert ctx.reported == [{"percent": 10, "message": "fetching"}]
-    assert ctx.cache_get("key") == b"value"
-    assert ctx.cache_get("other") is None
-
-
-def test_an_offline_cache_entry_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(context, "monotonic", lambda: now)
-    ctx = OfflineContext()
-    ctx.cache_set("key", b"value", 5)
-    now = 1004.9
-    assert ctx.cache_get("key") == b"value"
-    now = 1005.0
-    assert ctx.cache_get("key") is None
-
-
-def test_offline_contexts_are_different_jobs() -> None:
-    assert OfflineContext().job_id != OfflineContext().job_id
-
-
-def test_use_nests_and_restores_even_after_an_error() -> None:
-    outer, inner = OfflineContext("outer"), OfflineContext("inner")
-    before = context.current()
-    with context.use(outer):
-        with contextlib.suppress(KeyError), context.use(inner) as entered:
-            assert context.current() is entered is inner
-            raise KeyError
-        assert context.current() is outer
-    assert context.current() is before
-
-
-def test_threads_do_not_see_each_others_context() -> None:
-    seen: list[JobContext] = []
-    with context.use(OfflineContext("mine")) as mine:
-        thread = threading.Thread(target=lambda: seen.append(context.current()))
-        thread.start()
-        thread.join()
-    assert seen[0] is not mine
 
 
 def test_a_jobs_context_tells_what_the_consumer_knows(redis: redis_py.Redis, job: Job) -> None:
@@ -152,8 +98,3 @@ def test_a_job_may_enqueue_another_one_and_ask_how_it_is(redis: redis_py.Redis, 
     follower = producer.enqueue("jobs.products.analyze_product", "https://x.example/", queue="low")
     assert producer.status(follower.id).status == "queued"
     assert Queue("low", connection=redis).job_ids == [follower.id]
-
-
-def test_outside_a_job_there_is_no_producer() -> None:
-    with pytest.raises(RuntimeError, match="Outside a worker"):
-        OfflineContext().producer()
