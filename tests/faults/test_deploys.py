@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -18,6 +17,8 @@ from rq import Queue
 from rq.job import Job
 
 from tests.support import tasks
+from tests.support.engine import claimed_everything_back
+from tests.support.letters import record
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.tasks import runs
@@ -31,23 +32,8 @@ NEW = OLD.replace("old", "new") + "\n\ndef leave(name):\n    return f'bye {name}
 NEW += "\n\nclass Shopper(str):\n    pass\n"
 
 
-@pytest.fixture
-def queue(redis: redis_py.Redis) -> Queue:
-    return Queue("default", connection=redis)
-
-
 def status(job: Job) -> str:
     return str(job.get_status(refresh=True).value)
-
-
-def letter(redis: redis_py.Redis, job: Job) -> dict[str, str]:
-    record: dict[str, str] = json.loads(redis.hget(job.key, "dead_letter") or "{}")
-    return record
-
-
-def claimed_everything_back(redis: redis_py.Redis) -> None:
-    assert redis.keys("rq:execution:*") == []
-    assert redis.zcard("rq:wip:default") == 0
 
 
 # -- stops -----------------------------------------------------------------------------------------------------------
@@ -161,9 +147,9 @@ def test_a_job_that_never_ends_between_deploys_is_noticed_and_buried_and_a_repla
                 assert any("stops of the service" in told for told in seen.attention()) == (times >= 3)
     assert status(job) == "failed"
     assert service.of("job.buried", reason="handed_back")
-    record = letter(redis, job)
-    assert record["reason"] == "handed_back"
-    assert "4 stops of the service in a row" in record["message"]
+    written = record(redis, job.id)
+    assert written["reason"] == "handed_back"
+    assert "4 stops of the service in a row" in written["message"]
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
     claimed_everything_back(redis)
     with Service(server.url, WORKER_SHUTDOWN_GRACE="0.2", WORKER_PROCESSES="1", WORKER_MAX_HANDBACKS="3") as again:
@@ -239,7 +225,7 @@ def test_a_function_that_no_release_knows_is_waited_for_only_so_long(
         until(lambda: status(job) == "failed", 60, service=service)
         assert monotonic() - began >= 3
         assert [event["retry_in"] for event in service.of("job.waits_for_release")] == [1.0, 2.0]
-        assert letter(redis, job)["reason"] == "unknown_function"
+        assert record(redis, job.id)["reason"] == "unknown_function"
 
 
 def test_without_deploys_an_unknown_function_is_a_dead_letter_at_once(

@@ -20,6 +20,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 
 from tests.support import processes, tasks
+from tests.support.engine import claimed_everything_back
 from tests.support.server import RedisServer, free_port
 from tests.support.service import ROOT, Service, until
 from tests.support.tasks import runs
@@ -31,18 +32,6 @@ def service(request: pytest.FixtureRequest, server: RedisServer) -> Any:
     """With two queues the dispatcher rings the consumers; with one they keep the watch themselves."""
     with Service(server.url, WORKER_QUEUES=request.param, WORKER_SHUTDOWN_GRACE="30") as running:
         yield running
-
-
-@pytest.fixture
-def queue(redis: redis_py.Redis) -> Queue:
-    return Queue("default", connection=redis)
-
-
-def claimed_everything_back(redis: redis_py.Redis) -> None:
-    """Nothing of ours is left in Redis but jobs where RQ expects them."""
-    assert redis.keys("rq:execution:*") == []
-    assert redis.keys("rq:worker:*:executions") == []
-    assert redis.zcard("rq:wip:default") == redis.zcard("rq:wip:high") == 0
 
 
 def holder(redis: redis_py.Redis, job: Job) -> int:

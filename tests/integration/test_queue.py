@@ -16,7 +16,7 @@ import pytest
 import redis as redis_py
 from pydantic import SecretStr
 
-from tests.support.server import RedisServer, free_port
+from tests.support.server import RedisServer, answers, free_port
 from tests.support.waiting import eventually
 from worker import queue
 from worker.redis.translate import translate
@@ -36,14 +36,6 @@ def trouble_with(url: str, call: Callable[[redis_py.Redis], Any] = lambda client
     assert trouble is not None, caught.value
     assert "hunter2" not in str(trouble)
     return trouble
-
-
-def answers(client: redis_py.Redis) -> bool:
-    """Whether it answers a PING within the client's timeout."""
-    try:
-        return bool(client.ping())
-    except redis_py.TimeoutError:
-        return False
 
 
 @contextmanager

@@ -5,10 +5,14 @@ from __future__ import annotations
 import zlib
 from base64 import b64encode
 from time import monotonic
+from typing import Any
 
 import redis as redis_py
+from rq import Queue
 from rq.defaults import RQ_KEY_PREFIX
+from rq.job import Job
 
+from tests.support import tasks
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
@@ -70,6 +74,29 @@ def buried(claim: Claim, *, failure_ttl: int = 1000, letters: str = LETTERS, **f
     now = monotonic()
     text = b64encode(zlib.compress(b"Traceback: boom"))
     return Buried(claim, now - 0.1, now, failure_ttl, letters, text, fields or {"attempts": 1, "dead_letter": "{}"}, {})
+
+
+def claimed_everything_back(redis: redis_py.Redis) -> None:
+    """Nothing of ours is left in Redis but jobs where RQ expects them."""
+    assert redis.keys("rq:execution:*") == []
+    assert redis.keys("rq:worker:*:executions") == []
+    assert redis.zcard("rq:wip:default") == redis.zcard("rq:wip:high") == 0
+
+
+def enqueue(redis: redis_py.Redis, queue: str, *ids: str, **options: Any) -> None:
+    """Enqueue one addition for each id."""
+    for job_id in ids:
+        Queue(queue, connection=redis).enqueue(tasks.add, 1, 1, job_id=job_id, **options)
+
+
+def waiting(redis: redis_py.Redis, queue: str = "default") -> list[str]:
+    """Return the ids on a queue, next first."""
+    return [job_id.decode() for job_id in redis.lrange(f"rq:queue:{queue}", 0, -1)]
+
+
+def aged(job: Job) -> None:
+    """Let the job have ended more than a minute ago, when whoever ended it has long done what comes next."""
+    job.connection.hset(job.key, "ended_at", "2026-11-25T04:37:30.000000Z")
 
 
 def lives(redis: redis_py.Redis, key: str, seconds: int) -> bool:

@@ -15,13 +15,17 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.job import Job
 
 from tests.support import tasks
+from tests.support.engine import script_calls
 from tests.support.worker import consumer
 from worker.dead_letters.changes import Changes
+from worker.dead_letters.collect import Collect
 from worker.dead_letters.queue import DeadLetterQueue
+from worker.dead_letters.trim import Trim
 from worker.engine.payload import Payloads
 
 QUEUE = "dead-letter"
 LETTERS = f"rq:queue:{QUEUE}"
+MONTH = 30 * 86400
 
 
 def box(redis: redis_py.Redis) -> DeadLetterQueue:
@@ -56,6 +60,18 @@ def bury(redis: redis_py.Redis, function: Any = tasks.boom, *args: Any, queue: s
     consumer(redis).work(burst=True)
     assert job.get_status() == "failed"
     return job
+
+
+def collect(redis: redis_py.Redis, *queues: str) -> None:
+    """Do one pass over the registries."""
+    for _ in Collect(script_calls(redis), box(redis), payloads(), queues or ("high", "default"), "abc123").steps():
+        pass
+
+
+def keep_up(redis: redis_py.Redis, max_age: int = MONTH, max_jobs: int = 10_000, **listeners: Any) -> None:
+    """Do one pass over the queue."""
+    for _ in Trim(actions(redis, "bounds"), max_age, max_jobs, **listeners).steps():
+        pass
 
 
 def seed(redis: redis_py.Redis, count: int, *, step_seconds: float = 0.0, kinds: int = 1, first: int = 0) -> None:

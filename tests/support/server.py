@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -140,6 +142,16 @@ class RedisServer:
         """Let a frozen server go on."""
         os.kill(self.pid, signal.SIGCONT)
 
+    @contextmanager
+    def user(self, name: str, *rules: str, password: str = "hunter2") -> Iterator[str]:
+        """Make a user who may do what `rules` say and nothing else; yields the URL of that user."""
+        with self.client() as client:
+            client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules)
+            try:
+                yield self.url.replace("redis://", f"redis://{name}:{password}@")
+            finally:
+                client.execute_command("ACL", "DELUSER", name)
+
     def flush(self) -> None:
         """Delete all data, after making sure that what answers on the port is this very process."""
         with self.client() as client:
@@ -188,3 +200,11 @@ class RedisServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def answers(client: redis.Redis) -> bool:
+    """Whether it answers a PING within the client's timeout."""
+    try:
+        return bool(client.ping())
+    except redis.TimeoutError:
+        return False

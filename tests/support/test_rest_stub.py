@@ -13,13 +13,6 @@ import redis as redis_py
 
 from tests.support import rest_faults
 from tests.support.rest_stub import TOKEN, RestStub
-from tests.support.server import RedisServer
-
-
-@pytest.fixture
-def stub(server: RedisServer) -> Iterator[RestStub]:
-    with RestStub(server.port) as stub:
-        yield stub
 
 
 @pytest.fixture

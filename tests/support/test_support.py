@@ -24,7 +24,7 @@ from rq.rate_limit import RateLimit
 from tests.support import checker, leaks, processes, tasks, worker
 from tests.support.proxy import Proxy
 from tests.support.resp import NotRespError, message_end
-from tests.support.server import RedisServer
+from tests.support.server import RedisServer, answers
 from tests.support.service import ROOT, Service
 from tests.support.waiting import eventually
 
@@ -51,14 +51,6 @@ def test_eventually_returns_the_first_true_value_and_names_what_did_not_come() -
     assert eventually(lambda: next(values)) == 7
     with pytest.raises(AssertionError, match=r"the moon did not come true within 0\.05 s.*3 == 4"):
         eventually(lambda: complain("3 == 4"), 0.05, what="the moon")
-
-
-def answers(client: redis_py.Redis) -> bool:
-    """Whether it answers a PING within the client's timeout."""
-    try:
-        return bool(client.ping())
-    except redis_py.TimeoutError:
-        return False
 
 
 def complain(text: str) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis as redis_py
@@ -15,6 +13,7 @@ from rq import Queue
 from rq.job import Job
 
 from tests.support import tasks
+from tests.support.letters import record
 from tests.support.sentry_sink import SentrySink
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
@@ -30,16 +29,6 @@ def threads(server: RedisServer, **environ: str) -> Service:
 def service(server: RedisServer) -> Iterator[Service]:
     with threads(server, WORKER_SHUTDOWN_GRACE="30") as running:
         yield running
-
-
-@pytest.fixture
-def queue(redis: redis_py.Redis) -> Queue:
-    return Queue("default", connection=redis)
-
-
-def letter(job: Job) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(job.connection.hget(job.key, "dead_letter"))
-    return read
 
 
 def drains(service: Service) -> bool:
@@ -66,8 +55,8 @@ def test_a_timeout_ends_one_job_and_leaves_the_others(service: Service, queue: Q
     late = queue.enqueue(tasks.nap_in_steps, 30, job_timeout=1)
     others = [queue.enqueue(tasks.nap_in_steps, 2) for _ in range(3)]
     until(lambda: late.get_status() == "failed", service=service)
-    assert letter(late)["reason"] == "timeout"
-    assert "1 seconds" in letter(late)["message"]
+    assert record(late.connection, late.id)["reason"] == "timeout"
+    assert "1 seconds" in record(late.connection, late.id)["message"]
     until(lambda: all_are("finished", *others), service=service)
     assert service.of("child.killed") == []
 
@@ -80,7 +69,7 @@ def test_a_job_that_swallows_its_timeout_dies_with_the_process_and_its_neighbour
     stuck = queue.enqueue(tasks.swallow, job_timeout=1)
     neighbours = [queue.enqueue(tasks.journal_and_wait, str(path), str(gate)) for _ in range(2)]
     until(lambda: stuck.get_status() == "failed", 60, service=service)
-    assert letter(stuck)["reason"] == "timeout"
+    assert record(stuck.connection, stuck.id)["reason"] == "timeout"
     assert service.wait_for("child.killed", reason="timeout")
     until(lambda: runs(path) == {job.id: 2 for job in neighbours}, service=service)
     gate.touch()
@@ -94,7 +83,7 @@ def test_only_the_job_that_kills_its_process_is_buried(service: Service, queue: 
     innocent = [queue.enqueue(tasks.nap_in_steps, 1) for _ in range(3)]
     poison = queue.enqueue(tasks.die)
     until(lambda: poison.get_status() == "failed", 60, service=service)
-    assert letter(poison)["reason"] == "crashed"
+    assert record(poison.connection, poison.id)["reason"] == "crashed"
     until(lambda: all_are("finished", *innocent), 60, service=service)
     assert [redis.hget(job.key, "crashes") for job in innocent] == [None] * 3
 
@@ -173,5 +162,5 @@ def test_a_frozen_process_is_found_by_the_first_deadline_of_its_jobs(
     until(lambda: runs(path)[neighbour.id] == 2, service=service)
     gate.touch()
     until(lambda: all_are("failed", frozen) and all_are("finished", neighbour), service=service)
-    assert letter(frozen)["reason"] == "timeout"
+    assert record(frozen.connection, frozen.id)["reason"] == "timeout"
     assert redis.hget(neighbour.key, "crashes") is None

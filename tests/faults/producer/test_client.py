@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -24,12 +24,6 @@ from tests.support.worker import consumer
 JOURNAL = "tests.support.tasks.journal"
 #: How much longer than its deadline a call may take before it counts as hung: a loaded machine, no more.
 SLACK = SLACK_SECONDS
-
-
-@pytest.fixture
-def stub(server: RedisServer) -> Iterator[RestStub]:
-    with RestStub(server.port) as stub:
-        yield stub
 
 
 def test_a_thousand_enqueues_with_a_fifth_of_the_answers_lost_make_a_thousand_jobs(

@@ -24,7 +24,6 @@ from tests.support.service import MARK, ROOT, Service
 from tests.support.waiting import eventually
 from worker.cli import develop as develop_command
 from worker.cli import local_service
-from worker.cli.local_service import is_local
 from worker.settings.load import load
 
 
@@ -223,19 +222,3 @@ def test_a_sample_job_that_somebody_deletes_is_told(
     deleting.join()
     assert "The job is gone: somebody has deleted it." in capsys.readouterr().err
     assert not (data / "demonstrated").exists(), "it is shown at the next start"
-
-
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("redis://localhost:6379/0", True),
-        ("redis://:pw@127.0.0.1:6379", True),
-        ("rediss://[::1]:6380", True),
-        ("unix:///run/redis.sock", True),
-        ("rediss://default:pw@eu1-x.upstash.io:6379", False),
-        ("redis://localhost@evil.example:6379", False),
-        ("redis://[::1", False),
-    ],
-)
-def test_what_is_local(url: str, local: bool) -> None:
-    assert is_local(url) is local

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import redis as redis_py
 from rq import Queue
 
 from tests.support import tasks
-from tests.support.server import RedisServer, free_port
-from tests.support.service import ROOT, Service, until
+from tests.support.commands import rq, run
+from tests.support.server import free_port
+from tests.support.service import Service, until
 from tests.support.worker import consumer
-
-RQ = str(Path(sys.executable).parent / "rq")
-
-
-def run(*arguments: str, url: str | None, **environ: str) -> subprocess.CompletedProcess[str]:
-    base = {"PATH": os.environ["PATH"], "WORKER_JOB_MODULES": "tests.support.tasks", **environ}
-    if url is not None:
-        base["REDIS_URL"] = url
-    command = [sys.executable, "-m", "worker", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=base, capture_output=True, text=True, timeout=120, check=False)
-
-
-@pytest.fixture
-def url(server: RedisServer) -> str:
-    return server.url
 
 
 def test_help_names_every_command() -> None:
@@ -122,9 +104,9 @@ def test_dead_letters_are_listed_shown_and_replayed(url: str, redis: redis_py.Re
 def test_rq_sees_dead_letters_and_requeues_them(url: str, redis: redis_py.Redis) -> None:
     job = Queue("default", connection=redis).enqueue(tasks.boom)
     consumer(redis).work(burst=True)
-    told = subprocess.run([RQ, "info", "-u", url], capture_output=True, text=True, check=True).stdout
+    told = rq("info", url=url).stdout
     assert "dead-letter" in told
-    subprocess.run([RQ, "requeue", "-u", url, "--queue", "default", "--all"], check=True, capture_output=True)
+    rq("requeue", "--queue", "default", "--all", url=url)
     assert job.get_status() == "queued"
     consumer(redis).work(burst=True)
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()], "it failed again and is there once"
@@ -134,12 +116,6 @@ def test_show_says_when_there_is_no_such_job(url: str) -> None:
     told = run("dead", "show", "nobody", url=url)
     assert told.returncode == 1
     assert "no job nobody" in told.stderr
-
-
-def rq(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WORKER_JOB_MODULES": "tests.support.tasks"}
-    command = [RQ, arguments[0], "-u", url, *arguments[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=True)
 
 
 def test_rq_suspends_and_resumes_the_service(url: str, redis: redis_py.Redis) -> None:

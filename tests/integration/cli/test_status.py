@@ -11,8 +11,8 @@ import redis as redis_py
 from rq import Queue, Retry
 from rq.cron import CronJob
 
-from tests.integration.cli.test_main import run
 from tests.support import tasks
+from tests.support.commands import run
 from tests.support.engine import script_calls
 from tests.support.server import RedisServer
 from tests.support.service import Service, until

@@ -15,8 +15,8 @@ import redis as redis_py
 from rich.console import Console
 from rq import Queue
 
-from tests.integration.cli.test_main import run
 from tests.support import processes, tasks
+from tests.support.commands import run
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 from tests.support.worker import consumer
@@ -27,13 +27,10 @@ ADD = "tests.support.tasks.add"
 
 
 @pytest.fixture
-def limited(server: RedisServer, redis: redis_py.Redis) -> Iterator[str]:
+def limited(server: RedisServer) -> Iterator[str]:
     """The URL of a user who may connect and little else."""
-    redis.execute_command(
-        "ACL", "SETUSER", "limited", "on", ">hunter2", "~*", "+ping", "+hello", "+client", "+select", "+time"
-    )
-    yield server.url.replace("redis://", "redis://limited:hunter2@")
-    redis.execute_command("ACL", "DELUSER", "limited")
+    with server.user("limited", "~*", "+ping", "+hello", "+client", "+select", "+time") as url:
+        yield url
 
 
 @contextmanager

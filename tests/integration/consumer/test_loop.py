@@ -20,7 +20,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.results import Result
 
-from tests.support import tasks
+from tests.support import letters, tasks
 from tests.support.engine import finished, lives
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
@@ -30,13 +30,9 @@ from worker.engine.records import ClaimReply, Outcome
 LETTERS = "rq:queue:dead-letter"
 
 
-def letters(redis: redis_py.Redis) -> list[str]:
-    return [job_id.decode() for job_id in redis.lrange(LETTERS, 0, -1)]
-
-
 def record(job: Job) -> dict[str, Any]:
     """The dead letter's record, read without unpickling anything; the one in meta must say the same."""
-    written: dict[str, Any] = json.loads(job.connection.hget(job.key, "dead_letter"))
+    written = letters.record(job.connection, job.id)
     assert job.get_meta(refresh=True)["dead_letter"] == written
     return written
 
@@ -116,7 +112,7 @@ def test_a_failed_job_is_failed_and_dead_lettered_with_its_reason(redis: redis_p
     consumer(redis).work(burst=True)
     assert job.get_status() == "failed"
     assert job.id in FailedJobRegistry(queue=queue)
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
     assert 900 < redis.ttl(job.key) <= 1000
     written = record(job)
     assert written["reason"] == "failed"
@@ -144,7 +140,7 @@ def test_the_producers_retries_are_used_up_before_the_job_is_buried(redis: redis
     job.refresh()
     assert (job.get_status(), job.retries_left) == ("failed", 0)
     assert (record(job)["reason"], record(job)["attempts"]) == ("attempts_exhausted", 3)
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
 
 
 def test_a_delayed_retry_is_stored_as_rq_stores_it(redis: redis_py.Redis) -> None:
@@ -157,7 +153,7 @@ def test_a_delayed_retry_is_stored_as_rq_stores_it(redis: redis_py.Redis) -> Non
     assert (job.get_status(), job.retries_left) == ("scheduled", 1)
     due = redis.zscore(ScheduledJobRegistry(queue=queue).key, job.id)
     assert before + 60 <= due <= after + 61, "60 s from then, rounded up"
-    assert letters(redis) == []
+    assert letters.ids(redis) == []
 
 
 def test_permanent_errors_go_straight_to_the_dead_letters(redis: redis_py.Redis) -> None:
@@ -222,7 +218,7 @@ def test_what_must_not_or_cannot_run_becomes_a_dead_letter(redis: redis_py.Redis
     good = Queue("default", connection=redis).enqueue(tasks.add, 1, 1)
     consumer(redis).work(burst=True)
     assert json.loads(redis.hget(job.key, "dead_letter"))["reason"] == reason
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
     assert good.get_status() == "finished"
     assert not Path("/tmp/worker-test-was-evil").exists()
 
@@ -245,7 +241,7 @@ def test_a_hash_on_which_rqs_worker_quits_is_buried_and_the_next_job_runs(
     good = Queue("default", connection=redis).enqueue(tasks.add, 1, 1)
     consumer(redis).work(burst=True)
     assert json.loads(redis.hget(job.key, "dead_letter"))["reason"] == "unreadable_hash"
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
     assert good.get_status() == "finished"
 
 
@@ -261,12 +257,12 @@ def test_requeueing_with_rq_runs_the_job_again_and_the_letter_goes(redis: redis_
     queue = Queue("default", connection=redis)
     job = queue.enqueue(tasks.boom)
     consumer(redis).work(burst=True)
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
     FailedJobRegistry(queue=queue).requeue(job.id)
     redis.hset(job.key, "data", zlib.compress(pickle.dumps(("tests.support.tasks.add", None, (1, 1), {}))))
     consumer(redis).work(burst=True)
     assert job.get_status() == "finished"
-    assert letters(redis) == []
+    assert letters.ids(redis) == []
 
 
 def test_a_replayed_job_that_fails_again_is_there_once_and_counts_anew(redis: redis_py.Redis) -> None:
@@ -274,7 +270,7 @@ def test_a_replayed_job_that_fails_again_is_there_once_and_counts_anew(redis: re
     job = queue.enqueue(tasks.boom)
     for _ in range(3):
         consumer(redis).work(burst=True)
-        assert letters(redis) == [job.id]
+        assert letters.ids(redis) == [job.id]
         assert record(job)["attempts"] == 1
         FailedJobRegistry(queue=queue).requeue(job.id)
 
@@ -290,7 +286,7 @@ def test_dependents_callbacks_and_repeats_go_through_rqs_own_code(redis: redis_p
     assert redis.get(f"callback:{parent.id}") == b"2"
     assert redis.get(f"callback:{failing.id}") == b"ValueError"
     assert orphan.get_status() == "deferred"
-    assert letters(redis) == [failing.id]
+    assert letters.ids(redis) == [failing.id]
 
 
 def test_a_returned_retry_is_rqs_business_and_ends_as_a_dead_letter(redis: redis_py.Redis) -> None:
@@ -298,7 +294,7 @@ def test_a_returned_retry_is_rqs_business_and_ends_as_a_dead_letter(redis: redis
     consumer(redis).work(burst=True)
     assert job.get_status() == "failed"
     assert job.latest_result().type == Result.Type.MAX_RETRIES_EXCEEDED
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
 
 
 def test_a_result_that_cannot_be_serialised_is_noted_as_rq_does(redis: redis_py.Redis) -> None:
@@ -370,7 +366,7 @@ def test_an_exception_whose_text_cannot_be_shown_or_stored_is_the_jobs_failure_o
     good = Queue("default", connection=redis).enqueue(tasks.add, 1, 1)
     consumer(redis).work(burst=True)
     assert job.get_status() == "failed"
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
     assert job.latest_result().exc_string
     assert good.get_status() == "finished"
 
@@ -382,7 +378,7 @@ def test_a_job_on_which_rqs_own_finishing_code_chokes_is_buried_and_the_next_one
     good = queue.enqueue(tasks.add, 1, 1)
     consumer(redis).work(burst=True)
     assert job.get_status() == "failed"
-    assert letters(redis) == [job.id]
+    assert letters.ids(redis) == [job.id]
     assert (child.get_status(), good.get_status()) == ("deferred", "finished")
 
 

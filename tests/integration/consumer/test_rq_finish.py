@@ -16,6 +16,7 @@ from rq.webhook import Webhook
 
 from tests.support import tasks
 from tests.support.engine import desk, rescuer, script_calls
+from tests.support.letters import record
 from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
@@ -23,11 +24,6 @@ from worker import sentry
 from worker.dispatcher.scheduled_jobs import move_due
 
 LIMIT = RateLimit("shop", 1)
-
-
-def letter(redis: redis_py.Redis, job_id: str) -> dict[str, Any]:
-    written: dict[str, Any] = json.loads(redis.hget(f"rq:job:{job_id}", "dead_letter"))
-    return written
 
 
 def work(redis: redis_py.Redis, rounds: int = 1) -> None:
@@ -49,7 +45,7 @@ def test_a_functions_policy_holds_for_a_job_with_callbacks(redis: redis_py.Redis
     if until == 3:
         assert job.return_value() == 3
         return
-    assert (letter(redis, job.id)["reason"], letter(redis, job.id)["attempts"]) == ("attempts_exhausted", 3)
+    assert (record(redis, job.id)["reason"], record(redis, job.id)["attempts"]) == ("attempts_exhausted", 3)
     assert not redis.hexists(job.key, "retries_left"), "the producer asked for none, so a replay has none to spend"
 
 
@@ -69,7 +65,7 @@ def test_a_success_callback_that_raises_is_a_dead_letter_that_people_hear_of(
     monkeypatch.setattr(sentry, "job_failed", lambda _, **fields: told.append(fields))
     job = Queue("default", connection=redis).enqueue(tasks.add, 1, 1, on_success=Callback(tasks.raising_callback))
     work(redis)
-    assert letter(redis, job.id)["exception"] == "LookupError"
+    assert record(redis, job.id)["exception"] == "LookupError"
     assert [(fields["job_id"], fields["reason"]) for fields in told] == [(job.id, "failed")]
 
 
@@ -77,7 +73,7 @@ def test_a_success_callback_that_raises_costs_an_attempt_like_any_error(redis: r
     queue = Queue("default", connection=redis)
     job = queue.enqueue(tasks.add, 1, 1, on_success=Callback(tasks.raising_callback), retry=Retry(max=2))
     work(redis)
-    assert (letter(redis, job.id)["reason"], letter(redis, job.id)["attempts"]) == ("attempts_exhausted", 3)
+    assert (record(redis, job.id)["reason"], record(redis, job.id)["attempts"]) == ("attempts_exhausted", 3)
 
 
 # -- burials without an exception in the job ---------------------------------------------------------------------------
@@ -120,7 +116,7 @@ def test_an_id_that_rq_would_not_accept_keeps_nobody_waiting(redis: redis_py.Red
     redis.copy(queue.enqueue(tasks.add, 1, 1, job_id="even").key, "rq:job:odd.id")
     redis.lpush("rq:queue:default", "odd.id")
     work(redis)
-    assert letter(redis, "odd.id")["reason"] == "unreadable_hash"
+    assert record(redis, "odd.id")["reason"] == "unreadable_hash"
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [b"odd.id"]
     assert patient.get_status() == "finished"
 
@@ -238,8 +234,8 @@ def test_a_callback_outside_the_job_packages_is_refused_before_the_job_runs(
     job = Queue("default", connection=redis).enqueue(tasks.journal, path)
     redis.hset(job.key, f"{which}_callback_name", "antigravity.fly")
     work(redis)
-    assert letter(redis, job.id)["reason"] == "refused_function"
-    assert "antigravity" in letter(redis, job.id)["message"]
+    assert record(redis, job.id)["reason"] == "refused_function"
+    assert "antigravity" in record(redis, job.id)["message"]
     assert not Path(path).exists()
 
 
@@ -267,7 +263,7 @@ def test_there_is_no_moment_between_rqs_failure_and_the_dead_letter(
 ) -> None:
     """Webhooks are what RQ's code does next: the letter is there by then, so nobody takes it for a plain worker's."""
     seen: list[dict[str, Any]] = []
-    monkeypatch.setattr(Job, "send_webhooks", lambda job, *_, **__: seen.append(letter(redis, job.id)))
+    monkeypatch.setattr(Job, "send_webhooks", lambda job, *_, **__: seen.append(record(redis, job.id)))
     job = fail(Queue("default", connection=redis))
     work(redis)
     assert [told["reason"] for told in seen] == ["attempts_exhausted" if fail is last_retry else "failed"]
@@ -293,6 +289,6 @@ def test_a_failure_that_rq_could_not_write_is_written_again(
     work(redis)
     assert cut == ["started"]
     assert job.get_status() == "failed"
-    assert letter(redis, job.id)["reason"] == ("attempts_exhausted" if fail is last_retry else "failed")
+    assert record(redis, job.id)["reason"] == ("attempts_exhausted" if fail is last_retry else "failed")
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
     assert redis.keys("rq:execution:*") == []

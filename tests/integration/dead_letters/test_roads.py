@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import zlib
@@ -18,6 +17,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from tests.support import letters, tasks
+from tests.support.letters import record
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.waiting import PATIENCE_SECONDS
@@ -90,11 +90,6 @@ def put(queue: Queue, redis: redis_py.Redis, road: str) -> str:
     return job.id
 
 
-def letter(redis: redis_py.Redis, job_id: str) -> dict[str, Any]:
-    written = redis.hget(f"rq:job:{job_id}", "dead_letter")
-    return json.loads(written) if written else {}
-
-
 def test_every_road_ends_at_the_dead_letters_once(server: RedisServer, redis: redis_py.Redis) -> None:
     queue = Queue("default", connection=redis)
     environ = {"WORKER_MAX_CRASHES": "2", "WORKER_UNKNOWN_GRACE": "0", "RENDER_GIT_COMMIT": "abc123"}
@@ -114,19 +109,19 @@ def test_every_road_ends_at_the_dead_letters_once(server: RedisServer, redis: re
         until(lambda: redis.keys("rq:execution:*") == [], PATIENCE_SECONDS, service=service)
     ids = letters.ids(redis)
     assert sorted(ids) == sorted(roads), "each is there once"
-    assert {roads[job_id]: letter(redis, job_id)["reason"] for job_id in ids} == {
+    assert {roads[job_id]: record(redis, job_id)["reason"] for job_id in ids} == {
         road: reason for road, (_, _, reason) in ROADS.items()
     }
     failed = FailedJobRegistry(queue=queue).get_job_ids(cleanup=False)
     assert sorted(failed) == sorted(roads), "RQ sees each as failed, once"
     for job_id, road in roads.items():
-        told = letter(redis, job_id)
+        told = record(redis, job_id)
         assert (told["queue"], told["release"]) == ("default", "abc123"), road
         assert told["worker"].startswith(f"{told['instance']}."), road
         assert told["first_failed_at"] <= told["at"], road
         assert len(told["fingerprint"]) == 12, road
         assert redis.hget(f"rq:job:{job_id}", "status") == b"failed", road
-    by_road = {road: letter(redis, job_id) for job_id, road in roads.items()}
+    by_road = {road: record(redis, job_id) for job_id, road in roads.items()}
     assert by_road["retries exhausted"]["attempts"] == 2
     assert by_road["crashes"]["attempts"] == 2
     assert not EVIL_TRACE.exists()
@@ -171,7 +166,7 @@ def test_failures_of_plain_rq_are_collected_within_a_minute(server: RedisServer,
             service=service,
         )
         until(lambda: len(service.of("job.buried", by="rq")) == 3, service=service)
-    reasons = [letter(redis, job.id)["reason"] for job in (*before, later)]
+    reasons = [record(redis, job.id)["reason"] for job in (*before, later)]
     assert reasons == ["failed_elsewhere", "abandoned", "abandoned"]
 
 

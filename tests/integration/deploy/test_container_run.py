@@ -15,10 +15,10 @@ import pytest
 from rq import Queue
 
 from tests.support import leaks, processes
+from tests.support.dockerfile import copied, one
 from tests.support.server import RedisServer, free_port
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
-from tests.unit.deploy.test_container import copied, one
 from worker.health import probe
 
 #: Makes the whole file system read-only for one command, in a mount namespace of its own.

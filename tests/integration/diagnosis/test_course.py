@@ -23,11 +23,6 @@ from worker.diagnosis.steps.tcp import check_tcp
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
 def guarded() -> Iterator[RedisServer]:
     """A server with a password."""
     with RedisServer(password=PASSWORD) as server:
@@ -36,7 +31,7 @@ def guarded() -> Iterator[RedisServer]:
 
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine answers some PINGs late, and that is worth a warning: tests/unit/diagnosis/test_latency.py."""
+    """A busy machine answers some PINGs late, which is worth a warning: tests/unit/diagnosis/steps/test_latency.py."""
     monkeypatch.setattr(latency, "_FAR_MS", float("inf"))
     monkeypatch.setattr(latency, "_ROUGH_MS", float("inf"))
 

@@ -11,7 +11,7 @@ from rq import Queue
 from rq.job import Job
 
 from tests.support import tasks
-from tests.support.engine import desk, script_calls
+from tests.support.engine import desk, script_calls, waiting
 from tests.support.server import RedisServer
 from worker.dispatcher.scheduled_jobs import move_due
 
@@ -27,10 +27,6 @@ def schedule(redis: redis_py.Redis, due_in: dict[str, float], queue: str = "defa
             pipeline.hset(job.key, "status", "scheduled")
             pipeline.zadd(f"rq:scheduled:{queue}", {job.id: now + seconds})
         pipeline.execute()
-
-
-def waiting(redis: redis_py.Redis, queue: str = "default") -> list[str]:
-    return [job_id.decode() for job_id in redis.lrange(f"rq:queue:{queue}", 0, -1)]
 
 
 def test_due_jobs_are_moved_in_the_order_they_fell_due(redis: redis_py.Redis) -> None:

@@ -6,8 +6,8 @@ import re
 
 import click
 
-from tests.integration.cli.test_main import run
 from tests.support import dead_session
+from tests.support.commands import run
 from worker.cli.dead.command import dead
 from worker.engine.dead_letter import NEXT_STEPS, REASONS
 from worker.settings import Settings

@@ -13,8 +13,8 @@ import pytest
 import redis as redis_py
 from rq import Queue
 
-from tests.integration.cli.test_main import run
 from tests.support import tasks
+from tests.support.commands import run
 from tests.support.render_stub import KEY, SERVICE_ID, Render
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.cli.test_main import run
+from tests.support.commands import run
 from tests.support.service import ROOT
 from worker.exits import Exit
 from worker.settings import Settings

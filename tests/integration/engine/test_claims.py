@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import redis as redis_py
@@ -17,20 +16,24 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegi
 from rq.results import Result
 
 from tests.support import tasks
-from tests.support.engine import LETTERS, buried, collect, desk, everything, finished, lives, register, replay, retried
+from tests.support.engine import (
+    LETTERS,
+    buried,
+    collect,
+    desk,
+    enqueue,
+    everything,
+    finished,
+    lives,
+    register,
+    replay,
+    retried,
+    waiting,
+)
 from worker.dispatcher.scheduled_jobs import move_due
 from worker.engine.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
 from worker.engine.outcomes import attempt_of, number
 from worker.engine.records import Claim, Outcome
-
-
-def enqueue(redis: redis_py.Redis, queue: str, *ids: str, **options: Any) -> None:
-    for job_id in ids:
-        Queue(queue, connection=redis).enqueue(tasks.add, 1, 1, job_id=job_id, **options)
-
-
-def waiting(redis: redis_py.Redis, queue: str = "default") -> list[str]:
-    return [job_id.decode() for job_id in redis.lrange(f"rq:queue:{queue}", 0, -1)]
 
 
 def started(redis: redis_py.Redis, queue: str = "default") -> list[str]:

@@ -18,24 +18,17 @@ from tests.support.engine import (
     buried,
     collect,
     desk,
+    enqueue,
     everything,
     finished,
     register,
     replay,
     retried,
     script_calls,
+    waiting,
 )
 from worker.engine.claims import Claims
 from worker.engine.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
-
-
-def enqueue(redis: redis_py.Redis, queue: str, *ids: str, **options: Any) -> None:
-    for job_id in ids:
-        Queue(queue, connection=redis).enqueue(tasks.add, 1, 1, job_id=job_id, **options)
-
-
-def waiting(redis: redis_py.Redis, queue: str = "default") -> list[str]:
-    return [job_id.decode() for job_id in redis.lrange(f"rq:queue:{queue}", 0, -1)]
 
 
 def fields(redis: redis_py.Redis, job_id: str, *names: str) -> list[bytes | None]:

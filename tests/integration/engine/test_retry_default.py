@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import redis as redis_py
 from rq import Queue, Retry
-from rq.job import Job
 from rq.registry import ScheduledJobRegistry
 
 from tests.support import tasks
 from tests.support.engine import script_calls
+from tests.support.letters import record
 from tests.support.worker import consumer
 from worker.dispatcher.scheduled_jobs import move_due
 
 AT_ONCE = {"WORKER_RETRY_ATTEMPTS": "3", "WORKER_RETRY_BASE": "0"}
 
 
-def letter(job: Job) -> dict[str, object]:
-    found: dict[str, object] = json.loads(job.connection.hget(job.key, "dead_letter"))
-    return found
-
-
 def test_any_job_has_so_many_attempts(redis: redis_py.Redis) -> None:
     job = Queue("default", connection=redis).enqueue(tasks.boom)
     consumer(redis, **AT_ONCE).work(burst=True)
-    assert (letter(job)["attempts"], letter(job)["reason"]) == (3, "attempts_exhausted")
+    assert (record(redis, job.id)["attempts"], record(redis, job.id)["reason"]) == (3, "attempts_exhausted")
 
 
 def test_without_the_setting_a_failure_is_final_as_with_rq(redis: redis_py.Redis) -> None:
     job = Queue("default", connection=redis).enqueue(tasks.boom)
     consumer(redis).work(burst=True)
-    assert (letter(job)["attempts"], letter(job)["reason"]) == (1, "failed")
+    assert (record(redis, job.id)["attempts"], record(redis, job.id)["reason"]) == (1, "failed")
 
 
 def test_the_producer_and_the_function_and_the_error_know_better(redis: redis_py.Redis) -> None:
@@ -40,7 +34,7 @@ def test_the_producer_and_the_function_and_the_error_know_better(redis: redis_py
     one_retry = queue.enqueue(tasks.boom, retry=Retry(max=1))
     permanent = queue.enqueue(tasks.give_up)
     consumer(redis, **AT_ONCE).work(burst=True)
-    assert (letter(one_retry)["attempts"], letter(permanent)["attempts"]) == (2, 1)
+    assert (record(redis, one_retry.id)["attempts"], record(redis, permanent.id)["attempts"]) == (2, 1)
 
 
 def test_the_next_attempt_is_where_rq_shows_scheduled_jobs(redis: redis_py.Redis) -> None:
@@ -54,4 +48,4 @@ def test_the_next_attempt_is_where_rq_shows_scheduled_jobs(redis: redis_py.Redis
     redis.zadd("rq:scheduled:default", {job.id: 1})
     assert move_due(script_calls(redis), ["default"])[0] == 1
     consumer(redis, WORKER_RETRY_ATTEMPTS="2", WORKER_RETRY_BASE="3600").work(burst=True)
-    assert letter(job)["attempts"] == 2
+    assert record(redis, job.id)["attempts"] == 2

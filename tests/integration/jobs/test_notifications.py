@@ -19,9 +19,8 @@ from producer import InvalidJob, Producer
 from tests.support import snapshots
 from tests.support.producers import over_rest
 from tests.support.rest_stub import RestStub
-from tests.support.server import RedisServer
 from tests.support.shop import Shop, status
-from tests.support.worker import consumer
+from tests.support.worker import work
 from worker.context import OfflineContext, use
 
 SECRET = "correct horse"
@@ -33,20 +32,15 @@ WORKER = {
 
 
 @pytest.fixture
-def producer(server: RedisServer) -> Iterator[Producer]:
-    with RestStub(server.port) as stub, over_rest(stub) as producer:
+def producer(stub: RestStub) -> Iterator[Producer]:
+    with over_rest(stub) as producer:
         yield producer
 
 
 @pytest.fixture
-def receiver() -> Iterator[Shop]:
-    with Shop() as shop:
-        shop.routes["/done"] = status(204)
-        yield shop
-
-
-def work(redis: redis_py.Redis) -> None:
-    consumer(redis, **WORKER).work(burst=True)
+def receiver(shop: Shop) -> Shop:
+    shop.routes["/done"] = status(204)
+    return shop
 
 
 def bodies(receiver: Shop) -> list[dict[str, Any]]:
@@ -63,7 +57,7 @@ def bodies(receiver: Shop) -> list[dict[str, Any]]:
 def test_the_end_of_a_job_is_told_with_its_result(producer: Producer, redis: redis_py.Redis, receiver: Shop) -> None:
     job = producer.enqueue("tests.support.tasks.add", 40, 2, callback_url=receiver.url("/done"))
     assert len(DeferredJobRegistry("default", connection=redis).get_job_ids()) == 1
-    work(redis)
+    work(redis, **WORKER)
     assert bodies(receiver) == [{"job_id": job.id, "status": "finished", "result": 42, "error": None}]
     assert DeferredJobRegistry("default", connection=redis).get_job_ids() == []
 
@@ -72,7 +66,7 @@ def test_a_job_that_failed_for_good_is_told_with_its_reason(
     producer: Producer, redis: redis_py.Redis, receiver: Shop
 ) -> None:
     job = producer.enqueue("tests.support.tasks.give_up", callback_url=receiver.url("/done"))
-    work(redis)
+    work(redis, **WORKER)
     (body,) = bodies(receiver)
     assert (body["job_id"], body["status"], body["error"]["reason"]) == (job.id, "failed", "permanent")
     assert body["error"]["message"].endswith("there is no such product")
@@ -80,7 +74,7 @@ def test_a_job_that_failed_for_good_is_told_with_its_reason(
 
 def test_a_job_that_may_not_run_is_told_too(producer: Producer, redis: redis_py.Redis, receiver: Shop) -> None:
     producer.enqueue("os.getcwd", callback_url=receiver.url("/done"))
-    work(redis)
+    work(redis, **WORKER)
     assert [body["error"]["reason"] for body in bodies(receiver)] == ["refused_function"]
 
 
@@ -89,7 +83,7 @@ def test_a_receiver_that_is_never_there_makes_a_dead_letter(
 ) -> None:
     receiver.routes["/done"] = status(410)
     producer.enqueue("tests.support.tasks.add", 1, 1, callback_url=receiver.url("/done"))
-    work(redis)
+    work(redis, **WORKER)
     (letter,) = redis.lrange("rq:queue:dead-letter", 0, -1)
     assert letter.startswith(b"notify-")
     assert producer.status(letter.decode()).reason == "permanent"
@@ -99,9 +93,9 @@ def test_who_asks_for_a_job_that_has_ended_is_told_as_well(
     producer: Producer, redis: redis_py.Redis, receiver: Shop
 ) -> None:
     producer.enqueue("tests.support.tasks.add", 1, 1, job_id="one", callback_url=receiver.url("/done"))
-    work(redis)
+    work(redis, **WORKER)
     producer.enqueue("tests.support.tasks.add", 1, 1, job_id="one", callback_url=receiver.url("/done"))
-    work(redis)
+    work(redis, **WORKER)
     assert [body["result"] for body in bodies(receiver)] == [2, 2]
     keys = {request.headers["idempotency-key"] for request in receiver.requests}
     assert len(keys) == 2
@@ -109,18 +103,18 @@ def test_who_asks_for_a_job_that_has_ended_is_told_as_well(
 
 def test_a_callback_that_runs_twice_notifies_once(producer: Producer, redis: redis_py.Redis, receiver: Shop) -> None:
     producer.enqueue("tests.support.tasks.add", 1, 1, callback_url=receiver.url("/done"))
-    work(redis)
+    work(redis, **WORKER)
     (callback,) = redis.keys("rq:job:callback-*")
     redis.hset(callback, "status", "queued")
     redis.rpush("rq:queue:default", callback.decode().removeprefix("rq:job:"))
-    work(redis)
+    work(redis, **WORKER)
     assert len(bodies(receiver)) == 1
 
 
 def test_a_canceled_job_cancels_its_callback(producer: Producer, redis: redis_py.Redis, receiver: Shop) -> None:
     job = producer.enqueue("tests.support.tasks.add", 1, 1, callback_url=receiver.url("/done"))
     assert producer.cancel(job.id) == "canceled"
-    work(redis)
+    work(redis, **WORKER)
     assert receiver.requests == []
     assert DeferredJobRegistry("default", connection=redis).get_job_ids() == []
 

@@ -19,7 +19,7 @@ from tests.support.server import RedisServer
 from tests.support.service import Service
 from tests.support.shop import Shop, sample, status
 from tests.support.waiting import eventually
-from tests.support.worker import consumer
+from tests.support.worker import work
 
 pytestmark = needs_node
 SECRET = "a-shared-secret"
@@ -28,17 +28,10 @@ WORKER = {"WORKER_JOB_MODULES": "jobs", "WORKER_ALLOW_PRIVATE_ADDRESSES": "true"
 
 
 @pytest.fixture
-def stub(server: RedisServer) -> Iterator[RestStub]:
-    with RestStub(server.port) as stub:
-        yield stub
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with Shop() as shop:
-        shop.routes["/lamp"] = sample("buy.html")
-        shop.routes["/done"] = status(204)
-        yield shop
+def shop(shop: Shop) -> Shop:
+    shop.routes["/lamp"] = sample("buy.html")
+    shop.routes["/done"] = status(204)
+    return shop
 
 
 @pytest.fixture
@@ -53,10 +46,6 @@ def site(stub: RestStub, shop: Shop) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {SECRET}"}
     with node.site(environ) as url, httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         yield client
-
-
-def work(redis: redis_py.Redis) -> None:
-    consumer(redis, **WORKER).work(burst=True)
 
 
 def analyze(site: httpx.Client, url: Any, **more: Any) -> httpx.Response:
@@ -102,7 +91,7 @@ def test_a_stale_verdict_is_answered_and_refreshed_in_the_background(
     site: httpx.Client, redis: redis_py.Redis, shop: Shop
 ) -> None:
     analyze(site, shop.url("/lamp"))
-    work(redis)
+    work(redis, **WORKER)
     key = f"rq:cache:{products.cache_key(shop.url('/lamp'))}"
     kept = json.loads(redis.get(key))
     redis.set(
@@ -117,7 +106,7 @@ def test_a_stale_verdict_is_answered_and_refreshed_in_the_background(
     assert (answer.status_code, answer.json()["stale"]) == (200, True)
     assert answer.json()["verdict"]["score"] == 1
     assert answer.json()["job"]["status"] == "queued"
-    work(redis)
+    work(redis, **WORKER)
     assert len([request for request in shop.requests if request.path == "/lamp"]) == 2
     again = analyze(site, shop.url("/lamp")).json()
     assert (again["stale"], again["job"], again["verdict"]["score"]) == (False, None, 92)
@@ -128,7 +117,7 @@ def test_a_page_that_is_no_product_is_told_in_words_and_tried_again_later(
 ) -> None:
     shop.routes["/gone"] = status(404)
     job = analyze(site, shop.url("/gone")).json()["job"]
-    work(redis)
+    work(redis, **WORKER)
     told = site.get("/api/status", params={"id": job["id"]}).json()
     assert (told["status"], told["ended"], told["verdict"]) == ("failed", True, None)
     assert told["error"]["code"] == "permanent"
@@ -137,7 +126,7 @@ def test_a_page_that_is_no_product_is_told_in_words_and_tried_again_later(
     redis.hset(f"rq:job:{job['id']}", "ended_at", "2026-01-01T00:00:00.000000Z")
     shop.routes["/gone"] = sample("buy.html")
     assert analyze(site, shop.url("/gone")).json()["job"] == {"id": job["id"], "status": "queued"}
-    work(redis)
+    work(redis, **WORKER)
     assert site.get("/api/status", params={"id": job["id"]}).json()["verdict"]["verdict"] == "buy"
     assert redis.llen("rq:queue:dead-letter") == 0
 
@@ -245,7 +234,7 @@ def test_a_cache_entry_that_is_no_json_is_the_operators_affair(
 def test_a_callback_tells_the_verdict(site: httpx.Client, redis: redis_py.Redis, shop: Shop) -> None:
     asked = analyze(site, shop.url("/lamp"), callback_url=shop.url("/done"))
     assert asked.status_code == 202
-    work(redis)
+    work(redis, **WORKER)
     (told,) = [request for request in shop.requests if request.path == "/done"]
     body = json.loads(told.body)
     assert (body["job_id"], body["status"]) == (asked.json()["job"]["id"], "finished")

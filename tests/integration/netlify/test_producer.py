@@ -5,31 +5,22 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 import redis as redis_py
-from rq import SimpleWorker
-from rq.serializers import JSONSerializer
 
 import producer as package
 from tests.support import node, rest_faults, snapshots
 from tests.support.node import needs_node
-from tests.support.producers import over_rest, rest_environment
+from tests.support.producers import over_rest, rest_environment, work_by_rq
 from tests.support.rest_stub import RestStub
-from tests.support.server import RedisServer
-from tests.support.worker import consumer
+from tests.support.worker import consumer, work
 
 pytestmark = needs_node
 ADD = "tests.support.tasks.add"
-
-
-@pytest.fixture
-def stub(server: RedisServer) -> Iterator[RestStub]:
-    with RestStub(server.port) as stub:
-        yield stub
 
 
 @pytest.fixture
@@ -72,15 +63,7 @@ def plain(seen: snapshots.Snapshot) -> snapshots.Snapshot:
     return {at: json.loads(value) if at[1] in texts else value for at, value in seen.items()}
 
 
-def by_rq(redis: redis_py.Redis) -> None:
-    SimpleWorker(["default"], connection=redis, serializer=JSONSerializer).work(burst=True)
-
-
-def by_ours(redis: redis_py.Redis) -> None:
-    consumer(redis).work(burst=True)
-
-
-@pytest.mark.parametrize("work", [by_rq, by_ours])
+@pytest.mark.parametrize("work", [work_by_rq, work])
 def test_a_worker_runs_the_job_and_it_reads_the_result(
     calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis, work: Callable[[redis_py.Redis], None]
 ) -> None:

@@ -21,19 +21,13 @@ from rq.serializers import JSONSerializer
 import producer as package
 from producer import InvalidJob, JobFailed, NoSuchJob, NotFinished, Producer
 from tests.support import snapshots, tasks
-from tests.support.producers import over_rest, over_tcp, rest_environment
+from tests.support.producers import over_rest, over_tcp, rest_environment, work_by_rq
 from tests.support.rest_stub import RestStub
 from tests.support.server import RedisServer
-from tests.support.worker import consumer
+from tests.support.worker import work
 
 ADD = "tests.support.tasks.add"
 LETTERS = "dead-letter"
-
-
-@pytest.fixture
-def stub(server: RedisServer) -> Iterator[RestStub]:
-    with RestStub(server.port) as stub:
-        yield stub
 
 
 @pytest.fixture(params=["rest", "tcp"])
@@ -42,15 +36,7 @@ def producer(request: pytest.FixtureRequest, server: RedisServer, stub: RestStub
         yield producer
 
 
-def work_by_rq(redis: redis_py.Redis) -> None:
-    SimpleWorker(["default"], connection=redis, serializer=JSONSerializer).work(burst=True)
-
-
-def work_by_ours(redis: redis_py.Redis) -> None:
-    consumer(redis).work(burst=True)
-
-
-WORKERS = pytest.mark.parametrize("work", [work_by_rq, work_by_ours])
+WORKERS = pytest.mark.parametrize("work", [work_by_rq, work])
 
 
 def fetch(redis: redis_py.Redis, job_id: str) -> Job:
@@ -129,7 +115,7 @@ def test_progress_and_the_reason_of_a_dead_letter_are_told(producer: Producer, r
     redis.hset(f"rq:job:{job.id}", "meta", json.dumps({"progress": {"percent": 40, "message": "half-way"}}))
     state = producer.status(job.id)
     assert (state.percent, state.message) == (40, "half-way")
-    work_by_ours(redis)
+    work(redis)
     state = producer.status(job.id)
     assert (state.status, state.reason) == ("failed", "permanent")
     assert state.error.endswith("PermanentError: there is no such product")
@@ -141,7 +127,7 @@ def test_an_id_that_exists_is_returned_as_it_is_in_any_state(producer: Producer,
     assert (again.id, again.created, again.status) == ("one", False, "queued")
     assert redis.llen("rq:queue:default") == 1
     assert not redis.exists("rq:queue:high")
-    work_by_ours(redis)
+    work(redis)
     again = producer.enqueue(ADD, 5, 5, job_id="one")
     assert (again.created, again.status) == (False, "finished")
     assert producer.result("one") == 2
@@ -167,7 +153,7 @@ def test_an_ended_job_runs_again_in_place_and_leaves_its_registry(
 ) -> None:
     args = (1, 2) if function == ADD else ("first",)
     producer.enqueue(function, *args, job_id="one", meta={"old": 1}, retry=None)
-    work_by_ours(redis)
+    work(redis)
     ended = producer.status("one").status
     assert producer.enqueue(function, *args, job_id="one", rerun_after=3600) == package.Enqueued("one", False, ended)
     again = producer.enqueue(ADD, 20, 22, job_id="one", rerun_after=0, result_ttl=900)
@@ -177,7 +163,7 @@ def test_an_ended_job_runs_again_in_place_and_leaves_its_registry(
     assert "one" not in FinishedJobRegistry(queue=queue).get_job_ids() + FailedJobRegistry(queue=queue).get_job_ids()
     with pytest.raises(NotFinished):
         producer.result("one")
-    work_by_ours(redis)
+    work(redis)
     assert producer.result("one") == 42
     assert redis.lrange(f"rq:queue:{LETTERS}", 0, -1) == []
     assert not {b"dead_letter", b"attempts"} & set(redis.hkeys("rq:job:one"))
@@ -198,7 +184,7 @@ def test_cancel_does_key_by_key_what_rqs_cancel_does(producer: Producer, redis: 
     assert producer.cancel("job") == "canceled"
     with pytest.raises(JobFailed, match="job canceled"):
         producer.result("job")
-    work_by_ours(redis)
+    work(redis)
     assert producer.cancel("other") == "finished"
     assert producer.result("other") == 2
 
@@ -208,7 +194,7 @@ def test_a_running_job_that_is_canceled_ends_as_with_rq(producer: Producer, redi
     seen = []
     tasks.observer = lambda _: seen.append((producer.cancel(job.id), redis.zcard("rq:wip:default")))
     try:
-        work_by_ours(redis)
+        work(redis)
     finally:
         tasks.observer = None
     assert seen == [("canceled", 0)]

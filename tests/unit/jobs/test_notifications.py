@@ -7,7 +7,6 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,10 +24,9 @@ SECRET = "correct horse battery staple"
 
 
 @pytest.fixture
-def receiver() -> Iterator[Shop]:
-    with Shop() as shop:
-        shop.routes["/hook"] = status(204)
-        yield shop
+def receiver(shop: Shop) -> Shop:
+    shop.routes["/hook"] = status(204)
+    return shop
 
 
 def as_job(job_id: str = "job-1", attempt: int = 1, secret: str | None = SECRET) -> context.use:

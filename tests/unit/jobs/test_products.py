@@ -19,11 +19,10 @@ from worker.retry import GiveUp, PermanentError, Retry, RetryLater, decide, poli
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
-    with Shop() as shop:
-        for name in ("buy", "consider", "avoid", "microdata", "opengraph", "broken"):
-            shop.routes[f"/{name}"] = sample(f"{name}.html")
-        yield shop
+def shop(shop: Shop) -> Shop:
+    for name in ("buy", "consider", "avoid", "microdata", "opengraph", "broken"):
+        shop.routes[f"/{name}"] = sample(f"{name}.html")
+    return shop
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 import redis as redis_py
 from rq import Queue
 
-from tests.integration.cli.test_main import run
 from tests.support import leaks, tasks
+from tests.support.commands import run
 from tests.support.engine import everything
 from tests.support.processes import belong_to_the_tests
 from tests.support.proxy import Proxy

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from tests.integration.cli.test_main import run
+from tests.support.commands import run
 from tests.support.server import RedisServer
 from tests.support.service import ROOT
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-import trustme
 
 from jobs.fetching import Limits, Page, fetch_page
 from jobs.responses import retry_after
+from tests.support.broken import Authority
 from tests.support.shop import Answer, Shop, page, status
 from tests.support.waiting import eventually
 from worker import context
@@ -28,12 +28,6 @@ from worker.retry import PermanentError, RetryLater
 PUBLIC = "93.184.215.14"
 PATIENT = Limits(seconds=10)
 SHORT = Limits(seconds=0.4)
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with Shop() as shop:
-        yield shop
 
 
 @pytest.fixture
@@ -147,25 +141,20 @@ def test_a_label_too_long_for_dns_does_not_resolve_either() -> None:
 # --- TLS -----------------------------------------------------------------------------------------------
 
 
-def tls_server(authority: trustme.CA, name: str) -> ssl.SSLContext:
+def tls_server(authority: Authority, name: str) -> ssl.SSLContext:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(server)
+    authority.good(name).configure_cert(server)
     return server
 
 
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
+def trusting(authority: Authority) -> ssl.SSLContext:
     client = ssl.create_default_context()
-    authority.configure_trust(client)
+    authority.ca.configure_trust(client)
     return client
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 def test_tls_and_the_host_header_see_the_name_not_the_pinned_address(
-    authority: trustme.CA, private_allowed: None
+    authority: Authority, private_allowed: None
 ) -> None:
     server = tls_server(authority, "shop.example")
     names: list[str | None] = []
@@ -185,7 +174,7 @@ def test_tls_and_the_host_header_see_the_name_not_the_pinned_address(
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_certificate_for_another_name_or_of_a_stranger_is_permanent(
-    authority: trustme.CA, private_allowed: None, trusted: bool
+    authority: Authority, private_allowed: None, trusted: bool
 ) -> None:
     with Shop(tls=tls_server(authority, "other.example" if trusted else "shop.example")) as shop:
         with pytest.raises(PermanentError, match="certificate that does not verify"):

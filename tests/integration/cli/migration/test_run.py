@@ -16,8 +16,8 @@ from rq.job import Dependency
 from rq.registry import ScheduledJobRegistry
 from rq.worker_registration import register
 
-from tests.integration.cli.test_main import run
 from tests.support import tasks
+from tests.support.commands import run
 from tests.support.engine import desk, everything, script_calls
 from tests.support.engine import register as register_worker
 from tests.support.server import RedisServer, free_port

@@ -12,8 +12,9 @@ from rq.job import Job
 from rq.rate_limit import RateLimit
 from rq.registry import FailedJobRegistry
 
-from tests.integration.cli.test_main import run
 from tests.support import tasks
+from tests.support.commands import run
+from tests.support.letters import bury
 from tests.support.server import RedisServer
 from tests.support.worker import consumer
 
@@ -30,13 +31,6 @@ _OF_THE_MOMENT = {
     b"meta",
     b"exc_info",
 }
-
-
-def bury(redis: redis_py.Redis, **options: Any) -> Job:
-    job = Queue("default", connection=redis).enqueue(tasks.boom, **options)
-    consumer(redis).work(burst=True)
-    assert job.get_status() == "failed"
-    return job
 
 
 @pytest.mark.parametrize("options", [{}, {"ttl": 300}, {"retry": Retry(max=1)}, {"description": "text"}])

@@ -7,10 +7,9 @@ from rq import Queue
 from rq.job import Job
 from rq.registry import FailedJobRegistry
 
-from tests.integration.cli.test_main import rq, run
-from tests.integration.dead_letters.test_trim import collect, keep_up
 from tests.support import tasks
-from tests.support.letters import LETTERS, bury, ids, record
+from tests.support.commands import rq, run
+from tests.support.letters import LETTERS, bury, collect, ids, keep_up, record
 from tests.support.server import RedisServer
 from tests.support.worker import consumer
 

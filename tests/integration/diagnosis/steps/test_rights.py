@@ -22,11 +22,10 @@ USER = "worker-user"
 
 
 @pytest.fixture
-def limited(server: RedisServer, redis: redis_py.Redis) -> Iterator[str]:
-    """The URL of a user who may do what `acl_rules` says and nothing else."""
-    redis.execute_command("ACL", "SETUSER", USER, "reset", "on", ">pw-of-user", *needs.acl_rules(Keys("rq")))
-    yield server.url.replace("redis://", f"redis://{USER}:pw-of-user@")
-    redis.execute_command("ACL", "DELUSER", USER)
+def limited(server: RedisServer) -> Iterator[str]:
+    """The URL of a user with the rights that `acl_rules` lists."""
+    with server.user(USER, *needs.acl_rules(Keys("rq"))) as url:
+        yield url
 
 
 def test_a_user_with_the_needed_rights_alone_passes(limited: str) -> None:

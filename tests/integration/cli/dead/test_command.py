@@ -17,17 +17,11 @@ from rq import Queue
 from rq.job import Job
 from rq.registry import FailedJobRegistry
 
-from tests.integration.cli.test_main import run
 from tests.support import tasks
+from tests.support.commands import run
 from tests.support.letters import bury, ids, record, seed
-from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service
 from tests.support.worker import consumer
-
-
-@pytest.fixture
-def url(server: RedisServer) -> str:
-    return server.url
 
 
 def dead(*arguments: str, url: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
-import urllib.request
 from typing import Any
 
 import pytest
 import redis as redis_py
-from prometheus_client.parser import text_string_to_metric_families
 from rq import Queue
 
 from tests.support import tasks
 from tests.support.letters import actions, box, bury, seed
-from tests.support.server import RedisServer, free_port
+from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.shop import Shop, status
 from tests.support.waiting import PATIENCE_SECONDS
 from worker.dead_letters.alerts import Alerts
 from worker.dead_letters.trim import Trim
 from worker.errors import SettingsError
-from worker.process.dead_letter_counts import MAX_KINDS, STALE_SECONDS
-from worker.process.scoreboard import Scoreboard
 from worker.settings.load import load
 
 ALERTING = {
@@ -37,7 +32,7 @@ def passes(redis: redis_py.Redis, count: int = 1, **environ: str) -> list[str]:
     settings = load({**ALERTING, **environ}, need_redis_url=False)
     for _ in range(count):
         alerts = Alerts(redis, settings)
-        for _ in Trim(actions(redis), 86400, 100, alerts.count, alerts.send).steps():
+        for _ in Trim(actions(redis), 86400, 100, alerts.see, alerts.tell).steps():
             pass
     return Queue("default", connection=redis).job_ids
 
@@ -115,54 +110,3 @@ def test_settings_that_cannot_work_are_said(environ: dict[str, str], variable: s
         load({**ALERTING, **environ}, need_redis_url=False)
     assert [problem.variable for problem in caught.value.problems] == [variable]
     assert "hunter2" not in str(caught.value)
-
-
-# -- metrics ---------------------------------------------------------------------------------------------------------
-
-
-def test_metrics_count_by_queue_and_reason_and_tell_the_age_of_the_oldest(
-    server: RedisServer, redis: redis_py.Redis
-) -> None:
-    seed(redis, 3, step_seconds=600)
-    bury(redis, tasks.give_up, queue="high")
-    port = free_port()
-    with Service(server.url, WORKER_PROCESSES="1", HEALTH_PORT=str(port), HEALTH_HOST="127.0.0.1") as service:
-        counts = until(lambda: _scrape(port), PATIENCE_SECONDS, what="the first count", service=service)
-    assert counts["worker_dead_letters", "default", "failed"] == 3
-    assert counts["worker_dead_letters", "high", "permanent"] == 1
-    assert 1790 <= counts["worker_dead_letter_oldest_age_seconds", "", ""] < 2400
-
-
-def _scrape(port: int) -> dict[tuple[str, str, str], float]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return {}
-    return {
-        (sample.name, sample.labels.get("queue", ""), sample.labels.get("reason", "")): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name.startswith("worker_dead_letter")
-    }
-
-
-def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() -> None:
-    board = Scoreboard(1).dead_letters
-    now = time.monotonic()
-    board.still(now)
-    assert not board.fresh(now), "it never counted"
-    kinds = {(f"queue-{number}", "failed"): number + 1 for number in range(MAX_KINDS + 10)}
-    board.write({**kinds, ("gone", "failed"): 0}, 5.0, now)
-    counts = list(board.counts())
-    assert len(counts) == MAX_KINDS
-    assert sum(count for _, _, count in counts) == sum(kinds.values())
-    assert counts[0] == (f"queue-{MAX_KINDS + 9}", "failed", MAX_KINDS + 10)
-    assert counts[-1][:2] == ("other", "other")
-    assert board.fresh(now)
-    assert not board.fresh(now + STALE_SECONDS + 1)
-    board.still(now + STALE_SECONDS)
-    assert board.fresh(now + STALE_SECONDS + 1), "nothing has changed since"
-    board.write({}, None, now)
-    assert list(board.counts()) == []
-    assert board.oldest_at == 0.0
