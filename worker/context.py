@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from structlog import get_logger
 
+from worker.keys import Keys
+
 if TYPE_CHECKING:
     from pydantic import SecretStr
     from redis import Redis
@@ -227,7 +229,7 @@ def _cache_key(key: str) -> str:
     # RQ owns the prefix. Imported here because processes that import no rq import this module.
     from rq.defaults import RQ_KEY_PREFIX  # noqa: PLC0415
 
-    return f"{RQ_KEY_PREFIX}:cache:{key}"
+    return Keys(RQ_KEY_PREFIX).cache(key)
 
 
 def _redis_errors() -> tuple[type[Exception], ...]:

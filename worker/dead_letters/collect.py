@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from rq.job import Job
 
-from worker import logs, sentry
+from worker import logs
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.dead_letters.rq_failures import Failure, failure, traceback_of
-from worker.engine import dead_letter
+from worker.engine import dead_letter, report
 from worker.engine.outcomes import function_name
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim
@@ -84,7 +84,7 @@ class Collect:
         )
         for (letter, _), taken in zip(burials, collected, strict=True):
             if taken:
-                _tell(letter)
+                report.buried(letter["id"], letter, by="rq")
 
     def _burial(
         self, claim: Claim, results: list[tuple[bytes, dict[bytes, bytes]]]
@@ -122,12 +122,6 @@ class Collect:
             "fingerprint": said.fingerprint(function),
             "traceback": said.traceback,
         }
-
-
-def _tell(letter: dict[str, Any]) -> None:
-    told = {"job_id": letter["id"], **{name: letter[name] for name in ("queue", "function", "reason")}}
-    log.error("job.buried", **told, error=letter["message"], fingerprint=letter["fingerprint"], by="rq")
-    sentry.job_failed(None, **told, message=f"{letter['exception']} {letter['message']}".strip())
 
 
 def _text(fields: dict[bytes, bytes], name: bytes) -> str:
