@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -20,6 +19,7 @@ from rq.command import send_stop_job_command
 from rq.suspension import resume, suspend
 
 from tests.support import processes, tasks
+from tests.support.commands import RQ, rq
 from tests.support.schedules import Package
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
@@ -265,15 +265,14 @@ def test_rq_infos_cleaning_never_fails_a_job_that_we_still_run(server: RedisServ
         redis.zadd("rq:wip:default", {member: redis.time()[0] + 14})  # a lease that ends while the job runs
         until(lambda: redis.zscore("rq:wip:default", member) > redis.time()[0] + 60, 13, service=service)
         while job.get_status() == "started":
-            rq = [Path(sys.executable).parent / "rq", "info", "-u", server.url]
-            subprocess.run(rq, capture_output=True, text=True, check=True)
+            rq("info", url=server.url)
         assert job.get_status() == "finished"
 
 
 def test_a_job_of_a_plain_rq_worker_is_left_to_rq(server: RedisServer, redis: redis_py.Redis, tmp_path: Path) -> None:
     journal, gate = tmp_path / "journal", tmp_path / "gate"
-    rq = [Path(sys.executable).parent / "rq", "worker", "default", "-u", server.url, "--quiet"]
-    plain = subprocess.Popen(rq, cwd=ROOT, preexec_fn=processes.belong_to_the_tests)
+    command = [RQ, "worker", "default", "-u", server.url, "--quiet"]
+    plain = subprocess.Popen(command, cwd=ROOT, preexec_fn=processes.belong_to_the_tests)
     try:
         until(lambda: redis.scard("rq:workers") == 1, 60)
         job = Queue("default", connection=redis).enqueue(tasks.journal_and_wait, str(journal), str(gate))
