@@ -17,7 +17,7 @@ import redis as redis_py
 
 from tests.support.letters import LETTERS, actions, seed
 from tests.support.server import RedisServer
-from worker.dead_letters.trim import Upkeep
+from worker.dead_letters.trim import Trim
 
 #: What only reads is run so often and the best time counts: other load on the machine only adds.
 REPEATS = 3
@@ -72,7 +72,7 @@ def run(url: str, *arguments: str) -> tuple[float, float]:
 def upkeep(redis: redis_py.Redis) -> float:
     """Let the dispatcher's chore go once through everything; returns its seconds."""
     began = time.perf_counter()
-    for _ in Upkeep(actions(redis), 86400, 10_000_000).steps():
+    for _ in Trim(actions(redis), 86400, 10_000_000).steps():
         pass
     return time.perf_counter() - began
 

@@ -25,7 +25,7 @@ _CODES: Final = ", ".join(f"{step.code} {step.name}" for step in STEPS)
     epilog=f"Exit codes: 0 good (warnings too), 2 wrong command line, else the first step that failed: {_CODES}.",
 )
 @click.option(
-    "--url", help=f"The URL to try instead of {SOURCES}. Others on this machine may see it in the process list."
+    "--url", help=f"The URL to diagnose instead of {SOURCES}. Others on this machine may see it in the process list."
 )
 @click.option(
     "--timeout",
@@ -34,14 +34,14 @@ _CODES: Final = ", ".join(f"{step.code} {step.name}" for step in STEPS)
     type=click.FloatRange(min=0.1, max=300),
     help="Seconds that a step may take.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; --json-schema tells its form.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; --json-schema prints its schema.")
 @click.option("--json-schema", is_flag=True, help="Print the JSON Schema of --json and end.")
 @click.option(
     "--markdown", "as_markdown", is_flag=True, help="A table to paste into an issue, without host and addresses."
 )
 @click.option("--verbose", "-v", is_flag=True, help="Show what is good, too.")
 @click.option(
-    "--watch", "watching", is_flag=True, help="Keep probing, tell every change; Ctrl-C ends it with a summary."
+    "--watch", "watching", is_flag=True, help="Keep probing and report every change; Ctrl-C ends with a summary."
 )
 @click.option(
     "--interval",
@@ -50,7 +50,7 @@ _CODES: Final = ", ".join(f"{step.code} {step.name}" for step in STEPS)
     type=click.FloatRange(min=0.05, max=3600),
     help="Seconds between two probes of --watch.",
 )
-@click.option("--for", "seconds", type=click.FloatRange(min=0), help="End --watch after so many seconds.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0), help="End --watch after this many seconds.")
 def main(
     url: str | None,
     timeout: float,
@@ -62,10 +62,10 @@ def main(
     interval: float,
     seconds: float | None,
 ) -> None:
-    """Find out what is wrong with Redis, step by step, and say it in words.
+    """Find out step by step what is wrong with Redis, and explain it.
 
-    The URL is that of REDIS_URL, or of .env. Nothing is changed on the server but for keys under RQ-PREFIX:diagnosis:,
-    which are deleted at once and expire after a minute. No secret is printed.
+    The URL comes from REDIS_URL, or from .env. The diagnosis changes nothing on the server but keys under
+    RQ-PREFIX:diagnosis:, which it deletes at once and which expire after a minute. No secret is printed.
     """
     if json_schema:
         click.echo(json.dumps(Report.model_json_schema(), indent=2))
@@ -78,7 +78,7 @@ def main(
         sys.exit(watch(case, interval=interval, seconds=seconds, as_json=as_json))
     printer = Printer(verbose=verbose)
     quiet = as_json or as_markdown
-    report = diagnose(case, source=source, tell=None if quiet else printer.step)
+    report = diagnose(case, source=source, on_step=None if quiet else printer.step)
     if as_json:
         click.echo(report.model_dump_json(indent=2))
     elif as_markdown:

@@ -1,4 +1,4 @@
-"""Where the tools take their settings from: the environment, then .env."""
+"""Where the tools get their settings: the environment, then .env."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SOURCES: Final = "REDIS_URL and .env"
 
 
 def url_of(given: str | None) -> tuple[str, str]:
-    """Return the URL to look at and where it came from; reads .env as the worker does."""
+    """Return the URL to diagnose and where it came from; reads .env as the worker does."""
     in_environment = "REDIS_URL" in os.environ
     load_dotenv()
     if given is not None:

@@ -1,4 +1,4 @@
-"""What to say when the tools are run where the requirements are not installed."""
+"""What the tools print where the requirements are not installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def end_without(error: ModuleNotFoundError) -> NoReturn:
-    """Say how to install what is missing and end with code 2; a module of ours that is missing is a bug: raises it."""
+    """Print how to install what is missing and end with code 2; a missing module of ours is a bug and is raised."""
     if error.name is None or error.name.partition(".")[0] in ("tools", "worker"):
         raise error
     print(

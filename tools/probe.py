@@ -1,4 +1,4 @@
-"""One probe of the blip hunter: name, new connection, and the connection that is held open."""
+"""One probe of --watch: the name, a new connection, and the connection that is held open."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from worker.diagnosis.steps.auth import client_of
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.redis.troubles import trouble
+from worker.text import text_of
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one probe saw. `seconds`: to connect, log in and PING anew; `cut`: the connection that was held had gone."""
+class ProbeResult:
+    """The result of one probe. `seconds`: to connect, log in and PING anew; `cut`: the held connection was lost."""
 
     trouble: RedisTrouble | None
     seconds: float
@@ -40,7 +41,7 @@ class Prober:
         self._case = case
         self._held: Redis | None = None
 
-    def probe(self) -> Seen:
+    def probe(self) -> ProbeResult:
         """Probe once, within the case's timeout."""
         self._case.began = monotonic()
         addresses: frozenset[str] = frozenset()
@@ -56,8 +57,8 @@ class Prober:
         except (RedisError, OSError) as error:
             reason = translate(error) or trouble("unknown", type(error).__name__)
             self.close()
-            return Seen(reason, monotonic() - began, addresses)
-        return Seen(
+            return ProbeResult(reason, monotonic() - began, addresses)
+        return ProbeResult(
             None,
             seconds,
             addresses,
@@ -67,7 +68,7 @@ class Prober:
         )
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the held connection."""
         if self._held is not None:
             with suppress(RedisError, OSError):
                 self._held.close()
@@ -115,16 +116,12 @@ def _run_id(client: Redis) -> str:
 
 
 def _hello(client: Redis) -> dict[str, Any]:
-    """Return what the server said of itself when the connection was made, with text keys."""
+    """Return how the server described itself when the connection was made, with text keys."""
     connection = client.connection_pool.get_connection()
     try:
-        told = getattr(connection, "handshake_metadata", None) or {}
+        metadata = getattr(connection, "handshake_metadata", None) or {}
     finally:
         client.connection_pool.release(connection)
-    if not isinstance(told, dict):
+    if not isinstance(metadata, dict):
         return {}
-    return {_text(name): _text(value) if isinstance(value, bytes) else value for name, value in told.items()}
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+    return {text_of(name): text_of(value) if isinstance(value, bytes) else value for name, value in metadata.items()}

@@ -1,4 +1,4 @@
-"""The command line of the services' tester."""
+"""The command line of the service tester."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _MARKS: Final = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", St
 )
 @click.option("--sentry", is_flag=True, help="SENTRY_DSN: send a test event.")
 @click.option("--render", is_flag=True, help="RENDER_API_KEY, RENDER_SERVICE_ID: key, service, instances.")
-@click.option("--all", "everything", is_flag=True, help="All of them; what is not configured is skipped.")
+@click.option("--all", "everything", is_flag=True, help="All of them; services that are not configured are skipped.")
 @click.option("--queue", help="The queue of --worker; the first of WORKER_QUEUES by default.")
 @click.option("--wait", default=15.0, show_default=True, type=click.FloatRange(min=0.1), help="Seconds --worker waits.")
 @click.option(
@@ -77,7 +77,7 @@ def main(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Test the services around the worker, as the environment (or .env) names them.
+    """Test the services around the worker that the environment (or .env) names.
 
     Exit codes: 0 when none failed, 1 when one did, 2 for a wrong command line.
     """

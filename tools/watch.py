@@ -1,4 +1,4 @@
-"""The blip hunter: keeps probing Redis, tells every change, and sums up at the end."""
+"""Keep probing Redis, report every change, and sum up at the end: catches short outages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from typing import Any, Final
 
 import click
 
-from tools.probe import Prober, Seen
+from tools.probe import Prober, ProbeResult
 from worker.diagnosis.case import Case
 from worker.diagnosis.course import STEPS, diagnose
 from worker.diagnosis.steps.latency import summary
 from worker.diagnosis.text import Printer
 from worker.redis.trouble import RedisTrouble
+from worker.text import counted
 
-#: An answer is slow when it takes so many times the usual, and more than `_SLOW_SECONDS`.
+#: An answer is slow when it takes this many times the usual, and more than `_SLOW_SECONDS`.
 _SLOW_FACTOR: Final = 10
 _SLOW_SECONDS: Final = 0.05
-#: What "usual" is taken from, and how many answers the summary remembers.
+#: How many of the last answers define "usual", and how many the summary covers.
 _USUAL_PROBES: Final = 100
 _REMEMBERED: Final = 100_000
 
@@ -34,7 +35,7 @@ _REMEMBERED: Final = 100_000
 def watch(case: Case, *, interval: float, seconds: float | None, as_json: bool) -> int:
     """Probe until Ctrl-C, SIGTERM or the end of `seconds`; returns 1 when anything went wrong, else 0.
 
-    A URL that cannot work is told at once, with the exit code of its step.
+    A URL that cannot work is reported at once; its step's exit code is returned.
     """
     first = diagnose(case, STEPS[:1])
     if first.exit_code:
@@ -55,7 +56,7 @@ def watch(case: Case, *, interval: float, seconds: float | None, as_json: bool) 
 
 @dataclass(slots=True)
 class Story:
-    """What was seen so far; says each change once."""
+    """What was seen so far; reports each change once."""
 
     as_json: bool
     began: float = field(default_factory=monotonic)
@@ -64,14 +65,14 @@ class Story:
     answers: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     causes: Counter[str] = field(default_factory=Counter)
     outages: list[float] = field(default_factory=list)
-    last: Seen | None = None
-    known: Seen | None = None  #: the last one that was good
+    last: ProbeResult | None = None
+    known: ProbeResult | None = None  #: the last one that was good
     down_since: float | None = None
     restarts: int = 0
     cuts: int = 0
     slow: int = 0
 
-    def take(self, seen: Seen) -> None:
+    def take(self, seen: ProbeResult) -> None:
         """Take in one probe."""
         self.probes += 1
         before, self.last = self.last, seen
@@ -84,7 +85,7 @@ class Story:
             self.down_since = None
             self._say("back", f"✓ back after {self.outages[-1]:.1f} s", seconds=round(self.outages[-1], 3))
         elif before is None:
-            self._say("up", f"✓ answers in {seen.seconds * 1000:.1f} ms; probing goes on, Ctrl-C ends it")
+            self._say("up", f"✓ answers in {seen.seconds * 1000:.1f} ms; probing goes on until Ctrl-C")
         self._changes(seen)
         self._speed(seen)
 
@@ -92,7 +93,7 @@ class Story:
         """Sum up; returns the exit code."""
         if self.down_since is not None:
             self.outages.append(monotonic() - self.down_since)
-        told: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "probes": self.probes,
             "failed": self.failed,
             "seconds": round(monotonic() - self.began, 1),
@@ -104,11 +105,11 @@ class Story:
             "slow_answers": self.slow,
         }
         if self.answers:
-            told["answer_ms"] = summary([seconds * 1000 for seconds in self.answers])
-        self._say("summary", self._summary(told), **told)
+            figures["answer_ms"] = summary([seconds * 1000 for seconds in self.answers])
+        self._say("summary", self._summary(figures), **figures)
         return int(bool(self.failed or self.cuts or self.restarts))
 
-    def _failed(self, reason: RedisTrouble, before: Seen | None) -> None:
+    def _failed(self, reason: RedisTrouble, before: ProbeResult | None) -> None:
         if self.down_since is None:
             self.down_since = monotonic()
         if before is None or before.trouble is None or before.trouble.code != reason.code:
@@ -116,7 +117,7 @@ class Story:
             words = f"✗ {reason.code}: {reason.trouble.sentence} {reason.trouble.fix}"
             self._say("down", words, code=reason.code)
 
-    def _changes(self, seen: Seen) -> None:
+    def _changes(self, seen: ProbeResult) -> None:
         if seen.cut:
             self.cuts += 1
             self._say("cut", "! a connection that was held open was cut")
@@ -125,14 +126,14 @@ class Story:
             return
         if seen.addresses != known.addresses:
             old, new = (", ".join(sorted(each.addresses)) for each in (known, seen))
-            self._say("addresses", f"! the name stands for other addresses: {old} → {new}")
+            self._say("addresses", f"! the name has other addresses now: {old} → {new}")
         if seen.role != known.role:
             self._say("role", f"! the role changed: {known.role} → {seen.role}", role=seen.role)
         if seen.run_id and known.run_id and seen.run_id != known.run_id:
             self.restarts += 1
             self._say("restart", "! the server was restarted, or another one answers")
 
-    def _speed(self, seen: Seen) -> None:
+    def _speed(self, seen: ProbeResult) -> None:
         usual = median(list(self.answers)[-_USUAL_PROBES:]) if self.answers else seen.seconds
         if seen.seconds > max(_SLOW_SECONDS, _SLOW_FACTOR * usual):
             self.slow += 1
@@ -147,21 +148,18 @@ class Story:
         else:
             click.echo(f"{now:%H:%M:%S}.{now.microsecond // 1000:03d}  {words}")
 
-    def _summary(self, told: dict[str, Any]) -> str:
-        words = f"{_count(self.probes, 'probe')} in {told['seconds']} s: {self.failed} failed, "
-        words += _count(told["outages"], "outage")
+    def _summary(self, figures: dict[str, Any]) -> str:
+        words = f"{counted(self.probes, 'probe')} in {figures['seconds']} s: {self.failed} failed, "
+        words += counted(figures["outages"], "outage")
         if self.outages:
             causes = ", ".join(f"{code} × {count}" for code, count in sorted(self.causes.items()))
-            words += f" (longest {told['longest_outage_seconds']:.1f} s; {causes})"
-        words += f", {_count(self.cuts, 'cut')}, {_count(self.restarts, 'restart')}, {_count(self.slow, 'slow answer')}"
-        if "answer_ms" in told:
-            took = told["answer_ms"]
+            words += f" (longest {figures['longest_outage_seconds']:.1f} s; {causes})"
+        rest = (counted(self.cuts, "cut"), counted(self.restarts, "restart"), counted(self.slow, "slow answer"))
+        words += "".join(f", {part}" for part in rest)
+        if "answer_ms" in figures:
+            took = figures["answer_ms"]
             words += f"; connect and PING p50 {took['p50']:.2f} ms, p99 {took['p99']:.2f}, max {took['max']:.2f}"
         return words
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 @contextmanager

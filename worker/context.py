@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from structlog import get_logger
 
+from worker.keys import Keys
+
 if TYPE_CHECKING:
     from pydantic import SecretStr
     from redis import Redis
@@ -23,6 +25,18 @@ if TYPE_CHECKING:
 
 #: The key under `job.meta` where producers find the progress.
 PROGRESS_KEY = "progress"
+
+
+class ShutdownRequested(BaseException):
+    """The service stops and its grace is over: the job ends here and goes back to the head of its queue.
+
+    Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
+    checkpoint, and must let it pass on.
+    """
+
+
+class JobStopped(BaseException):
+    """Somebody told RQ to stop this job, or to kill what runs it. Passes a job's ``except Exception``."""
 
 
 class JobContext(ABC):
@@ -215,7 +229,7 @@ def _cache_key(key: str) -> str:
     # RQ owns the prefix. Imported here because processes that import no rq import this module.
     from rq.defaults import RQ_KEY_PREFIX  # noqa: PLC0415
 
-    return f"{RQ_KEY_PREFIX}:cache:{key}"
+    return Keys(RQ_KEY_PREFIX).cache(key)
 
 
 def _redis_errors() -> tuple[type[Exception], ...]:

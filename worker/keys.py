@@ -115,6 +115,10 @@ class Keys:
         """Hash or sorted set: what `migrate` has carried already."""
         return f"{self.prefix}:migration:{name}"
 
+    def named(self, name: str) -> str:
+        """Any key, or a pattern of keys, by its name without the prefix."""
+        return f"{self.prefix}:{name}"
+
     def diagnosis(self, token: str, name: str) -> str:
         """Of any type: what one diagnosis tries commands on, for seconds."""
         return f"{self.prefix}:diagnosis:{token}:{name}"

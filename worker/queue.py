@@ -1,7 +1,7 @@
-"""The edge to Redis: the only place that makes clients.
+"""Connections to Redis: clients are made here. (RQ's queues are not; this path is a contract.)
 
 Clients never retry by themselves: a Lua script that moves a job must not run twice because a reply was lost. The loops
-retry, knowing what they hold; ``translate.py`` names their errors and ``outage.py`` keeps the score.
+retry, because they know what they hold. These clients raise redis-py's errors; ``redis/client.py`` translates them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ HEALTH_CHECK_SECONDS: Final = 30
 THRIFTY_INTERVAL_SECONDS: Final = 15.0
 #: With these a peer that is gone without a word is noticed within 5 + 3 × 3 = 14 s, idle or not.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 14_000}
-#: How often `connect_with_retry` asks its `stop`.
-_STOP_LOOK_SECONDS: Final = 0.1
 #: Redis Cloud's notices of moves: asking for them is an error on all other servers, and a notice would look to a
 #: doorbell like a ring. A move cuts the connection, and that is ridden out.
 _NO_NOTICES: Final = MaintNotificationsConfig(enabled=False)
@@ -92,9 +90,8 @@ def connect_with_retry(
     client_name: str,
     deadline: float | None = None,
     on_trouble: Callable[[RedisTrouble, float], None] | None = None,
-    stop: Callable[[], bool] | None = None,
 ) -> Redis:
-    """Connect and PING, trying until it works, `deadline` (monotonic) passes or `stop()` says so.
+    """Connect and PING, trying until it works or `deadline` (monotonic) passes.
 
     Each try resolves the host name anew. The last one begins no later than the deadline and may take its timeouts.
     `on_trouble` gets the reason and the seconds until the next try. Raises `RedisTrouble` with the last reason.
@@ -122,19 +119,7 @@ def connect_with_retry(
         delay = min(delay, left)
         if on_trouble is not None:
             on_trouble(reason, delay)
-        if not _pause(delay, stop):
-            raise reason
-
-
-def _pause(seconds: float, stop: Callable[[], bool] | None) -> bool:
-    """Sleep; returns False as soon as `stop()` is true."""
-    until = monotonic() + seconds
-    while stop is None or not stop():
-        left = until - monotonic()
-        if left <= 0:
-            return True
-        sleep(left if stop is None else min(left, _STOP_LOOK_SECONDS))
-    return False
+        sleep(delay)
 
 
 def _resolve(client: Redis) -> None:

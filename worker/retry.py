@@ -71,7 +71,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Bury the job. `reason` is a code: ``permanent``, ``attempts_exhausted`` or ``not_retryable``."""
+    """Bury the job. `reason` is a code: ``permanent``, ``attempts_exhausted``, ``not_retryable`` or ``failed``."""
 
     reason: str
 
@@ -95,6 +95,36 @@ def policy_of(function: Callable[..., Any]) -> RetryPolicy | None:
     """Return the policy that `with_policy` attached, or None."""
     policy = getattr(function, "retry_policy", None)
     return policy if isinstance(policy, RetryPolicy) else None
+
+
+def next_attempt(
+    exc: BaseException,
+    attempt: int,
+    *,
+    retries_left: int | None,
+    interval: Callable[[], float],
+    policy: RetryPolicy | None,
+    default: RetryPolicy | None,
+) -> Retry | GiveUp:
+    """Decide what follows when run number `attempt` (1-based) raised `exc`, by whoever has the say.
+
+    A producer's own `Retry(max=…, interval=…)` wins: `retries_left` is its count (None: it asked for none), `interval`
+    returns its next wait in seconds. Then the function's `policy`, then the service's `default`. What is no `Exception`
+    (SystemExit, say) is only retried for a producer.
+    """
+    if isinstance(exc, PermanentError):
+        return GiveUp("permanent")
+    if retries_left is not None:
+        if policy is not None and isinstance(exc, policy.give_up_on):
+            return GiveUp("not_retryable")
+        if retries_left <= 0:
+            return GiveUp("attempts_exhausted")
+        asked = (exc.after or 0.0) if isinstance(exc, RetryLater) else 0.0
+        return Retry(max(interval(), asked if 0 < asked < math.inf else 0.0))  # for ever would mean lost
+    policy = policy or default
+    if policy is None or not isinstance(exc, Exception):
+        return GiveUp("failed")
+    return decide(exc, attempt, policy)
 
 
 def decide(

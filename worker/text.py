@@ -1,8 +1,12 @@
-"""Texts of strangers, durations and sizes as people read them."""
+"""Untrusted texts made safe to print; numbers, durations and sizes as people read them."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import Final
+
+#: Seconds in the units that people write: 30s, 90m, 12h, 7d, 2w.
+UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def printable(text: object) -> str:
@@ -21,3 +25,30 @@ def printable(text: object) -> str:
 def one_line(text: object) -> str:
     """Return `printable(text)` on one line."""
     return " ".join(printable(text).split())
+
+
+def text_of(value: object) -> str:
+    """Return what Redis answered as text: bytes decoded, "" for nothing."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: 1 job, 2 jobs."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: 3.2 s, 45 s, 12.0 min, 3.5 h, 4.0 d."""
+    for unit, length, least in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 600)):
+        if seconds >= least:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes: 512 B, 1.5 MB."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GB"

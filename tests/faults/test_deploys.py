@@ -24,6 +24,7 @@ from tests.support.service import Service, until
 from tests.support.tasks import runs
 from tests.support.waiting import SLACK_SECONDS
 from worker.fleet import reading
+from worker.keys import Keys
 
 #: Two releases of one package of jobs: the second one knows more.
 OLD = "def greet(name):\n    return f'old {name}'\n"
@@ -141,7 +142,7 @@ def test_a_job_that_never_ends_between_deploys_is_noticed_and_buried_and_a_repla
             if times < 4:
                 assert status(job) == "queued"
                 assert service.of("job.interrupted", handbacks=times)
-                seen = reading.read(redis, "rq", ["default"], "dead-letter")
+                seen = reading.read(redis, Keys("rq"), ["default"], "dead-letter")
                 assert seen.handed_back == {job.id: times}
                 assert any("stops of the service" in told for told in seen.attention()) == (times >= 3)
     assert status(job) == "failed"

@@ -341,21 +341,6 @@ def test_a_bad_url_is_not_quoted(server: RedisServer, url: str) -> None:
         assert caught.value.__context__ is None
 
 
-def test_connect_with_retry_ends_as_soon_as_it_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "delay_after", lambda _attempt, _reason: 3600.0)
-    delays: list[float] = []
-    looks = iter((False, False, True))  # in the midst of the first pause
-    with pytest.raises(RedisTrouble) as caught:
-        queue.connect_with_retry(
-            settings(f"redis://127.0.0.1:{free_port()}"),
-            client_name="test",
-            on_trouble=lambda _trouble, delay: delays.append(delay),
-            stop=lambda: next(looks),
-        )
-    assert caught.value.code == "refused"
-    assert delays == [3600.0]
-
-
 def test_connect_with_retry_leaves_no_connection_behind_when_it_fails(
     server: RedisServer, redis: redis_py.Redis
 ) -> None:

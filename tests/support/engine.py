@@ -14,7 +14,7 @@ from rq.job import Job
 
 from tests.support import tasks
 from worker.engine.claims import Claims
-from worker.engine.outcomes import Deciding
+from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim, Finished, Retried
 from worker.engine.rescue import Rescuer
@@ -38,7 +38,7 @@ def script_calls(redis: redis_py.Redis) -> ScriptCalls:
 def rescuer(redis: redis_py.Redis, *queues: str) -> Rescuer:
     """Return the rescuer of a dispatcher; by default it looks at `high` and `default`."""
     payloads = Payloads(["tests.support.tasks"], ["pickle", "json"])
-    return Rescuer(script_calls(redis), queues or QUEUES, Deciding("dispatcher", LETTERS, 3, 500), payloads)
+    return Rescuer(script_calls(redis), queues or QUEUES, Decider("dispatcher", LETTERS, 3, 500), payloads)
 
 
 def register(redis: redis_py.Redis, name: str) -> None:
@@ -73,7 +73,7 @@ def buried(claim: Claim, *, failure_ttl: int = 1000, letters: str = LETTERS, **f
     """The job ran for a tenth of a second, raised, and that was that."""
     now = monotonic()
     text = b64encode(zlib.compress(b"Traceback: boom"))
-    return Buried(claim, now - 0.1, now, failure_ttl, letters, text, fields or {"attempts": 1, "dead_letter": "{}"})
+    return Buried(claim, now - 0.1, now, failure_ttl, letters, text, fields or {"attempts": 1, "dead_letter": "{}"}, {})
 
 
 def claimed_everything_back(redis: redis_py.Redis) -> None:

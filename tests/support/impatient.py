@@ -13,4 +13,4 @@ from worker.redis import outage
 outage.REMIND_SECONDS = 1.0  # type: ignore[misc]
 keepalive.LOOK_SECONDS = 1.0  # type: ignore[misc]
 overdue.DEAF_SECONDS = 4.0  # type: ignore[misc]
-verdict.DEAF_NOTICE_SECONDS = 1.0  # type: ignore[misc]
+verdict.UNRESPONSIVE_SECONDS = 1.0  # type: ignore[misc]

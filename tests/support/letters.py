@@ -17,10 +17,10 @@ from rq.job import Job
 from tests.support import tasks
 from tests.support.engine import script_calls
 from tests.support.worker import consumer
-from worker.dead_letters.changes import Actions
+from worker.dead_letters.changes import Changes
 from worker.dead_letters.collect import Collect
-from worker.dead_letters.queue import LetterBox
-from worker.dead_letters.trim import Upkeep
+from worker.dead_letters.queue import DeadLetterQueue
+from worker.dead_letters.trim import Trim
 from worker.engine.payload import Payloads
 
 QUEUE = "dead-letter"
@@ -28,14 +28,14 @@ LETTERS = f"rq:queue:{QUEUE}"
 MONTH = 30 * 86400
 
 
-def box(redis: redis_py.Redis) -> LetterBox:
+def box(redis: redis_py.Redis) -> DeadLetterQueue:
     """Return the dead letters of the default prefix."""
-    return LetterBox(redis, RQ_KEY_PREFIX, QUEUE)
+    return DeadLetterQueue(redis, RQ_KEY_PREFIX, QUEUE)
 
 
-def actions(redis: redis_py.Redis, note: str = "a test") -> Actions:
+def actions(redis: redis_py.Redis, note: str = "a test") -> Changes:
     """Return what an operator can do with them."""
-    return Actions(box(redis), "ann@laptop", note)
+    return Changes(box(redis), "ann@laptop", note)
 
 
 def payloads() -> Payloads:
@@ -70,7 +70,7 @@ def collect(redis: redis_py.Redis, *queues: str) -> None:
 
 def keep_up(redis: redis_py.Redis, max_age: int = MONTH, max_jobs: int = 10_000, **listeners: Any) -> None:
     """Do one pass over the queue."""
-    for _ in Upkeep(actions(redis, "bounds"), max_age, max_jobs, **listeners).steps():
+    for _ in Trim(actions(redis, "bounds"), max_age, max_jobs, **listeners).steps():
         pass
 
 

@@ -15,6 +15,6 @@ def close_every_file() -> None:
 
 def take_the_bells_place() -> None:
     """Put another pipe where the consumer listens for its bell: what a close() of the wrong number and an open() do."""
-    (seat,) = (thing for thing in gc.get_objects() if isinstance(thing, Supervised))
+    (supervision,) = (thing for thing in gc.get_objects() if isinstance(thing, Supervised))
     silent, _ = os.pipe()
-    os.dup2(silent, seat._bell.fileno())
+    os.dup2(silent, supervision._wake_consumers.fileno())

@@ -195,7 +195,7 @@ def unserialisable() -> Any:
 
 def checkpoint(saved: str, path: str) -> None:
     """Save a checkpoint when the service stops, and let the stop go on."""
-    from worker.process.signals import ShutdownRequested
+    from worker.context import ShutdownRequested
 
     try:
         journal(path, "begin")

@@ -10,6 +10,7 @@ from tests.support.trouble_page import put
 from worker.diagnosis.course import STEPS
 from worker.diagnosis.needs import acl_rules
 from worker.diagnosis.report import Finding, Report, StepReport
+from worker.keys import Keys
 from worker.redis.troubles import TROUBLES
 
 PAGE: Final = ROOT / "docs" / "troubleshooting.md"
@@ -95,7 +96,7 @@ def steps() -> str:
 
 def acl() -> str:
     """The command that makes a user with the needed rights alone."""
-    first, channel, *rights = acl_rules("rq")
+    first, channel, *rights = acl_rules(Keys("rq"))
     return f"```\nACL SETUSER worker on >PASSWORD {first} {channel} {' '.join(rights)}\n```"
 
 

@@ -24,29 +24,31 @@ def check_health(request: Request) -> Outcome:
         return failed("health", "That is no http:// or https:// URL.", "Give the service's URL, like https://HOST.")
     paths = _PATHS if parts.path in ("", "/") else (parts.path,)
     base = f"{parts.scheme}://{parts.netloc}"
-    told: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     for path in paths:
         try:
             answer = httpx.get(base + path, timeout=request.timeout)
         except httpx.HTTPError as error:
             outcome = unreached("health", error, "the URL")
             return failed("health", outcome.says, f"{outcome.fix} {_WAKES}", **outcome.facts)
-        told[path] = {"http_status": answer.status_code, **_body(answer)}
-    return _judge(told)
+        answers[path] = {"http_status": answer.status_code, **_body(answer)}
+    return _judge(answers)
 
 
-def _judge(told: dict[str, Any]) -> Outcome:
-    words = ", ".join(f"{path} {seen['http_status']} {seen.get('status', '')}".strip() for path, seen in told.items())
-    bad = [path for path, seen in told.items() if seen["http_status"] != httpx.codes.OK]
+def _judge(answers: dict[str, Any]) -> Outcome:
+    words = ", ".join(
+        f"{path} {seen['http_status']} {seen.get('status', '')}".strip() for path, seen in answers.items()
+    )
+    bad = [path for path, seen in answers.items() if seen["http_status"] != httpx.codes.OK]
     if not bad:
-        reason = next((str(seen["reason"]) for seen in told.values() if seen.get("status") == "degraded"), "")
+        reason = next((str(seen["reason"]) for seen in answers.values() if seen.get("status") == "degraded"), "")
         if reason:
-            return Outcome("health", Status.WARNING, f"{words}. It says: {reason}", facts=told)
-        return Outcome("health", Status.OK, f"{words}.", facts=told)
-    seen = told[bad[0]]
+            return Outcome("health", Status.WARNING, f"{words}. Its reason: {reason}", facts=answers)
+        return Outcome("health", Status.OK, f"{words}.", facts=answers)
+    seen = answers[bad[0]]
     if "status" not in seen:
-        return failed("health", f"{words}. What answers there is not this worker.", "Check the URL.", **told)
-    return failed("health", f"{words}. It says: {seen.get('reason', 'nothing')}", "See the service's log.", **told)
+        return failed("health", f"{words}. Another server than this worker answers there.", "Check the URL.", **answers)
+    return failed("health", f"{words}. Its reason: {seen.get('reason', 'none')}", "See the service's log.", **answers)
 
 
 def _body(answer: httpx.Response) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Render's API: whether the key works, the service is there, runs, and with how many instances."""
+"""Render's API: does the key work, is the service there, and how many instances run?"""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_render(request: Request) -> Outcome:
     except httpx.HTTPError as error:
         return unreached("render", error, "RENDER_API_URL")
     except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of another shape
-        return failed("render", "What answers is not Render's API.", "Check RENDER_API_URL, or unset it.")
+        return failed("render", "Another server than Render's API answers.", "Check RENDER_API_URL, or unset it.")
 
 
 def _look(api: httpx.Client, service_id: str, name: str) -> Outcome:
@@ -50,7 +50,9 @@ def _look(api: httpx.Client, service_id: str, name: str) -> Outcome:
                 "render", Status.WARNING, f"The key works; services: {names}.", fix, {"services": len(found)}
             )
         if not found:
-            return failed("render", f"The key works, but it sees no service named {name!r}.", "See its workspace.")
+            return failed(
+                "render", f"The key works, but it sees no service named {name!r}.", "Check the key's workspace."
+            )
         body = found[0]
     return _judge(body, api.get(f"/services/{body['id']}/instances"))
 
@@ -81,7 +83,7 @@ def _judge(service: dict[str, Any], instances: httpx.Response) -> Outcome:
     running = len(listed) if isinstance(listed, list) else None
     wanted = details.get("numInstances")
     facts = {"name": name, "type": kind, "plan": plan, "instances": running, "wanted": wanted}
-    words = f"{name} ({kind}, plan {plan or 'not told'})"
+    words = f"{name} ({kind}, plan {plan or 'unknown'})"
     if service.get("suspended") == "suspended":
         return failed("render", f"{words} is suspended.", "Resume it in the dashboard.", **facts)
     if running == 0:
@@ -90,5 +92,5 @@ def _judge(service: dict[str, Any], instances: httpx.Response) -> Outcome:
     count = f"{running if running is not None else wanted} instance{'s' * ((running or wanted) != 1)}"
     if plan == "free":
         fix = "A sleeping instance runs no jobs: take a paid plan for the worker."
-        return Outcome("render", Status.WARNING, f"{words} has {count}; it sleeps when nobody calls it.", fix, facts)
+        return Outcome("render", Status.WARNING, f"{words} has {count}; it sleeps while nobody calls it.", fix, facts)
     return Outcome("render", Status.OK, f"{words} has {count}.", facts=facts)

@@ -1,4 +1,4 @@
-"""Sentry: whether it takes an event of this project."""
+"""Sentry: does it accept an event of this project?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIXES = {
 
 
 def check_sentry(request: Request) -> Outcome:
-    """Send one event, level info, over HTTP and read what Sentry says: its SDK would send it and never tell."""
+    """Send one event, level info, over HTTP and read Sentry's answer, which its SDK would hide."""
     text = request.environ.get("SENTRY_DSN", "")
     if not text:
         return skipped("sentry", "SENTRY_DSN is not set")
@@ -55,7 +55,7 @@ def check_sentry(request: Request) -> Outcome:
     except httpx.HTTPError as error:
         return unreached("sentry", error, "SENTRY_DSN")
     if answer.status_code == httpx.codes.OK:
-        says = f"It took the test event {event_id}: look for it in Issues, environment test."
+        says = f"It accepted the test event {event_id}: look for it in Issues, environment test."
         return Outcome("sentry", Status.OK, says, facts={"event_id": event_id})
     fix = _FIXES.get(answer.status_code, "See status.sentry.io, and whether the DSN's host is Sentry.")
     return failed("sentry", f"It refuses events (HTTP {answer.status_code}).", fix, http_status=answer.status_code)

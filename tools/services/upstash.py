@@ -6,12 +6,14 @@ import secrets
 from typing import Any
 
 import httpx
+from rq.defaults import RQ_KEY_PREFIX
 
 from tools.services.outcome import Outcome, Request, failed, skipped, unreached
 from worker.diagnosis.course import STEPS, diagnose
 from worker.diagnosis.report import Status
 from worker.diagnosis.start import case_of
 from worker.diagnosis.steps.rest import TOKEN_VARIABLE, URL_VARIABLE
+from worker.keys import Keys
 
 _REST = tuple(step for step in STEPS if step.name == "rest")
 
@@ -25,7 +27,7 @@ def check_upstash(request: Request) -> Outcome:
     if step.status is Status.FAILED:
         return failed("upstash", step.findings[0].says, step.findings[0].fix, code=step.findings[0].code)
     text = secrets.token_hex(8)
-    key = f"rq:diagnosis:{text}:rest"
+    key = Keys(RQ_KEY_PREFIX).diagnosis(text, "rest")
     commands = [["SET", key, text, "EX", 60], ["GET", key], ["DEL", key]]
     try:
         answer = httpx.post(
@@ -40,7 +42,7 @@ def check_upstash(request: Request) -> Outcome:
     if results[1:2] != [text]:
         return failed(
             "upstash",
-            "PING works, but a key that was written cannot be read back.",
+            "PING works, but a written key cannot be read back.",
             "The token may be the read-only one: copy the standard token from the console's REST section.",
             http_status=answer.status_code,
         )
@@ -49,7 +51,7 @@ def check_upstash(request: Request) -> Outcome:
 
 def _results(answer: httpx.Response) -> list[Any]:
     try:
-        told = answer.json()
+        body = answer.json()
     except ValueError:
         return []
-    return [part.get("result") if isinstance(part, dict) else None for part in told] if isinstance(told, list) else []
+    return [part.get("result") if isinstance(part, dict) else None for part in body] if isinstance(body, list) else []

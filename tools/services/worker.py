@@ -1,4 +1,4 @@
-"""The worker: whether a job that is put on a queue comes back with its result."""
+"""The worker: does an enqueued job come back with its result?"""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from worker.diagnosis.report import Status
 from worker.engine.dead_letter import REASONS, read
 from worker.errors import SettingsError
 from worker.fleet import reading
+from worker.keys import Keys
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 from worker.settings.load import load
 from worker.text import one_line
 
-#: The job that is sent; the worker's WORKER_JOB_MODULES must hold its package.
+#: The job that is enqueued; the worker's WORKER_JOB_MODULES must hold its package.
 FUNCTION: Final = "jobs.probe.echo"
-_LOOK_SECONDS: Final = 0.05
-#: Seconds that the job may run, and that its result is kept should nobody fetch it.
+_KEYS: Final = Keys(RQ_KEY_PREFIX)
+_POLL_SECONDS: Final = 0.05
+#: Seconds that the job may run, and that its result is kept in case nobody fetches it.
 _RUN_SECONDS: Final = 30
 _KEPT_SECONDS: Final = 60
 
@@ -75,7 +77,7 @@ def _outcome(client: Redis, job: Job, name: str, text: str, began: float, wait: 
     ended = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
     try:
         while (status := job.get_status()) not in ended and monotonic() - began < wait:
-            sleep(_LOOK_SECONDS)
+            sleep(_POLL_SECONDS)
         seconds = monotonic() - began
         facts = {"queue": name, "seconds": round(seconds, 3), "status": str(status.value if status else None)}
         if status is JobStatus.FINISHED:
@@ -83,11 +85,16 @@ def _outcome(client: Redis, job: Job, name: str, text: str, began: float, wait: 
             if job.return_value() == text:
                 says = f"A job on {name!r} came back with its result after {seconds * 1000:.0f} ms."
                 return Outcome("worker", Status.OK, says, facts=facts)
-            return failed("worker", "The job came back with another result.", "Whose jobs.probe runs there?", **facts)
+            return failed(
+                "worker",
+                "The job came back with another result.",
+                "Check which release runs there: its jobs.probe differs.",
+                **facts,
+            )
         if status in ended:
             return _refused(client, job, facts)
     except NoSuchJobError:
-        return failed("worker", "The job was deleted while it waited.", "Who empties the queue?", queue=name)
+        return failed("worker", "The job was deleted while it waited.", "Find out who empties the queue.", queue=name)
     return _unread(client, name, wait, facts)
 
 
@@ -97,22 +104,22 @@ def _refused(client: Redis, job: Job, facts: dict[str, object]) -> Outcome:
     words = REASONS.get(reason, "an RQ worker failed it")
     fix = "See python -m worker dead list, and the worker's log."
     if reason in ("refused_function", "unknown_function"):
-        fix = "Put jobs into WORKER_JOB_MODULES of the service, or deploy this release there."
-    said = f" {one_line(letter['message'])}" if letter.get("message") else ""
-    return failed("worker", f"The worker did not run the job: {words}.{said}", fix, **facts)
+        fix = "Add jobs to WORKER_JOB_MODULES of the service, or deploy this release there."
+    message = f" {one_line(letter['message'])}" if letter.get("message") else ""
+    return failed("worker", f"The worker did not run the job: {words}.{message}", fix, **facts)
 
 
 def _unread(client: Redis, name: str, wait: float, facts: dict[str, object]) -> Outcome:
-    if client.exists(f"{RQ_KEY_PREFIX}:suspended"):
-        return failed("worker", "All queues are suspended.", "Let them go on: rq resume -u $REDIS_URL", **facts)
-    if not reading.readers(client, RQ_KEY_PREFIX, name):
+    if client.exists(_KEYS.suspended):
+        return failed("worker", "All queues are suspended.", "Resume them: rq resume -u $REDIS_URL", **facts)
+    if not reading.readers(client, _KEYS, name):
         fix = f"Start a worker with {name!r} in WORKER_QUEUES, or name another --queue."
         return failed("worker", f"No consumer reads the queue {name!r}.", fix, **facts)
-    fix = "See what they do: python -m worker status. More consumers, or a longer --wait."
+    fix = "See what they do: python -m worker status. Add consumers, or set a longer --wait."
     return failed("worker", f"Consumers read {name!r}, but none took the job within {wait:g} s.", fix, **facts)
 
 
 def _forget(client: Redis, job: Job, letters: str) -> None:
     """Delete the job, its result and its dead letter."""
     job.delete(remove_from_queue=True)
-    client.lrem(f"{RQ_KEY_PREFIX}:queue:{letters}", 0, job.id)
+    client.lrem(_KEYS.queue(letters), 0, job.id)

@@ -39,7 +39,7 @@ def check(timeout: float) -> None:
     _check_schedule(settings)
     click.echo("Redis:")
     printer = Printer()
-    report = diagnose(case_of(os.environ, _url(settings), timeout=timeout), tell=printer.step)
+    report = diagnose(case_of(os.environ, _url(settings), timeout=timeout), on_step=printer.step)
     printer.end(report)
     if report.exit_code:
         click.echo(f"Redis: {report.conclusion}", err=True)

@@ -8,7 +8,6 @@ import time
 from typing import Any, Final
 
 import click
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rq import Queue
@@ -20,7 +19,8 @@ from worker.cli.tools import RedisCommand, connect, settings_or_exit
 from worker.engine.dead_letter import read
 from worker.exits import Exit
 from worker.fleet import reading
-from worker.redis.translate import translate
+from worker.keys import Keys
+from worker.redis.trouble import RedisTrouble
 from worker.text import one_line, printable
 
 #: How often a waiting command looks.
@@ -101,9 +101,7 @@ def follow(job: Job, console: Console) -> Job:
         while True:
             try:
                 job.refresh()
-            except RedisError as error:
-                if (trouble := translate(error)) is None:
-                    raise
+            except RedisTrouble as trouble:
                 progress.update(task, description=f"{trouble.trouble.sentence} Waiting for it …")
                 time.sleep(AWAY_SECONDS)
                 continue
@@ -140,7 +138,7 @@ def verdict_lines(result: dict[str, Any]) -> list[str]:
 
 def _follow(job: Job, *, as_json: bool) -> Exit:
     try:
-        if not reading.readers(job.connection, RQ_KEY_PREFIX, job.origin):
+        if not reading.readers(job.connection, Keys(RQ_KEY_PREFIX), job.origin):
             click.echo(f"No consumer reads the queue {job.origin!r} yet; the job waits for one.", err=True)
         job = follow(job, Console(stderr=True))
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from worker.process.signals import die_with_parent
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 #: The embedded server's data and what `make run` remembers.
 DATA: Final = ROOT / ".data"
 LOG: Final = DATA / "redis.log"

@@ -1,19 +1,16 @@
-"""The command line: `python -m worker COMMAND`. The only place that prints and that ends the process."""
+"""The command line: `python -m worker COMMAND`."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import click
 
 from worker import logs
 from worker.cli.tools import settings_or_exit
 from worker.settings.load import load_dotenv
-
-if TYPE_CHECKING:
-    pass
 
 log = logs.get_logger()
 

@@ -18,6 +18,7 @@ from worker.fleet.monitor import Monitor
 from worker.fleet.render_api import RenderApi
 from worker.health import server
 from worker.health.server import HealthPortError, Pages
+from worker.keys import Keys
 from worker.process import signals
 from worker.settings import Settings
 
@@ -59,9 +60,9 @@ def make_autoscaler(settings: Settings, redis: Redis) -> Autoscaler | None:
     if settings.render_api_key is None:
         log.warning("autoscaler.off", sentence="AUTOSCALE_SERVICE is set and RENDER_API_KEY is not.")
         return None
-    api = RenderApi(settings.render_api_key, settings.render_api_url)
+    keys, api = Keys(RQ_KEY_PREFIX), RenderApi(settings.render_api_key, settings.render_api_url)
     policy = autoscaler.of_settings(settings)
-    return Autoscaler(redis, RQ_KEY_PREFIX, api, settings.autoscale_service, policy, dry_run=settings.autoscale_dry_run)
+    return Autoscaler(redis, keys, api, settings.autoscale_service, policy, dry_run=settings.autoscale_dry_run)
 
 
 def pages(watching: Monitor) -> Pages:

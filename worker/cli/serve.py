@@ -19,11 +19,11 @@ from worker.health import endpoint
 from worker.health.self_probe import SelfProbe
 from worker.health.server import HealthPortError
 from worker.process import signals
+from worker.process.claim_turn import ClaimTurn, consumers_block
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Role, Slot
 from worker.process.supervisor import Supervisor
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import WatchLock, consumers_watch
+from worker.process.wakeup import Wakeup
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,25 +36,27 @@ def serve(settings: Settings) -> Exit:
     """Preload what the children share, then supervise until the end."""
     inbox = signals.listen()  # before the preload, which may take seconds
     scoreboard = Scoreboard()
-    bell, hail = Bell(), Bell()
+    wake_consumers, wake_dispatcher = Wakeup(), Wakeup()
     instance = f"{settings.instance}.{secrets.token_hex(2)}"
     preload(settings)
     from worker.consumer import loop as consumer
     from worker.diagnosis import boot
     from worker.dispatcher import loop as dispatcher
 
-    watch = WatchLock() if consumers_watch(len(settings.worker_queues), settings.worker_threads) else None
+    watch = ClaimTurn() if consumers_block(len(settings.worker_queues), settings.worker_threads) else None
     schedule = read_schedule(settings)
     gc.collect()
     gc.freeze()
 
     def consume(slot: Slot) -> int:
-        return consumer.main(settings, scoreboard, bell, hail, watch, f"{instance}.{slot.index}", slot)
+        return consumer.main(
+            settings, scoreboard, wake_consumers, wake_dispatcher, watch, f"{instance}.{slot.index}", slot
+        )
 
     def dispatch(slot: Slot) -> int:
         boot.explain_trouble(settings, slot)
         name = f"{instance}.dispatcher"
-        return dispatcher.main(settings, scoreboard, bell, hail, name, slot, schedule=schedule)
+        return dispatcher.main(settings, scoreboard, wake_consumers, wake_dispatcher, name, slot, schedule=schedule)
 
     roles: dict[Role, Callable[[Slot], int]] = {Role.CONSUMER: consume, Role.DISPATCHER: dispatch}
     if settings.health_port:

@@ -9,18 +9,18 @@ from dataclasses import asdict
 
 import click
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker.cli import status_view
 from worker.cli.status_view import Status
 from worker.cli.tools import RedisCommand, connect, settings_or_exit
 from worker.dead_letters import groups
-from worker.dead_letters.queue import LetterBox
-from worker.dispatcher import reconcile
+from worker.dead_letters.queue import DeadLetterQueue
+from worker.dispatcher.strays import all_strays
 from worker.fleet import reading, server, upcoming
+from worker.keys import Keys
 from worker.redis.calls import ScriptCalls
-from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
 
@@ -38,10 +38,7 @@ def status(as_json: bool, watch: float | None, deep: bool) -> None:
     while True:
         try:
             seen = look(redis, settings, deep=deep)
-        except (RedisError, OSError) as error:
-            trouble = translate(error)
-            if trouble is None:
-                raise
+        except RedisTrouble as trouble:
             click.echo(f"Redis: {trouble}", err=True)
         else:
             if sys.stdout.isatty():
@@ -62,13 +59,14 @@ def tell(seen: Status, *, as_json: bool) -> None:
 def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
     """Read everything."""
     letters = settings.dead_letter_queue
-    seen = reading.read(redis, RQ_KEY_PREFIX, settings.worker_queues, letters)
+    keys = Keys(RQ_KEY_PREFIX)
+    seen = reading.read(redis, keys, settings.worker_queues, letters)
     return Status(
         seen,
-        upcoming.read(redis, RQ_KEY_PREFIX, [queue.name for queue in seen.queues]),
-        groups.group(LetterBox(redis, RQ_KEY_PREFIX, letters)),
+        upcoming.read(redis, keys, [queue.name for queue in seen.queues]),
+        groups.group(DeadLetterQueue(redis, RQ_KEY_PREFIX, letters)),
         server.read(redis),
-        list(reconcile.strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
+        list(all_strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
     )
 
 

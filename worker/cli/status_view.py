@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import click
 
 from worker.cli.terminal import print_table
-from worker.dead_letters.groups import LetterGroup
-from worker.dispatcher.reconcile import Stray
+from worker.dead_letters.groups import DeadLetterGroup
+from worker.dispatcher.strays import Stray
 from worker.fleet.server import Server
 from worker.fleet.state import ConsumerState, Fleet, QueueState
 from worker.fleet.upcoming import Coming
@@ -25,7 +25,7 @@ class Status:
 
     fleet: Fleet
     coming: Coming
-    letters: list[LetterGroup]
+    letters: list[DeadLetterGroup]
     server: Server
     strays: list[Stray] | None
 

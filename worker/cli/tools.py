@@ -27,16 +27,9 @@ class RedisCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        from redis.exceptions import RedisError
-
-        from worker.redis.translate import translate
-
         try:
             return super().invoke(ctx)
-        except RedisError as error:
-            trouble = translate(error)
-            if trouble is None:
-                raise
+        except RedisTrouble as trouble:
             fail(trouble)
 
 
@@ -58,14 +51,16 @@ def settings_or_exit(*, need_redis_url: bool = True) -> Settings:
 def connect(settings: Settings, *, patience: float = PATIENCE_SECONDS) -> Redis:
     """Connect to Redis; trouble that lasts ends the process with its cause and a likely fix."""
     from worker import queue
+    from worker.redis.client import Client
 
     def tell(trouble: RedisTrouble, delay: float) -> None:
         if delay > 1:
             click.echo(f"{trouble.trouble.sentence} Trying again in {delay:.0f} s …", err=True)
 
     try:
-        return queue.connect_with_retry(
-            settings, client_name="worker.cli", deadline=monotonic() + patience, on_trouble=tell
+        until = monotonic() + patience
+        return Client.over(
+            queue.connect_with_retry(settings, client_name="worker.cli", deadline=until, on_trouble=tell)
         )
     except RedisTrouble as trouble:
         fail(trouble)

@@ -1,12 +1,12 @@
-"""The watch: wait for a queue to have something and claim it, in one request.
+"""Claim ahead: wait for a queue to have something and claim it, in one request.
 
 ``BLMOVE q q LEFT LEFT t`` on one and the same list blocks until it is not empty and moves nothing (``doorbell.py``).
 Behind it, on the same connection, stands a claim: the server runs it the moment a job is pushed, and the job comes with
 the answer. A single job costs two round trips, this one and the one that settles it, instead of three, and nobody has
 to be woken on the way.
 
-It works for one queue, because a connection blocks on one list. One consumer of an instance keeps the watch at a time,
-or each push would wake all of them.
+It works for one queue, because a connection blocks on one list. The consumers of an instance take turns
+(`worker.process.claim_turn`), or each push would wake all of them.
 """
 
 from __future__ import annotations
@@ -15,46 +15,52 @@ from time import monotonic
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.engine.claims import Claims
-from worker.engine.records import Exchange
+from worker.engine.records import ClaimReply
+from worker.redis.client import raise_translated, translating
 from worker.redis.doorbell import BLOCK_SECONDS, LATE_SECONDS
+from worker.redis.private import fileno_of
+from worker.redis.troubles import trouble
 
 
-class Watch:
-    """The request of one consumer. Errors of redis-py come out of `begin` and `finish`; `abandon` follows them."""
+class BlockingClaim:
+    """The request of one consumer. `begin`, `answered` and `finish` raise `RedisTrouble`; `abandon` follows them."""
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
         self._connection: Any = None
         self._ends_at = 0.0
-        self.rung = False  #: whether the last answer came because there was something; it may be somebody else's by now
+        self.woken = False  #: whether the last answer came because there was something, which another may have by now
 
-    def begin(self, want: int, seconds: float) -> None:
-        """Ask for up to `want` jobs, as soon as there are any, at the latest after `seconds` (or the longest block)."""
-        self.rung = False
+    def begin(self, capacity: int, seconds: float) -> None:
+        """Ask for up to `capacity` jobs as soon as there are any, or after `seconds` (or the longest block)."""
+        self.woken = False
         block = max(0.1, min(seconds, BLOCK_SECONDS))
-        self._connection = self._claims.redis.connection_pool.get_connection()
-        commands = self._claims.claim_when_ready(want, round(block, 1))
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        commands = self._claims.claim_when_ready(capacity, round(block, 1))
+        with translating():
+            self._connection = self._claims.redis.connection_pool.get_connection()
+            self._connection.send_packed_command(self._connection.pack_commands(commands))
         self._ends_at = monotonic() + block
 
     def fileno(self) -> int:
         """Return what to select on: readable when the answer comes."""
-        fd: int = self._connection._sock.fileno()
+        fd = fileno_of(self._connection)
+        if fd is None:
+            raise trouble("reset")
         return fd
 
     def answered(self) -> bool:
         """Whether what can be read is an answer (with TLS it may be none)."""
-        return bool(self._connection.can_read(timeout=0))
+        with translating():
+            return bool(self._connection.can_read(timeout=0))
 
-    def overdue(self) -> None:
-        """Raise redis-py's `TimeoutError` when the answer should have come long ago: the connection is dead."""
+    def check_overdue(self) -> None:
+        """Raise `RedisTrouble` when the answer should have come long ago: the connection is dead."""
         if monotonic() > self._ends_at + LATE_SECONDS:
-            raise RedisTimeoutError("a blocking call was not answered in time")
+            raise trouble("read_timeout")
 
-    def finish(self) -> Exchange:
+    def finish(self) -> ClaimReply:
         """Read the answer, which has begun to come, and give the connection back."""
         error: RedisError | None = None
         replies: list[Any] = []
@@ -62,17 +68,17 @@ class Watch:
             try:
                 replies.append(self._connection.read_response())
             except NoScriptError:
-                replies.append(None)  # the server has lost the scripts: the exchange that follows brings them
+                replies.append(None)  # the server has lost the scripts: the request that follows brings them
             except RedisError as refused:
                 if not self._connection.is_connected:
-                    raise
+                    raise_translated(refused)
                 error = refused
         connection, self._connection = self._connection, None
         self._claims.redis.connection_pool.release(connection)
         if error is not None:
-            raise error
-        self.rung = replies[0] is not None
-        return Exchange() if replies[1] is None else Exchange.read(replies[1], settled=False)
+            raise_translated(error)
+        self.woken = replies[0] is not None
+        return ClaimReply() if replies[1] is None else ClaimReply.read(replies[1], settled=False)
 
     def abandon(self) -> bool:
         """Hang up if nothing has come yet; True when there was something to hang up.

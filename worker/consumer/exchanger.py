@@ -1,83 +1,178 @@
-"""Claims that a consumer may have without knowing: a predecessor's in the same slot, or those of a lost reply."""
+"""What the server and a consumer say to each other about claims: settle, claim, and recover after a lost reply.
+
+What is done is kept until the server has taken it, so a job that ends while Redis is away is settled afterwards.
+After a lost reply the server may hold claims in our name that we do not have, and so may it after the death of a
+predecessor in the same slot: `recover` brings both sides together.
+"""
 
 from __future__ import annotations
 
+import threading
 from time import monotonic
-from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from redis import Redis
 
 from worker import logs
+from worker.consumer.accounts import Accounts
+from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import timed_out
-from worker.consumer.rq_record import register
-from worker.engine.records import Claim, Outcome
+from worker.consumer.rq_finish import RqFinish
+from worker.consumer.rq_record import RqRecord
+from worker.consumer.supervision import Supervision
+from worker.engine.claims import Claims
+from worker.engine.outcomes import Decider
+from worker.engine.payload import Payloads
+from worker.engine.records import Claim, ClaimReply, Retried
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
-from worker.process.slot import Order
-
-if TYPE_CHECKING:
-    from worker.consumer import Consumer
+from worker.process.slot import Order, Slot, State
+from worker.redis.outage import Outage
+from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
 
-class Recovery:
-    """Brings what the server holds in the name of `consumer`, and what is in its hands, together."""
+class Exchanger:
+    """Speaks with the server for one consumer. Everything raises `RedisTrouble`.
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-        self._slot = consumer.slot
-        self._predecessors_job = self._job_of_predecessor()
-        self.uncertain = True
+    `predecessor` knows the job under which the last process in this slot died, if one did.
+    """
+
+    def __init__(
+        self,
+        claims: Claims,
+        in_flight: InFlight,
+        rq: RqFinish,
+        record: RqRecord,
+        *,
+        supervision: Supervision,
+        outage: Outage,
+        predecessor: Predecessor,
+    ) -> None:
+        self._claims = claims
+        self._in_flight = in_flight
+        self._rq = rq
+        self._record = record
+        self._supervision = supervision
+        self._outage = outage
+        self._predecessor = predecessor
+        self._settling = threading.Lock()
+        self._uncertain = True
+
+    def settle_and_claim(self, capacity: int) -> ClaimReply:
+        """Settle what is done and claim up to `capacity` jobs."""
+        self._supervision.slot.tick(State.CLAIMING)
+        if self._uncertain:
+            self.recover()
+        self._rq.settle()
+        if not capacity and not self._in_flight.done:
+            return ClaimReply(asked=False)
+        reply = self._exchange(capacity)
+        if self._in_flight.endings:  # dependents of what has ended do not wait for what runs next
+            self._rq.settle()
+            reply = reply if reply.claims else self._exchange(capacity)
+        self._supervision.slot.claimed_at = monotonic()
+        if reply.claims:
+            self._supervision.answered()
+        self._outage.over()
+        return reply
+
+    def settle(self) -> None:
+        """Settle what is done, without claiming."""
+        self._exchange(0)
+
+    def note_reply(self, reply: ClaimReply) -> None:
+        """Take in what the server said about us with a claim."""
+        if not reply.registered:
+            self._record.write()
 
     def doubt(self) -> None:
         """Note that the server may hold claims in our name that are not in our hands: a reply was lost."""
-        self.uncertain = True
+        self._uncertain = True
 
     def recover(self) -> None:
         """Release claims in our name that we do not hold: a predecessor's, or those of a reply that was lost."""
-        self.uncertain = False
-        holding = {
-            outcome.claim.execution_id for outcome in self._consumer.runner.done
-        } | self._consumer.by_rq.executions()
-        if self._consumer.crew is not None:
-            holding |= self._consumer.crew.executions()
+        self._uncertain = False
         try:
-            left = self._consumer.claims.recover(self._predecessors_job, holding)
-            register(self._consumer)
-        except (RedisError, OSError):
-            self.uncertain = True
+            left = self._claims.recover(self._predecessor.execution_id, self._in_flight.executions())
+            self._record.write()
+        except RedisTrouble:
+            self._uncertain = True
             raise
         if left.released or left.running:
             log.warning("claims.recovered", released=left.released, running=len(left.running))
-        self._predecessors_job = ""
+        self._predecessor.execution_id = ""
         for claim in left.running:
-            self._hand_on(claim)
+            self._predecessor.hand_on(claim)
 
-    def _hand_on(self, claim: Claim) -> None:
-        """Decide about the job under which our predecessor died."""
+    def release(self, claims: list[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
+        """Put claims back at the head of their queues; returns the ids that were not ours any more."""
+        return self._claims.release(claims, interrupted=interrupted)
+
+    def release_unknown(self) -> None:
+        """Release what the server holds in our name beyond what we know, on the way out."""
+        if self._uncertain:
+            self._claims.recover("")
+
+    def _exchange(self, capacity: int) -> ClaimReply:
+        with self._settling:  # the housekeeper settles too, and an outcome must not be taken off for another one
+            sent = self._in_flight.done
+            if not sent and not capacity:
+                return ClaimReply(asked=False)
+            for outcome in sent:
+                if isinstance(outcome, Retried) and outcome.delay > 0:
+                    # Before it is sent: if we die in between, the scheduler must already expect it.
+                    self._supervision.note_scheduled(outcome.delay)
+            others_running = len(self._in_flight) > 0
+            reply = self._claims.settle_and_claim(sent, capacity, others_running=others_running)
+            self._in_flight.settled(sent, self._rq.left_by_scripts(sent, reply))
+        self.note_reply(reply)
+        if reply.left and not reply.suspended:
+            self._supervision.wake_sibling()
+        return reply
+
+
+class Predecessor:
+    """The job that ran when the last process in this slot died, as the scoreboard shows it."""
+
+    def __init__(
+        self,
+        slot: Slot,
+        connection: Redis,
+        *,
+        payloads: Payloads,
+        decider: Decider,
+        in_flight: InFlight,
+        accounts: Accounts,
+        threads: int,
+    ) -> None:
+        self._slot = slot
+        self._connection = connection
+        self._payloads = payloads
+        self._decider = decider
+        self._in_flight = in_flight
+        self._accounts = accounts
+        #: The execution that ran; "" if there was none, "?" when it may be any of several.
+        self.execution_id = slot.execution_id.decode()
+        if self.execution_id and threads > 1 and slot.exit_reason != b"timeout":
+            self.execution_id = "?"
+
+    def hand_on(self, claim: Claim) -> None:
+        """Decide about the job: another attempt, stopped as ordered, or buried."""
         status, reason = self._slot.exit_status, self._slot.exit_reason.decode()
-        job, policy = self._consumer.runner.restore_quietly(claim)
+        job, policy = self._payloads.try_restore(claim, self._connection)
         moment = monotonic()
-        outcome: Outcome
         if reason == "ordered" and job is not None:
             self._slot.order = Order.NONE
             log.warning("job.stopped", job_id=claim.job_id, queue=claim.origin, how="with its process")
-            self._consumer.by_rq.add(job, claim, moment, stopped=True)
+            self._in_flight.finish_with_rq(Ending(job, claim, moment, stopped=True))
             return
         if reason == "timeout" and job is not None:
-            outcome = self._consumer.deciding.failure(job, claim, timed_out(job.timeout), policy, moment, moment)
+            outcome = self._decider.failure(job, claim, timed_out(job.timeout), policy, moment, moment)
         else:
             how = "stuck and was killed" if reason else explain(status)
             if reason == OUT_OF_MEMORY:
                 how = explain_out_of_memory(memory.limit_bytes())
-            outcome = self._consumer.deciding.crash(claim, how, moment, job)
+            outcome = self._decider.crash(claim, how, moment, job)
         log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
-        self._consumer.runner.note(outcome, job, None)
-
-    def _job_of_predecessor(self) -> str:
-        """Return the execution that ran when the last child of this slot died; "?" when it may be any of several."""
-        execution = self._slot.execution_id.decode()
-        if execution and self._consumer.settings.worker_threads > 1 and self._slot.exit_reason != b"timeout":
-            return "?"
-        return execution
+        self._accounts.note(outcome, job, None)

@@ -1,8 +1,8 @@
-"""A consumer's second thread: it looks after what cannot wait for the running job to end.
+"""A consumer's second thread: it does what cannot wait for the running job to end.
 
-It gives the neighbours of a long job away and settles what is done, and ends crew jobs that are past their timeout. For
-a consumer that runs without an instance it keeps the heartbeat, and RQ's registries in order. It sleeps while there is
-nothing of that.
+It gives the neighbours of a long job back, settles what is done, and ends jobs of the thread pool that are past their
+timeout. For a consumer that runs without an instance it sends the heartbeats and keeps RQ's registries in order. It
+sleeps while there is nothing of that to do.
 """
 
 from __future__ import annotations
@@ -11,66 +11,81 @@ import threading
 import time
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from redis.exceptions import RedisError
+from rq.worker import BaseWorker
 
-from worker.consumer.prefetch import PATIENCE_SECONDS
-from worker.consumer.rq_record import register
+from worker.consumer.exchanger import Exchanger
+from worker.consumer.in_flight import InFlight
+from worker.consumer.prefetch import PATIENCE_SECONDS, Prefetch
+from worker.consumer.rq_finish import RqFinish
+from worker.consumer.rq_record import RqRecord
+from worker.consumer.threads import ThreadPool
 from worker.engine import registries
+from worker.engine.claims import Claims
 from worker.engine.leases import heartbeat
 from worker.process import signals
-
-if TYPE_CHECKING:
-    from worker.consumer import Consumer
+from worker.process.slot import Slot
+from worker.redis.trouble import RedisTrouble
 
 #: How often it looks whether a job keeps its neighbours waiting.
 LOOK_SECONDS: Final = PATIENCE_SECONDS / 2
-#: After trouble with Redis it does not try again for so long: the main thread does, when its job has ended.
+#: Pause after trouble with Redis: the main thread meets it, and names it, when its job has ended.
 REST_SECONDS: Final = 1.0
-#: A consumer without an instance tells Redis this often that it lives.
+#: A consumer without an instance sends a heartbeat this often.
 HEARTBEAT_SECONDS: Final = 10.0
 
 
-class Minder:
-    """The second thread of `consumer`; `beats` says whether heartbeat and registries are its business."""
+class Housekeeper:
+    """The second thread of one consumer."""
 
-    def __init__(self, consumer: Consumer, *, beats: bool) -> None:
-        self._consumer = consumer
-        self._beats = beats
-        self._beat_seconds = min(HEARTBEAT_SECONDS, consumer.job_monitoring_interval)
-        self._beat_due = monotonic() + self._beat_seconds
-        self._upkeep_due = 0.0
+    def __init__(
+        self,
+        exchanger: Exchanger,
+        in_flight: InFlight,
+        rq: RqFinish,
+        slot: Slot,
+        *,
+        prefetch: Prefetch,
+        threads: ThreadPool | None,
+        upkeep: Upkeep | None,
+    ) -> None:
+        self._exchanger = exchanger
+        self._in_flight = in_flight
+        self._rq = rq
+        self._slot = slot
+        self._prefetch = prefetch
+        self._threads = threads
+        self._upkeep = upkeep
         self._rest_until = 0.0
         self._wanted = threading.Event()
         self._closed = False
-        self._thread = threading.Thread(target=self._mind, name="minder", daemon=True)
-        with signals.deaf():
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        with signals.blocked_in_threads():
             self._thread.start()
 
     def wake(self) -> None:
-        """Say that there is something to look after."""
+        """Let it look: there is something to do."""
         self._wanted.set()
 
     def close(self) -> None:
         """End the thread."""
         self._closed = True
+        if self._upkeep is not None:
+            self._upkeep.closed = True
         self._wanted.set()
         self._thread.join(timeout=1.0)
 
-    def _mind(self) -> None:
+    def _run(self) -> None:
         while not self._closed:
-            if self._beats and monotonic() >= self._upkeep_due:
-                self._upkeep_due = monotonic() + self._consumer.maintenance_interval
-                self._trying(self._maintain)
-            if self._wanted.wait(self._beat_seconds / 2 if self._beats else None):
+            if self._upkeep is not None:
+                for duty in self._upkeep.due():
+                    self._trying(duty)
+            if self._wanted.wait(self._upkeep.seconds if self._upkeep is not None else None):
                 time.sleep(LOOK_SECONDS)
-            if self._beats and monotonic() >= self._beat_due:
-                self._beat_due = monotonic() + self._beat_seconds
-                self._trying(self._beat)
-            if self._consumer.crew is not None:
-                self._consumer.crew.expire()
-                self._consumer.crew.obey()
+            if self._threads is not None:
+                self._threads.expire()
+                self._threads.obey()
             if self._patience_is_over():
                 self._trying(self._unburden)
             if not self._needed():
@@ -79,49 +94,69 @@ class Minder:
                     self._wanted.set()
 
     def _needed(self) -> bool:
-        crew = self._consumer.crew
-        return self._burdened() or (crew is not None and crew.held > 0) or self._closed
+        return self._burdened() or (self._threads is not None and len(self._in_flight) > 0) or self._closed
 
     def _burdened(self) -> bool:
         """Whether the running job keeps others waiting: its neighbours, or whoever wants the results before it."""
-        consumer = self._consumer
-        if consumer.crew is not None:
-            return bool(len(consumer.batch))  # the main thread settles
-        return bool(len(consumer.batch) or consumer.runner.done or consumer.by_rq.pending_beside_job)
+        if self._threads is not None:
+            return bool(self._in_flight.waiting)  # the main thread settles
+        return bool(self._in_flight.waiting or self._in_flight.done or self._rq.pending_beside_job)
 
     def _patience_is_over(self) -> bool:
         now = monotonic()
-        long = self._consumer.slot.job_id and now - self._consumer.batch.moved_at > PATIENCE_SECONDS
+        long = self._slot.job_id and now - self._in_flight.moved_at > PATIENCE_SECONDS
         return bool(long and self._burdened() and now >= self._rest_until)
 
     def _unburden(self) -> None:
         """Release what has not begun and settle what is done, while the running job goes on."""
-        consumer = self._consumer
-        with consumer.batch.lock:
-            claims = consumer.batch.take_all()
+        with self._in_flight.giving_back() as claims:
             if claims:
-                consumer.claims.release(claims)
-            if consumer.crew is not None:
-                consumer.crew.forget(claims)
-                consumer.prefetch.distrust()
-                return
-            consumer.settle()
-            consumer.by_rq.settle_beside_job()
+                self._exchanger.release(claims)
+        if self._threads is not None:
+            self._prefetch.distrust()
+            return
+        self._exchanger.settle()
+        self._rq.settle_beside_job()
+
+    def _trying(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except RedisTrouble:  # the main thread meets it, and names it, after its job
+            self._rest_until = monotonic() + REST_SECONDS
+            self._exchanger.doubt()
+
+
+class Upkeep:
+    """What a consumer without an instance does for itself: heartbeats, and RQ's registries."""
+
+    def __init__(self, worker: BaseWorker, claims: Claims, record: RqRecord) -> None:
+        self._worker = worker
+        self._claims = claims
+        self._record = record
+        self._beat_seconds = min(HEARTBEAT_SECONDS, worker.job_monitoring_interval)
+        self._beat_due = monotonic() + self._beat_seconds
+        self._maintain_due = 0.0
+        self.seconds = self._beat_seconds / 2  #: how often to look what is due
+        self.closed = False  #: True: a pass over the registries ends after its step
+
+    def due(self) -> list[Callable[[], None]]:
+        """Return what must be done now."""
+        now = monotonic()
+        duties: list[Callable[[], None]] = []
+        if now >= self._maintain_due:
+            self._maintain_due = now + self._worker.maintenance_interval
+            duties.append(self._maintain)
+        if now >= self._beat_due:
+            self._beat_due = now + self._beat_seconds
+            duties.append(self._beat)
+        return duties
 
     def _beat(self) -> None:
         """Keep the consumer's own record and claims alive."""
-        if heartbeat(self._consumer.claims, [self._consumer.name]):
-            register(self._consumer)
+        if heartbeat(self._claims, [self._worker.name]):
+            self._record.write()
 
     def _maintain(self) -> None:
-        for _ in registries.steps(self._consumer.claims):
-            if self._closed:
+        for _ in registries.steps(self._claims):
+            if self.closed:
                 return
-
-    def _trying(self, act: Callable[[], None]) -> None:
-        """Do it; trouble with Redis is met, and named, by the main thread after its job."""
-        try:
-            act()
-        except (RedisError, OSError):
-            self._rest_until = monotonic() + REST_SECONDS
-            self._consumer.recovery.doubt()

@@ -1,48 +1,157 @@
-"""The claims in a consumer's hands: begun one after the other, given away when one of them takes long.
+"""Every claim that a consumer has, in exactly one place.
 
-The consumer's main thread (or a thread of its crew) takes the next claim; the minder thread takes *all* that are left
-when nothing has begun for longer than the patience. One lock decides who gets a claim; nobody ever has it twice.
+A claim is *waiting* (it has not begun), *running*, *done* (its outcome is known and the server has not taken it), *for
+RQ* (RQ's own code must finish it) or *interrupted* (a hard stop cut it short). Whatever asks what the consumer holds
+asks here; a claim that stood in none of these places would be released by `Exchanger.recover` and run a second time.
+
+The consumer's main thread, the threads of its pool and its housekeeper use one object, under one lock.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
+from typing import Any
 
-from worker.engine.records import Claim
+from rq.job import Job
+
+from worker.engine.records import Buried, Claim, Outcome, Retried
 
 
-class Batch:
-    """Claims that have not begun."""
+@dataclass(slots=True, eq=False)
+class Ending:
+    """A job that RQ's code must finish: `value` if it returned, `error` if it raised, `outcome` if one was decided."""
+
+    job: Job | None  #: None: its hash cannot be read, so it was buried without having run
+    claim: Claim
+    started: float
+    value: Any = None
+    error: BaseException | None = None
+    outcome: Retried | Buried | None = None
+    stopped: bool = False
+    tries: int = 0
+
+
+class InFlight:
+    """The claims of one consumer. Its length is how many of them have begun or will."""
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        self._lock = Lock()
         self._waiting: deque[Claim] = deque()
+        self._running: dict[str, Claim] = {}
+        self._done: list[Outcome] = []
+        self._for_rq: list[Ending] = []
+        self._interrupted: list[Claim] = []
         self.moved_at = 0.0  #: when (monotonic) claims last came or began
 
+    # -- what is there -----------------------------------------------------------------------------------------------
+
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._running)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to run, to settle or to finish."""
+        return not (self._waiting or self._running or self._done or self._for_rq)
+
+    @property
+    def waiting(self) -> list[Claim]:
+        """The claims that have not begun."""
+        return list(self._waiting)
+
+    @property
+    def running(self) -> list[Claim]:
+        """The claims that have begun and have no outcome."""
+        return list(self._running.values())
+
+    @property
+    def done(self) -> list[Outcome]:
+        """The outcomes that the server has not taken, in their order."""
+        return self._done[:]
+
+    @property
+    def endings(self) -> list[Ending]:
+        """The jobs that RQ's code must finish, in their order."""
+        return self._for_rq[:]
+
+    @property
+    def interrupted(self) -> list[Claim]:
+        """The claims that a hard stop cut short."""
+        return self._interrupted[:]
+
+    def executions(self) -> frozenset[str]:
+        """Return the executions of all claims."""
+        with self._lock:
+            claims = [*self._waiting, *self._running.values(), *self._interrupted]
+            claims += [outcome.claim for outcome in self._done] + [ending.claim for ending in self._for_rq]
+        return frozenset(claim.execution_id for claim in claims)
+
+    # -- how a claim moves -------------------------------------------------------------------------------------------
 
     def load(self, claims: Iterable[Claim]) -> None:
-        """Take in what was claimed; waits like `take`, or `take_all` could drop what comes while it empties."""
-        with self.lock:
+        """Take in what was claimed; waits while the housekeeper gives claims back, or it would drop these too."""
+        with self._lock:
             self._waiting.extend(claims)
             self.moved_at = monotonic()
 
-    def take(self) -> Claim | None:
-        """Begin the next claim; waits while the minder is giving the rest away."""
-        with self.lock:
+    def begin(self) -> Claim | None:
+        """Begin the next claim; waits while the housekeeper gives claims back."""
+        with self._lock:
             self.moved_at = monotonic()
-            return self._waiting.popleft() if self._waiting else None
+            if not self._waiting:
+                return None
+            claim = self._waiting.popleft()
+            self._running[claim.execution_id] = claim
+            return claim
 
-    def all(self) -> list[Claim]:
-        """Return the claims that have not begun, without taking them."""
-        return list(self._waiting)
+    def finish(self, outcome: Outcome) -> None:
+        """Note what became of a claim."""
+        with self._lock:
+            self._forget(outcome.claim)
+            self._done.append(outcome)
 
-    def take_all(self) -> list[Claim]:
-        """Take every claim that has not begun. The caller holds the lock until it has released them."""
-        claims = list(self._waiting)
-        self._waiting.clear()
-        return claims
+    def finish_with_rq(self, ending: Ending) -> None:
+        """Note that RQ's code must finish a claim."""
+        with self._lock:
+            self._forget(ending.claim)
+            self._for_rq.append(ending)
+
+    def interrupt(self, claim: Claim) -> None:
+        """Note that a hard stop cut a claim short."""
+        with self._lock:
+            self._forget(claim)
+            self._interrupted.append(claim)
+
+    def settled(self, sent: Sequence[Outcome], for_rq: Iterable[Ending] = ()) -> None:
+        """Forget the first outcomes, which the server has taken; those that it has left to RQ stay, `for_rq`."""
+        with self._lock:
+            del self._done[: len(sent)]
+            self._for_rq.extend(for_rq)
+
+    def finished_by_rq(self, ending: Ending) -> None:
+        """Forget a claim that RQ's code has finished, unless it has an outcome now."""
+        with self._lock:
+            self._forget(ending.claim)
+
+    @contextmanager
+    def giving_back(self) -> Iterator[list[Claim]]:
+        """Take out every claim that has not begun; the block releases them. Until it is over nothing begins.
+
+        If the block fails they stay out: the server may have put them back already, so they must not run here. What it
+        still holds in our name, `Exchanger.recover` releases.
+        """
+        with self._lock:
+            claims = list(self._waiting)
+            self._waiting.clear()
+            yield claims
+
+    def _forget(self, claim: Claim) -> None:
+        self._running.pop(claim.execution_id, None)
+        if self._interrupted:
+            self._interrupted = [one for one in self._interrupted if one is not claim]
+        if self._for_rq:
+            self._for_rq = [ending for ending in self._for_rq if ending.claim is not claim]

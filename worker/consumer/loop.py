@@ -1,8 +1,7 @@
 """The consumer: claims jobs, runs them, settles them.
 
-Its loop is: exchange with the server (settle what is done, claim what is next, in one round trip), perform what was
-claimed, wait when there was nothing. What is done is kept until the server has taken it, so a job that ends while Redis
-is away is settled when Redis is back. Running one job is in ``runner.py``.
+Its loop is: exchange with the server (settle what is done, claim what is next, in one round trip), wait when there was
+nothing, perform what was claimed. Running one job is in ``runner.py``; what the consumer holds is in ``in_flight.py``.
 
 `Consumer` is an `rq.worker.BaseWorker`: ``rq worker -w worker.consumer.Consumer high default`` and
 ``Consumer(queues, connection=r).work(burst=True, max_jobs=5)`` work like RQ's own workers, without a supervisor.
@@ -12,44 +11,46 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from time import monotonic
 from typing import Any
 
 import structlog
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.worker import BaseWorker, DequeueStrategy
 
 from worker import logs, queue, retry, sentry
-from worker.consumer import shutdown
-from worker.consumer.claim_ahead import Watch
-from worker.consumer.exchanger import Recovery
-from worker.consumer.housekeeper import Minder
-from worker.consumer.in_flight import Batch
-from worker.consumer.main_thread import Guard, MainStation, Station
+from worker.consumer.accounts import Accounts
+from worker.consumer.claim_ahead import BlockingClaim
+from worker.consumer.exchanger import Exchanger, Predecessor
+from worker.consumer.housekeeper import Housekeeper, Upkeep
+from worker.consumer.in_flight import InFlight
+from worker.consumer.main_thread import JobTimeout, MainThread
 from worker.consumer.prefetch import MOST, Prefetch
+from worker.consumer.rq_ending import RqEnding
 from worker.consumer.rq_finish import RqFinish
-from worker.consumer.rq_queue_order import reordered
-from worker.consumer.rq_record import register
+from worker.consumer.rq_record import RqRecord
 from worker.consumer.runner import Runner
-from worker.consumer.supervision import Alone, Seat, Supervised
-from worker.consumer.threads import Crew
+from worker.consumer.shutdown import Shutdown
+from worker.consumer.supervision import Standalone, Supervised, Supervision
+from worker.consumer.threads import ThreadPool
 from worker.consumer.waiting import Waiting
+from worker.engine import rq_private
 from worker.engine.claims import Claims
-from worker.engine.outcomes import Deciding
-from worker.engine.records import Claim, Exchange, Retried
+from worker.engine.outcomes import Decider
+from worker.engine.payload import Payloads
+from worker.engine.records import Claim, ClaimReply
 from worker.exits import Exit
 from worker.process import orders, signals
+from worker.process.claim_turn import ClaimTurn, consumers_block
 from worker.process.memory import resident_mb
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Slot, State
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import WatchLock, consumers_watch
+from worker.process.wakeup import Wakeup
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 from worker.settings.load import settings_of_environment
 
@@ -57,17 +58,19 @@ log = logs.get_logger()
 
 
 class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
-    """One consumer; see the module. `seat` is None when it runs alone. Other arguments are `BaseWorker`'s."""
+    """One consumer; see the module. `supervision` is None when it runs alone. Other arguments are `BaseWorker`'s."""
 
-    death_penalty_class = Guard
+    death_penalty_class = JobTimeout
 
-    def __init__(self, *args: Any, seat: Seat | None = None, settings: Settings | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, supervision: Supervision | None = None, settings: Settings | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.settings = settings or settings_of_environment()
-        self._given_seat = seat
+        self._given_supervision = supervision
         letters = self.settings.dead_letter_queue
         self.claims = Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
-        self.deciding = Deciding(
+        self.decider = Decider(
             self.name,
             letters,
             self.settings.worker_max_crashes,
@@ -79,16 +82,10 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             max_handbacks=self.settings.worker_max_handbacks,
             unknown_grace=self.settings.worker_unknown_grace,
         )
-        self.burst = False
+        self._burst = False
         self._max_jobs: int | None = None
         self._max_idle: int | None = None
         self._dequeue_strategy = DequeueStrategy.DEFAULT
-        self.prefetch = Prefetch()
-        self.batch = Batch()
-        self.by_rq = RqFinish(self)
-        self._settling = threading.Lock()
-        self._performed = 0
-        self._suspect_runs = False
 
     def work(
         self,
@@ -102,39 +99,33 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         dequeue_strategy: DequeueStrategy = DequeueStrategy.DEFAULT,
     ) -> bool:
         """Work until a stop is asked (or the queues are empty, with `burst`); returns whether any job ran."""
-        self.burst, self._max_jobs, self._max_idle = burst, max_jobs, max_idle_time
+        self._burst, self._max_jobs, self._max_idle = burst, max_jobs, max_idle_time
         self._dequeue_strategy = dequeue_strategy
         if not structlog.is_configured():
             logs.configure(logging_level or "INFO", "console")
         self._enter()
         try:
             if with_scheduler:
-                self._start_scheduler(burst, logging_level)
+                rq_private.start_scheduler(self, burst=burst, logging_level=logging_level)
             self._loop()
         finally:
-            shutdown.leave(self)
+            self._leave()
         return self._performed > 0
 
     def _loop(self) -> None:
-        self._idle_since = monotonic()
         while not self.finished():
             try:
-                exchange = self.exchange()
-            except (RedisError, OSError) as error:
-                self.ride_out(error)
+                reply = self.exchanger.settle_and_claim(self.capacity())
+                if not reply.claims:
+                    if self.has_nothing_left(reply):
+                        break
+                    reply = self.waiting.next(reply)
+            except RedisTrouble as trouble:
+                self.wait_out_outage(trouble)
                 continue
-            if exchange.claims:
-                self.perform(exchange.claims)
-            elif self.crew is not None and self.crew.held:
-                self.waiting.with_crew(self.crew)
-            elif self.runner.done or self.by_rq.pending or not exchange.registered:
-                continue  # a thread has ended its job meanwhile, RQ must finish one, or the server did not know us
-            elif self.burst or self._idle_for_too_long():
-                break
-            elif brought := self.waiting.for_jobs(paused=exchange.suspended):
-                self.perform(brought)
+            self.perform(reply.claims)
 
-    # -- the verbs of the loop -------------------------------------------------------------------------------------
+    # -- the verbs of the loop ---------------------------------------------------------------------------------------
 
     def finished(self) -> bool:
         """Whether the loop must end: a stop, or a worn-out consumer."""
@@ -143,141 +134,181 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         limit = self.settings.worker_max_memory_mb
         return limit > 0 and self._performed > 0 and resident_mb(os.getpid()) > limit
 
-    def exchange(self) -> Exchange:
-        """Settle what is done and claim what is next."""
-        self.slot.tick(State.CLAIMING)
-        if self.recovery.uncertain:
-            self.recovery.recover()
-        self.by_rq.settle()
-        if self.crew is not None and (ran := self.crew.tally()):
-            self.prefetch.learn(len(ran), sum(ran), max(ran))
-        want = self.want()
-        if not want and not self.runner.done:
-            return Exchange()
-        exchange = self.settle(want)
-        if self.by_rq.pending:  # dependents of what has ended do not wait for what runs next
-            self.by_rq.settle()
-            exchange = exchange if exchange.claims else self.settle(want)
-        self.slot.claimed_at = monotonic()
-        if self.seat.rung and not exchange.claims and self.crew is None and self.seat.beaten():
-            self.waiting.stand_back()
-        self.seat.claimed()
-        self.outage.over()
-        return exchange
-
-    def want(self) -> int:
-        """How many jobs to claim now."""
-        if self.seat.quiet or self.child.stopping:
+    def capacity(self) -> int:
+        """Return how many jobs to claim now."""
+        if self.supervision.quiet or self.child.stopping:
             return 0
-        most = self.prefetch.want
-        if self.crew is not None:
-            most = 0 if self._suspect_runs and self.crew.held else max(self.crew.size, most) - self.crew.held
+        if self.threads is None:
+            most = self.prefetch.want
+        else:
+            if seconds := self.threads.tally():
+                self.prefetch.learn(len(seconds), sum(seconds), max(seconds))
+            held = len(self.in_flight)
+            most = 0 if self._suspect_runs and held else max(self.threads.size, self.prefetch.want) - held
         return max(0, most if self._max_jobs is None else min(most, self._max_jobs - self._performed))
 
-    def settle(self, want: int = 0) -> Exchange:
-        """Send what is done and ask for `want` jobs; what was not taken is kept."""
-        with self._settling:  # the minder settles too, and an outcome must not be taken off for another one
-            sent = self.runner.done[:]
-            if not sent and not want:
-                return Exchange()
-            company = self.crew is not None and self.crew.held > 0
-            for outcome in sent:
-                if isinstance(outcome, Retried) and outcome.delay > 0:
-                    self.seat.put_off(outcome.delay)  # before it is: a death in between must not leave it unknown
-            exchange = self.claims.exchange(sent, want, company=company)
-            del self.runner.done[: len(sent)]
-        self.took(exchange)
-        if exchange.left and not exchange.suspended:
-            self.seat.nudge()
-        if exchange.fenced or exchange.unsettled:
-            self.by_rq.take_over(sent, exchange)
-        return exchange
-
-    def took(self, exchange: Exchange) -> None:
-        """Note what the server said about us with a claim."""
-        if not exchange.registered:
-            register(self)
-        if exchange.claims:
-            self.claims.queues = reordered(self.claims.queues, exchange.claims[-1].queue, self._dequeue_strategy)
-            self._idle_since = monotonic()
-            self.waiting.won()
+    def has_nothing_left(self, reply: ClaimReply) -> bool:
+        """Whether a consumer that ends when the queues are empty, or after some idle time, has come there."""
+        if not self.in_flight.empty or not reply.registered:
+            return False
+        return self._burst or (self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle)
 
     def perform(self, claims: list[Claim]) -> None:
         """Run what was claimed, one after the other, until it is done, given away or a stop is asked."""
-        if self.crew is not None:
-            self.perform_with_crew(self.crew, claims)
+        if not claims:
             return
-        self.batch.load(claims)
+        self._idle_since = monotonic()
+        self.waiting.won()
+        self.claims.reorder_queues(claims[-1].queue, self._dequeue_strategy)
+        if self.threads is not None:
+            self._perform_with_threads(self.threads, claims)
+            return
+        self.in_flight.load(claims)
         if len(claims) > 1:
-            self.minder.wake()
+            self.housekeeper.wake()
         begun = moment = monotonic()
         ran, longest = 0, 0.0
-        while not self.child.stopping and (claim := self.batch.take()) is not None:
-            self.runner.run(claim)
-            if self.by_rq.pending and len(self.batch):
-                self.finish_early()
+        while not self.child.stopping and (claim := self.in_flight.begin()) is not None:
+            self.runner.run(claim, self.main_thread)
+            if self.in_flight.waiting and self.in_flight.endings:
+                self._finish_early()
             ended = monotonic()
             ran, longest, moment = ran + 1, max(longest, ended - moment), ended
         self._performed += ran
         self.prefetch.learn(ran, moment - begun, longest)
 
-    def finish_early(self) -> None:
-        """Let RQ's code finish a job before the rest of its batch runs; with Redis away it waits for the exchange."""
-        try:
-            self.by_rq.settle()
-        except (RedisError, OSError):
-            self.recovery.doubt()
-
-    def perform_with_crew(self, crew: Crew, claims: list[Claim]) -> None:
-        """Give claims to the threads. A suspect runs alone, so that a death has one possible cause."""
-        self._performed += len(claims)
-        self._suspect_runs = any(b"suspect" in claim.fields for claim in claims)
-        crew.submit(claims)
-        self.minder.wake()
-
-    def ride_out(self, error: BaseException) -> None:
+    def wait_out_outage(self, trouble: RedisTrouble) -> None:
         """Note trouble with Redis, drop idle connections and sleep before the next try. What is done is kept."""
-        self.recovery.doubt()
-        self.outage.note(error)
+        self.exchanger.doubt()
+        self.outage.note(trouble)
         # After silence none of them says by itself that it is dead.
         self.connection.connection_pool.disconnect(inuse_connections=False)
         if not self.child.stopping:
             self.slot.tick(State.CONNECTING)
             self.child.wait(self.outage.delay())
 
-    # -- coming and going ------------------------------------------------------------------------------------------
+    def _perform_with_threads(self, threads: ThreadPool, claims: list[Claim]) -> None:
+        """Give claims to the threads. A suspect runs alone, so that a death has one possible cause."""
+        self._performed += len(claims)
+        self._suspect_runs = any(b"suspect" in claim.fields for claim in claims)
+        threads.submit(claims)
+        self.housekeeper.wake()
+
+    def _finish_early(self) -> None:
+        """Let RQ's code finish a job before the rest of its batch runs; with Redis away it waits for the exchange."""
+        try:
+            self.rq.settle()
+        except RedisTrouble:
+            self.exchanger.doubt()
+
+    # -- coming and going --------------------------------------------------------------------------------------------
 
     def _enter(self) -> None:
-        self.seat = self._given_seat or Alone(self._make_doorbell)
-        self.slot, self.child = self.seat.slot, self.seat.child
-        self.recovery = Recovery(self)
+        """Make the parts; each gets what it needs of the others, and none gets the consumer."""
+        alone = self._given_supervision is None
+        self.supervision = self._given_supervision or Standalone(self._make_doorbell)
+        self.slot, self.child = self.supervision.slot, self.supervision.child
+        self.outage = Outage(self.supervision.redis_edge, reports=alone)
+        self.in_flight = InFlight()
+        self._performed, self._suspect_runs, self._idle_since = 0, False, monotonic()
+        # With another strategy the order of the queues changes after each job.
+        most = MOST if self._dequeue_strategy == DequeueStrategy.DEFAULT else 1
+        self.prefetch = Prefetch(most, hands=self.settings.worker_threads)
+        self._make_roads()
         self.slot.job_id = self.slot.execution_id = b""
         self.slot.tick(State.CONNECTING)
         random.seed()
-        self._performed = 0
-        self.outage = Outage(self.seat.redis_edge, reports=self._given_seat is None)
+        size = self.settings.worker_threads
+        self.main_thread = MainThread(self.slot, self.child)
+        self.threads: ThreadPool | None = None
+        if size > 1:
+            self.threads = ThreadPool(size, self.in_flight, self.runner.run, self.slot, lambda: self.child.stopping)
+        ahead = BlockingClaim(self.claims) if consumers_block(len(self.claims.queues), size) else None
+        self.waiting = Waiting(
+            self.exchanger,
+            self.supervision,
+            self.in_flight,
+            self.capacity,
+            threads=self.threads,
+            blocking_claim=ahead,
+            longest=self._max_idle,
+        )
+        self.housekeeper = Housekeeper(
+            self.exchanger,
+            self.in_flight,
+            self.rq,
+            self.slot,
+            prefetch=self.prefetch,
+            threads=self.threads,
+            upkeep=Upkeep(self, self.claims, self.record) if alone else None,
+        )
+        if alone:
+            with signals.blocked_in_threads():
+                self.subscribe()
+
+    def _make_roads(self) -> None:
+        """Make what a claim goes through: runner, RQ's finishing code, exchange with the server."""
+        claims, decider, in_flight, slot = self.claims, self.decider, self.in_flight, self.slot
+        self.payloads = Payloads(self.settings.worker_job_modules, self.settings.worker_serializers)
+        self.accounts = accounts = Accounts(slot, in_flight)
+        self.record = RqRecord(self, claims, self.settings.release or "")
+        self._ending = RqEnding(
+            self, claims, decider, accounts=accounts, note_scheduled=self.supervision.note_scheduled
+        )
+        self.rq = RqFinish(
+            self, claims, decider, in_flight=in_flight, ending=self._ending, slot=slot, accounts=accounts
+        )
         self.runner = Runner(
             self.settings,
             self.connection,
-            deciding=self.deciding,
-            by_rq=self.by_rq,
-            slot=self.slot,
-            station=lambda: self.station,
+            payloads=self.payloads,
+            decider=decider,
+            in_flight=in_flight,
+            rq=self.rq,
+            slot=slot,
+            accounts=accounts,
         )
-        threads = self.settings.worker_threads
-        # With another strategy the order of the queues changes after each job.
-        most = MOST if self._dequeue_strategy == DequeueStrategy.DEFAULT else 1
-        self.prefetch = Prefetch(most, hands=threads)
-        self.crew: Crew | None = None
-        if threads > 1:
-            self.crew = Crew(threads, self.batch, self.runner.run, self.slot, lambda: self.child.stopping)
-        self.station: Station = self.crew or MainStation(self.slot, self.child)
-        watch = Watch(self.claims) if consumers_watch(len(self.claims.queues), threads) else None
-        self.waiting = Waiting(self, watch, self._max_idle)
-        self.minder = Minder(self, beats=self._given_seat is None)
-        if self._given_seat is None:
-            with signals.deaf():
-                self.subscribe()
+        predecessor = Predecessor(
+            slot,
+            self.connection,
+            payloads=self.payloads,
+            decider=decider,
+            in_flight=in_flight,
+            accounts=accounts,
+            threads=self.settings.worker_threads,
+        )
+        self.exchanger = Exchanger(
+            claims,
+            in_flight,
+            self.rq,
+            self.record,
+            supervision=self.supervision,
+            outage=self.outage,
+            predecessor=predecessor,
+        )
+
+    def _leave(self) -> None:
+        """Hand everything back and say goodbye."""
+        self.housekeeper.close()
+        Shutdown(
+            self.exchanger,
+            self.in_flight,
+            self.rq,
+            self.record,
+            self.supervision,
+            self.outage,
+            self.payloads,
+            self.decider,
+            self.accounts,
+            self.threads,
+            self.connection,
+        ).run()
+        if self.scheduler:
+            self.stop_scheduler()
+        self.unsubscribe()
+        self.supervision.close()
+
+    # -- what RQ calls -----------------------------------------------------------------------------------------------
 
     def handle_payload(self, message: dict[str, Any]) -> None:
         """Obey one of RQ's commands (pub/sub thread of a lone consumer)."""
@@ -287,7 +318,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Count a failure; RQ does so in the transaction that ends the job, so its dead letter goes there too."""
         super().increment_failed_job_count(pipeline)
         if pipeline is not None:
-            self.by_rq.fails(pipeline)
+            self._ending.dead_letter(pipeline)
 
     def _set_connection(self, connection: Redis) -> Redis:
         """Leave the connection as it is: nothing here blocks on it, so short socket timeouts are right."""
@@ -296,24 +327,27 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def _make_doorbell(self) -> Doorbell:
         return Doorbell(lambda: queue.clone(self.connection), RQ_KEY_PREFIX, self.queue_names())
 
-    def _idle_for_too_long(self) -> bool:
-        return self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle
-
 
 def main(
-    settings: Settings, scoreboard: Scoreboard, bell: Bell, hail: Bell, watch: WatchLock | None, name: str, slot: Slot
+    settings: Settings,
+    scoreboard: Scoreboard,
+    wake_consumers: Wakeup,
+    wake_dispatcher: Wakeup,
+    turn: ClaimTurn | None,
+    name: str,
+    slot: Slot,
 ) -> int:
-    """Run the consumer of `slot` until it is told to stop."""
-    seat = Supervised(scoreboard, slot, bell, hail, watch)
+    """Run the consumer of `slot` until it must stop."""
+    supervision = Supervised(scoreboard, slot, wake_consumers, wake_dispatcher, turn)
     slot.worker_name = name.encode()
-    hail.ring()  # the dispatcher listens for RQ's commands to this name from now on
+    wake_dispatcher.send()  # the dispatcher listens for RQ's commands to this name from now on
     sentry.init(settings, "consumer")
     consumer = Consumer(
         list(settings.worker_queues),
         name=name,
         connection=queue.build_client(settings, client_name=name, max_connections=5 + settings.worker_threads),
         prepare_for_work=False,
-        seat=seat,
+        supervision=supervision,
         settings=settings,
     )
     consumer.work(max_jobs=settings.worker_max_jobs or None)

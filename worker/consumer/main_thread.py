@@ -1,7 +1,8 @@
 """Where job code runs in a consumer, and how it is ended there: timeout, hard stop, stop-job command.
 
-In the main thread signals do it. In a crew thread (`WORKER_THREADS` > 1, see ``crew.py``) an asynchronous exception
-does. Either way the code between `begin` and `end` may be interrupted by an exception that nobody in it raised.
+In the main thread signals do it. In a thread of the pool (`WORKER_THREADS` > 1, see ``threads.py``) an asynchronous
+exception does. Either way an exception that nobody in it raised may interrupt the code between `begin` and `end`. A job
+that swallows it, or sits in native code, is ended with its process by the supervisor.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from typing import Any, Final, Protocol
 
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 
+from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
-from worker.process.signals import Child, JobStopped, ShutdownRequested
+from worker.process.signals import Child
 from worker.process.slot import Slot
 
+#: Between two alarms after the timeout.
+ALARM_SECONDS: Final = 0.5
 
-class Station(Protocol):
-    """Brackets one job's code."""
+
+class JobThread(Protocol):
+    """Brackets one job's code in the thread that runs it."""
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Start the job's clock (seconds; 0 or less = none) and put it on the scoreboard."""
@@ -29,13 +34,13 @@ class Station(Protocol):
         ...
 
 
-class MainStation:
+class MainThread:
     """The consumer's main thread: one job at a time."""
 
     def __init__(self, slot: Slot, child: Child) -> None:
         self._slot = slot
         self._child = child
-        self._guard = Guard(0)
+        self._timeout = JobTimeout(0)
         child.ordered = lambda: bool(slot.ordered(slot.job_id.decode(), slot.execution_id.decode()))
 
     def begin(self, claim: Claim, timeout: float) -> None:
@@ -46,26 +51,22 @@ class MainStation:
             raise ShutdownRequested
         if self._slot.order and self._slot.ordered(claim.job_id, claim.execution_id):
             raise JobStopped
-        self._guard = Guard(timeout)
-        self._guard.setup_death_penalty()
+        self._timeout = JobTimeout(timeout)
+        self._timeout.setup_death_penalty()
 
     def end(self) -> None:
         """Let nothing raise any more."""
         self._child.interruptible = False
-        self._guard.cancel_death_penalty()
+        self._timeout.cancel_death_penalty()
         self._slot.end_job()
 
 
-#: Between two alarms after the timeout.
-ALARM_SECONDS: Final = 0.5
-
-
-class Guard(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
+class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
     """Limits the code in its ``with`` block to `timeout` seconds; 0 or less means no limit.
 
     An RQ "death penalty", for RQ's own finishing code too. Unlike RQ's it takes fractions of a second and leaves the
     handler in place: a signal that comes late must not kill the process. The alarm goes on ringing, because a thread of
-    the job may have got the first one (`signals.deaf`); the exception is raised once.
+    the job may have got the first one (`worker.process.signals`); the exception is raised once.
     """
 
     def __init__(self, timeout: float, exception: type[BaseException] = JobTimeoutException, **_ignored: Any) -> None:

@@ -2,26 +2,27 @@
 
 Dependents, callbacks, repeats, groups that lose a job, rate limits, webhooks and a returned `Retry` are RQ's: its
 finishing code runs (``rq_ending.py``) after a check that the claim is still ours. What cannot be settled because Redis
-is away stays on the list; a callback may then run again, as with any at-least-once system.
+is away stays in flight; a callback may then run again, as with any at-least-once system.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from redis.client import Pipeline
-from redis.exceptions import RedisError
 from rq.job import Job, Retry
+from rq.worker import BaseWorker
 
 from worker import logs
-from worker.consumer.rq_ending import Pending, RqEnding
-from worker.engine import dead_letter
-from worker.engine.outcomes import attempt_of
-from worker.engine.records import Buried, Claim, Exchange, Finished, Outcome, Retried
-
-if TYPE_CHECKING:
-    from worker.consumer import Consumer
+from worker.consumer.accounts import Accounts
+from worker.consumer.in_flight import Ending, InFlight
+from worker.consumer.rq_ending import RqEnding
+from worker.engine import dead_letter, rq_private
+from worker.engine.claims import Claims
+from worker.engine.outcomes import Decider, attempt_of
+from worker.engine.records import ClaimReply, Finished, Outcome
+from worker.process.slot import Slot
+from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
@@ -32,126 +33,110 @@ CALLBACKS_SECONDS: Final = 300.0
 
 
 class RqFinish:
-    """The jobs of one consumer that wait for RQ's finishing code."""
+    """Finishes jobs of one consumer with RQ's code. `worker` is the consumer as RQ knows it."""
 
-    def __init__(self, worker: Consumer) -> None:
+    def __init__(
+        self,
+        worker: BaseWorker,
+        claims: Claims,
+        decider: Decider,
+        *,
+        in_flight: InFlight,
+        ending: RqEnding,
+        slot: Slot,
+        accounts: Accounts,
+    ) -> None:
         self._worker = worker
-        self._ending = RqEnding(worker)
-        self._pending: list[Pending] = []
+        self._claims = claims
+        self._decider = decider
+        self._in_flight = in_flight
+        self._ending = ending
+        self._slot = slot
+        self._accounts = accounts
         self._lock = threading.Lock()
 
     def wants_success(self, job: Job, value: Any) -> bool:
         """Whether a job that returned `value` must be finished by RQ."""
-        return bool(
-            job._success_callback_name
-            or job.webhooks
-            or job.repeats_left
-            or job.has_rate_limit
-            or isinstance(value, Retry)
-        )
+        succeeds, _, _ = rq_private.callback_names(job)
+        return bool(succeeds or job.webhooks or job.repeats_left or job.has_rate_limit or isinstance(value, Retry))
 
     def wants_failure(self, job: Job) -> bool:
         """Whether a job that raised must be finished by RQ."""
-        handled = self._worker._exc_handlers or self._worker.disable_default_exception_handler
-        return bool(job._failure_callback_name or job.webhooks or job.has_rate_limit or handled)
+        _, fails, _ = rq_private.callback_names(job)
+        handled = rq_private.exception_handlers(self._worker) or self._worker.disable_default_exception_handler
+        return bool(fails or job.webhooks or job.has_rate_limit or handled)
 
     @property
-    def pending(self) -> bool:
-        """Whether any job waits."""
-        return bool(self._pending)
+    def pending_beside_job(self) -> list[Ending]:
+        """The jobs whose finishing runs no code of jobs, so that it may run beside a job."""
+        return [ending for ending in self._in_flight.endings if not self._runs_code(ending)]
 
-    @property
-    def pending_beside_job(self) -> list[Pending]:
-        """Those that run no code of jobs, so that they may be finished while a job runs."""
-        return [pending for pending in self._pending if not self._runs_code(pending)]
-
-    def executions(self) -> set[str]:
-        """Return the executions that are still in our hands."""
-        return {pending.claim.execution_id for pending in self._pending}
-
-    def add(
-        self,
-        job: Job | None,
-        claim: Claim,
-        started: float,
-        *,
-        value: Any = None,
-        error: BaseException | None = None,
-        outcome: Retried | Buried | None = None,
-        stopped: bool = False,
-    ) -> None:
-        """Put a job on the list."""
-        self._pending.append(Pending(job, claim, started, value, error, outcome, stopped))
-
-    def take_over(self, sent: list[Outcome], exchange: Exchange) -> None:
-        """Put on the list what the scripts have left to RQ, and say what was dropped."""
+    def left_by_scripts(self, sent: list[Outcome], reply: ClaimReply) -> list[Ending]:
+        """Return what the scripts have left to RQ, and log what was dropped."""
         by_execution = {outcome.claim.execution_id: outcome for outcome in sent}
-        for execution_id in exchange.fenced:
+        for execution_id in reply.fenced:
             outcome = by_execution[execution_id]
             kind = type(outcome).__name__.lower()
             log.warning("job.outcome_dropped", job_id=outcome.claim.job_id, outcome=kind)
-        for execution_id in exchange.unsettled:
+        endings = []
+        for execution_id in reply.unsettled:
             outcome = by_execution[execution_id]
             job, result = outcome.notes
             if isinstance(outcome, Finished):
-                self.add(job, outcome.claim, outcome.started, value=result)
+                endings.append(Ending(job, outcome.claim, outcome.started, value=result))
             else:
-                self.add(job, outcome.claim, outcome.started, error=result, outcome=outcome)
-
-    def fails(self, pipeline: Pipeline) -> None:
-        """Add to the transaction in which RQ fails a job what makes it a dead letter."""
-        self._ending.dead_letter(pipeline)
+                endings.append(Ending(job, outcome.claim, outcome.started, error=result, outcome=outcome))
+        return endings
 
     def settle(self) -> None:
-        """Finish everything on the list; raises redis-py's errors and keeps what is not finished."""
-        slot = self._worker.slot
+        """Finish every job that waits for RQ; raises `RedisTrouble` and keeps what is not finished."""
         with self._lock:
-            while self._pending:
-                pending = self._pending[0]
+            while endings := self._in_flight.endings:
+                ending = endings[0]
                 # Callbacks are job code: they have the job's name, and a deadline, on the scoreboard.
-                slot.begin_job(pending.claim.job_id, pending.claim.execution_id, CALLBACKS_SECONDS)
+                self._slot.begin_job(ending.claim.job_id, ending.claim.execution_id, CALLBACKS_SECONDS)
                 try:
-                    self._settle(pending)
+                    self._settle(ending)
                 finally:
-                    slot.end_job()
+                    self._slot.end_job()
 
     def settle_beside_job(self) -> None:
-        """Finish what may be finished while a job runs (minder thread): dependents need not wait for it."""
+        """Finish what may be finished while a job runs (housekeeper's thread): dependents need not wait for it."""
         if not self._lock.acquire(blocking=False):
             return  # the main thread is at it
         try:
-            for pending in self.pending_beside_job:
-                self._settle(pending)
+            for ending in self.pending_beside_job:
+                self._settle(ending)
         finally:
             self._lock.release()
 
-    def _settle(self, pending: Pending) -> None:
-        pending.tries += 1
-        if self._worker.claims.hold(pending.claim):
+    def _settle(self, ending: Ending) -> None:
+        """Finish one job. It counts as held while RQ's code is at it, and leaves when that is over."""
+        ending.tries += 1
+        if self._claims.extend(ending.claim):
             try:
-                self._ending.end(pending)
-            except RedisError as error:
-                if pending.tries < MOST_TRIES:
+                self._ending.end(ending)
+            except RedisTrouble as error:
+                if ending.tries < MOST_TRIES:
                     raise
-                self._give_up(pending, error)
+                self._give_up(ending, error)
             except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
-                self._give_up(pending, error)
+                self._give_up(ending, error)
         else:
-            log.warning("job.outcome_dropped", job_id=pending.claim.job_id, outcome="rq")
-        self._pending.remove(pending)
+            log.warning("job.outcome_dropped", job_id=ending.claim.job_id, outcome="rq")
+        self._in_flight.finished_by_rq(ending)
 
-    def _runs_code(self, pending: Pending) -> bool:
-        job = pending.job
-        callbacks = job and (job._success_callback_name or job._failure_callback_name or job._stopped_callback_name)
-        return bool(callbacks or self._worker._exc_handlers)
+    def _runs_code(self, ending: Ending) -> bool:
+        callbacks = ending.job is not None and any(rq_private.callback_names(ending.job))
+        return bool(callbacks or rq_private.exception_handlers(self._worker))
 
-    def _give_up(self, pending: Pending, error: Exception) -> None:
-        """Bury a job that RQ's code cannot finish; its own error, if it had one, is the one that is told."""
-        claim, started = pending.claim, pending.started
+    def _give_up(self, ending: Ending, error: Exception) -> None:
+        """Bury a job that RQ's code cannot finish; its own error, if it had one, stands in the dead letter."""
+        claim, started = ending.claim, ending.started
         log.error("job.finish_failed", job_id=claim.job_id, error=dead_letter.words(error))
-        told = pending.error or error
-        outcome = self._worker.deciding.bury(
-            "failed", claim, started, started, attempts=attempt_of(claim), job=pending.job, error=told
+        reason = ending.error or error
+        outcome = self._decider.bury(
+            "failed", claim, started, started, attempts=attempt_of(claim), job=ending.job, error=reason
         )
         outcome.forced = True
-        self._worker.runner.note(outcome, pending.job, told)
+        self._accounts.note(outcome, ending.job, reason)

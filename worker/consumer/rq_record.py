@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
 
 from rq import worker_registration
 from rq.utils import now
+from rq.worker import BaseWorker
 
+from worker.engine import rq_private
+from worker.engine.claims import Claims
 from worker.engine.leases import BUSY_TTL_SECONDS
 from worker.process.memory import resident_mb
-
-if TYPE_CHECKING:
-    from worker.consumer import Consumer
+from worker.redis.client import translating
 
 
-def register(consumer: Consumer) -> None:
-    """Write the record as RQ's `register_birth` does, over whatever a predecessor left. Raises redis-py's errors."""
-    consumer.hostname, consumer.pid = socket.gethostname(), os.getpid()
-    consumer._set_ip_address(consumer.connection)
-    consumer.birth_date = consumer.last_heartbeat = now()
-    about = {"memory_mb": resident_mb(os.getpid()), "release": consumer.settings.release or ""}  # for people
-    record = {**consumer.serialize(), **about, "state": "started", "fence": consumer.claims.fence}
-    with consumer.connection.pipeline() as pipeline:
-        pipeline.hdel(consumer.key, "death", "shutdown_requested_date")
-        pipeline.hset(consumer.key, mapping=record)
-        worker_registration.register(consumer, pipeline)
-        pipeline.expire(consumer.key, BUSY_TTL_SECONDS)
-        pipeline.execute()
+class RqRecord:
+    """The record of `worker`, which is the consumer as RQ knows it; `release` is the deployed commit, or ""."""
+
+    def __init__(self, worker: BaseWorker, claims: Claims, release: str) -> None:
+        self._worker = worker
+        self._claims = claims
+        self._release = release
+
+    def write(self) -> None:
+        """Write it as RQ's `register_birth` does, over whatever a predecessor left. Raises `RedisTrouble`."""
+        worker = self._worker
+        worker.hostname, worker.pid = socket.gethostname(), os.getpid()
+        worker.birth_date = worker.last_heartbeat = now()
+        about = {"memory_mb": resident_mb(os.getpid()), "release": self._release}  # for people
+        record = {**worker.serialize(), **about, "state": "started", "fence": self._claims.fence}
+        with translating(), worker.connection.pipeline() as pipeline:
+            rq_private.note_ip_address(worker, worker.connection)
+            pipeline.hdel(worker.key, "death", "shutdown_requested_date")
+            pipeline.hset(worker.key, mapping=record)
+            worker_registration.register(worker, pipeline)
+            pipeline.expire(worker.key, BUSY_TTL_SECONDS)
+            pipeline.execute()
+
+    def close(self) -> None:
+        """Write that the worker has ended, as RQ does. Raises `RedisTrouble`."""
+        with translating():
+            self._worker.register_death()

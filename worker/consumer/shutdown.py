@@ -3,95 +3,114 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from redis.exceptions import RedisError
+from redis import Redis
 
 from worker import logs
-from worker.consumer.threads import Crew
+from worker.consumer.accounts import Accounts
+from worker.consumer.exchanger import Exchanger
+from worker.consumer.in_flight import InFlight
+from worker.consumer.rq_finish import RqFinish
+from worker.consumer.rq_record import RqRecord
+from worker.consumer.supervision import Supervision
+from worker.consumer.threads import ThreadPool
+from worker.engine.outcomes import Decider
+from worker.engine.payload import Payloads
 from worker.process.slot import State
-
-if TYPE_CHECKING:
-    from worker.consumer import Consumer
+from worker.redis.outage import Outage
+from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
-#: From the interruption of crew threads to the end of the process.
+#: From the interruption of the pool's jobs to the end of the process.
 INTERRUPT_SECONDS: Final = 1.0
 
 
-def leave(consumer: Consumer) -> None:
-    """Hand everything back, say goodbye."""
-    signal.setitimer(signal.ITIMER_REAL, 0.0)  # a hard stop may have cut a guard's end short
-    consumer.minder.close()
-    consumer.slot.tick(State.DRAINING)
-    if consumer.crew is not None:
-        _drain(consumer, consumer.crew)
-    _give_up(consumer)
-    while True:
-        try:
-            _hand_back(consumer)
-            consumer.register_death()
-            break
-        except (RedisError, OSError) as error:
-            consumer.recovery.doubt()
-            consumer.outage.note(error)
-            if monotonic() >= consumer.seat.deadline:
-                log.error("consumer.left_behind", outcomes=len(consumer.runner.done), claims=len(consumer.batch))  # noqa: TRY400
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The end of one consumer, whose housekeeper has stopped."""
+
+    exchanger: Exchanger
+    in_flight: InFlight
+    rq: RqFinish
+    record: RqRecord
+    supervision: Supervision
+    outage: Outage
+    payloads: Payloads
+    decider: Decider
+    accounts: Accounts
+    threads: ThreadPool | None
+    connection: Redis
+
+    def run(self) -> None:
+        """Let what runs finish, hand everything else back, and write that the worker has ended."""
+        signal.setitimer(signal.ITIMER_REAL, 0.0)  # a hard stop may have cut the end of a job's timeout short
+        self._tick()
+        if self.threads is not None:
+            self._drain(self.threads)
+        self._bury_interrupted()
+        while True:
+            try:
+                self._hand_back()
+                self.record.close()
                 break
-            consumer.slot.tick(State.DRAINING)
-            consumer.child.wait(consumer.outage.delay())
-    if consumer.scheduler:
-        consumer.stop_scheduler()
-    consumer.unsubscribe()
-    consumer.seat.close()
+            except RedisTrouble as trouble:
+                self._note(trouble)
+                if monotonic() >= self.supervision.deadline:
+                    outcomes, claims = len(self.in_flight.done), len(self.in_flight.waiting)
+                    log.error("consumer.left_behind", outcomes=outcomes, claims=claims)  # noqa: TRY400 — the reason is logged
+                    break
+                self._tick()
+                self.supervision.child.wait(self.outage.delay())
 
+    def _drain(self, threads: ThreadPool) -> None:
+        """Let the threads finish; a hard stop interrupts them, and what runs even after that is handed back, too."""
+        child = self.supervision.child
+        until = float("inf")
+        while self.in_flight.running and monotonic() < until:
+            if child.hard and until == float("inf"):
+                threads.interrupt()
+                until = monotonic() + INTERRUPT_SECONDS
+            threads.expire()
+            self._tick()
+            child.wait(0.2, [threads.fileno()])
+            threads.answer()
+            try:
+                self.rq.settle()
+                self.exchanger.settle()
+            except RedisTrouble as trouble:
+                self._note(trouble)
+        for claim in threads.begun():
+            self.in_flight.interrupt(claim)
+        threads.close()
 
-def _drain(consumer: Consumer, crew: Crew) -> None:
-    """Let the crew finish; a hard stop interrupts it, and what runs even after that is handed back all the same."""
-    until = float("inf")
-    while crew.running and monotonic() < until:
-        if consumer.child.hard and until == float("inf"):
-            crew.interrupt()
-            until = monotonic() + INTERRUPT_SECONDS
-        crew.expire()
-        consumer.slot.tick(State.DRAINING)
-        consumer.child.wait(0.2, [crew.fileno()])
-        crew.answer()
-        try:
-            consumer.by_rq.settle()
-            consumer.settle()
-        except (RedisError, OSError) as error:
-            consumer.recovery.doubt()
-            consumer.outage.note(error)
-    consumer.runner.interrupted += crew.begun()
-    crew.close()
+    def _bury_interrupted(self) -> None:
+        """Bury those interrupted jobs that stops have interrupted too often."""
+        for claim in self.in_flight.interrupted:
+            job, _ = self.payloads.try_restore(claim, self.connection)
+            letter = self.decider.handed_back(claim, monotonic(), job)
+            if letter is not None:
+                self.accounts.note(letter, job, None)
 
+    def _hand_back(self) -> None:
+        """Settle what is done, release what is not."""
+        self.rq.settle()
+        self.exchanger.settle()
+        self.rq.settle()
+        interrupted = frozenset(claim.execution_id for claim in self.in_flight.interrupted)
+        claims = [*self.in_flight.interrupted, *self.in_flight.waiting]
+        claims.sort(key=lambda claim: claim.execution_id)
+        lost = self.exchanger.release(claims, interrupted=interrupted)
+        self.exchanger.release_unknown()
+        if claims:
+            log.info("claims.released", jobs=len(claims) - len(lost), interrupted=len(interrupted))
 
-def _give_up(consumer: Consumer) -> None:
-    """Bury those interrupted jobs that stops have interrupted too often."""
-    kept = []
-    for claim in consumer.runner.interrupted:
-        job, _ = consumer.runner.restore_quietly(claim)
-        letter = consumer.deciding.handed_back(claim, monotonic(), job)
-        if letter is None:
-            kept.append(claim)
-        else:
-            consumer.runner.note(letter, job, None)
-    consumer.runner.interrupted = kept
+    def _note(self, trouble: RedisTrouble) -> None:
+        self.exchanger.doubt()
+        self.outage.note(trouble)
 
-
-def _hand_back(consumer: Consumer) -> None:
-    """Settle what is done, release what is not."""
-    consumer.by_rq.settle()
-    consumer.settle()
-    consumer.by_rq.settle()
-    interrupted = frozenset(claim.execution_id for claim in consumer.runner.interrupted)
-    claims = [*consumer.runner.interrupted, *consumer.batch.all()]
-    claims.sort(key=lambda claim: claim.execution_id)
-    lost = consumer.claims.release(claims, interrupted=interrupted)
-    if consumer.recovery.uncertain:
-        consumer.claims.recover("")
-    if claims:
-        log.info("claims.released", jobs=len(claims) - len(lost), interrupted=len(interrupted))
+    def _tick(self) -> None:
+        self.supervision.slot.tick(State.DRAINING)

@@ -1,7 +1,7 @@
-"""What a consumer sits on: its slot, the stop flags and its way of waiting for work.
+"""What surrounds a consumer: its slot, the stop flags, and how it is woken.
 
-Under the supervisor the dispatcher watches the queues and rings a bell that all consumers of the instance share. A
-consumer that runs alone (`rq worker -w worker.consumer.Consumer`, tests, scripts) watches them itself.
+Under the supervisor the dispatcher watches the queues and wakes the consumers of the instance, which share one pipe. A
+consumer that runs alone (`rq worker -w worker.consumer.Consumer`, tests, scripts) watches the queues itself.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from worker.process.claim_turn import ClaimTurn
 from worker.process.scoreboard import Header, Scoreboard
 from worker.process.signals import Child
 from worker.process.slot import RedisState, Slot
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import WatchLock
+from worker.process.wakeup import Wakeup
 from worker.redis.doorbell import Doorbell
 
-#: An idle consumer looks for itself this often, should a ring ever get lost.
+#: An idle consumer asks by itself this often, in case a wake-up is ever lost.
 SAFETY_POLL_SECONDS: Final = 300.0
-#: The same while no dispatcher rings.
+#: The same while no dispatcher wakes it.
 LONELY_POLL_SECONDS: Final = 1.0
-#: A dispatcher whose loop has not turned for so long does not ring.
+#: A dispatcher whose loop has not turned for this long wakes nobody.
 DISPATCHER_STALE_SECONDS: Final = 30.0
 #: A sibling that has claimed within this time is at work on the same queues.
 SIBLING_SECONDS: Final = 0.5
@@ -29,8 +29,8 @@ SIBLING_SECONDS: Final = 0.5
 TICK_SECONDS: Final = 15.0
 
 
-class Seat(Protocol):
-    """How a consumer is told to stop, and how it waits."""
+class Supervision(Protocol):
+    """How a consumer learns that it must stop, and that there may be work."""
 
     slot: Slot
     child: Child
@@ -47,36 +47,36 @@ class Seat(Protocol):
 
     def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
         """Sleep until there may be something to claim, one of the fds in `also` can be read, a signal came, or
-        `timeout` seconds have passed."""
+        `timeout` seconds have passed. Raises `RedisTrouble`."""
         ...
 
-    def take_watch(self) -> bool:
-        """Take the instance's watch (see ``watch.py``); False while a sibling keeps it."""
+    def take_turn(self) -> bool:
+        """Take the instance's turn to claim ahead (see ``claim_ahead.py``); False while a sibling has it."""
         ...
 
-    def pass_watch(self) -> None:
-        """Pass the watch on, if it is ours."""
+    def pass_turn(self) -> None:
+        """Pass the turn on, if it is ours."""
         ...
 
     @property
-    def rung(self) -> bool:
+    def woken(self) -> bool:
         """Whether the last wait ended because a queue had something."""
         ...
 
-    def beaten(self) -> bool:
+    def lost_race(self) -> bool:
         """Whether, when a wake-up brought nothing, somebody outside the instance was faster."""
         ...
 
-    def claimed(self) -> None:
-        """Say that the server was asked after a wake-up: the queues may be watched again."""
+    def answered(self) -> None:
+        """Note that the server was asked after a wake-up: the queues may be watched again."""
         ...
 
-    def nudge(self) -> None:
-        """Wake another sleeper: more is waiting than one consumer takes at once."""
+    def wake_sibling(self) -> None:
+        """Wake another consumer: more is waiting than one takes at once."""
         ...
 
-    def put_off(self, delay: float) -> None:
-        """Say that a job was scheduled that is due in `delay` seconds."""
+    def note_scheduled(self, delay: float) -> None:
+        """Note that a job was scheduled that is due in `delay` seconds."""
         ...
 
     def redis_edge(self, state: RedisState, reason: str) -> None:
@@ -84,30 +84,37 @@ class Seat(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the seat holds."""
+        """Give back what this object holds."""
         ...
 
 
 class Supervised:
-    """A seat in an instance: `bell` is rung by the dispatcher, `hail` asks it to watch the queues.
+    """A consumer in an instance: the dispatcher wakes it, and watches the queues when it is woken itself.
 
-    With `watch` the consumers take turns at it instead, and the bell calls the next one.
+    With `turn` the consumers take turns at claiming ahead instead, and a wake-up calls the next one.
     """
 
-    def __init__(self, scoreboard: Scoreboard, slot: Slot, bell: Bell, hail: Bell, watch: WatchLock | None) -> None:
+    def __init__(
+        self,
+        scoreboard: Scoreboard,
+        slot: Slot,
+        wake_consumers: Wakeup,
+        wake_dispatcher: Wakeup,
+        turn: ClaimTurn | None,
+    ) -> None:
         self.slot = slot
         self.child = Child()
         self._header: Header = scoreboard.header
         self._dispatcher = scoreboard.dispatcher
         self._siblings = [other for other in scoreboard.consumers if other.index != slot.index]
-        self._bell = bell
-        self._hail = hail
-        self._watch = watch
-        self.rung = False
+        self._wake_consumers = wake_consumers
+        self._wake_dispatcher = wake_dispatcher
+        self._turn = turn
+        self.woken = False
 
     @property
     def quiet(self) -> bool:
-        """Whether the supervisor was told to quiet the instance."""
+        """Whether the supervisor has quieted the instance."""
         return bool(self._header.quiet)
 
     @property
@@ -116,52 +123,52 @@ class Supervised:
         return self._header.deadline
 
     def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
-        """Hail the dispatcher, then sleep on the bell; or sleep until the watch is free."""
-        tick()  # first, because the dispatcher watches the queues only while it sees somebody waiting
-        if self._watch is None:
-            self._hail.ring()
+        """Wake the dispatcher, then sleep until it wakes us; or sleep until the turn is free."""
+        tick()  # first, because the dispatcher watches the queues only while it sees a consumer waiting
+        if self._turn is None:
+            self._wake_dispatcher.send()
         until = monotonic() + timeout
-        while not self.child.stopping and not self.take_watch():
+        while not self.child.stopping and not self.take_turn():
             now = monotonic()
             lonely = not self._dispatcher.pid or now - self._dispatcher.heartbeat > DISPATCHER_STALE_SECONDS
-            stale = (self._watch is None and lonely) or self._dispatcher.redis_state == RedisState.OUTAGE
+            stale = (self._turn is None and lonely) or self._dispatcher.redis_state == RedisState.OUTAGE
             left = (min(until, now + LONELY_POLL_SECONDS) if stale else until) - now
             if left <= 0:
                 return
             tick()
-            ready = self.child.wait(min(left, TICK_SECONDS), [self._bell.fileno(), *also])
-            self.rung = self._bell.fileno() in ready and self._bell.answer()
-            if self.rung or stale or any(fd in ready for fd in also):
+            ready = self.child.wait(min(left, TICK_SECONDS), [self._wake_consumers.fileno(), *also])
+            self.woken = self._wake_consumers.fileno() in ready and self._wake_consumers.take()
+            if self.woken or stale or any(fd in ready for fd in also):
                 return
 
-    def take_watch(self) -> bool:
-        """Take it if nobody has it."""
-        return self._watch is not None and self._watch.take()
+    def take_turn(self) -> bool:
+        """Take the turn if nobody has it."""
+        return self._turn is not None and self._turn.take()
 
-    def pass_watch(self) -> None:
-        """Free it and wake a sleeper to take it."""
-        if self._watch is not None and self._watch.give_back():
-            self._bell.ring()
+    def pass_turn(self) -> None:
+        """Free the turn and wake a sibling to take it."""
+        if self._turn is not None and self._turn.give_back():
+            self._wake_consumers.send()
 
-    def beaten(self) -> bool:
+    def lost_race(self) -> bool:
         """Whether no sibling has claimed just now: with one of ours at work the next job may come to us."""
         just_now = monotonic() - SIBLING_SECONDS
         return not any(slot.claimed_at > just_now for slot in self._siblings)
 
-    def claimed(self) -> None:
-        """Tell the dispatcher that its ring was answered."""
-        if self.rung and self._watch is None:
-            self._hail.ring()
-        self.rung = False
+    def answered(self) -> None:
+        """Let the dispatcher watch the queues again."""
+        if self.woken and self._turn is None:
+            self._wake_dispatcher.send()
+        self.woken = False
 
-    def nudge(self) -> None:
-        """Ring for a sibling."""
-        self._bell.ring()
+    def wake_sibling(self) -> None:
+        """Wake one of the consumers that sleep."""
+        self._wake_consumers.send()
 
-    def put_off(self, delay: float) -> None:
-        """Tell the dispatcher, which then need not look for it."""
+    def note_scheduled(self, delay: float) -> None:
+        """Show the dispatcher when the job is due, so that it need not look for it."""
         self.slot.note_scheduled(delay)
-        self._hail.ring()
+        self._wake_dispatcher.send()
 
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Show it on the scoreboard; the first connection of the instance is what deploys wait for."""
@@ -170,12 +177,12 @@ class Supervised:
             self._header.ever_connected = 1
 
     def close(self) -> None:
-        """Pass the watch on; all else ends with the process."""
-        self.pass_watch()
+        """Pass the turn on; all else ends with the process."""
+        self.pass_turn()
 
 
-class Alone:
-    """A seat without an instance around it: its own slot, and a doorbell of its own."""
+class Standalone:
+    """A consumer without an instance around it: it has its own slot, and a doorbell of its own."""
 
     def __init__(self, make_doorbell: Callable[[], Doorbell]) -> None:
         self._scoreboard = Scoreboard(max_consumers=1)
@@ -206,30 +213,30 @@ class Alone:
             if ready and (self._doorbell.rung() or any(fd in ready for fd in also)):
                 return
 
-    def take_watch(self) -> bool:
+    def take_turn(self) -> bool:
         """There is nobody else."""
         return True
 
-    def pass_watch(self) -> None:
+    def pass_turn(self) -> None:
         """There is nobody else."""
 
     @property
-    def rung(self) -> bool:
-        """A worker alone has no dispatcher that rings for others too."""
+    def woken(self) -> bool:
+        """A worker alone has no dispatcher that wakes others too."""
         return False
 
-    def beaten(self) -> bool:
+    def lost_race(self) -> bool:
         """There are no siblings."""
         return True
 
-    def claimed(self) -> None:
-        """Nobody to tell."""
+    def answered(self) -> None:
+        """Nobody watches the queues for it."""
 
-    def nudge(self) -> None:
+    def wake_sibling(self) -> None:
         """Nobody to wake."""
 
-    def put_off(self, delay: float) -> None:
-        """Nobody to tell: whoever schedules for this worker looks for it."""
+    def note_scheduled(self, delay: float) -> None:
+        """Nobody to show it to: whoever schedules for this worker looks for it."""
 
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Note it on the slot."""

@@ -18,9 +18,11 @@ from time import monotonic
 
 from rq.timeouts import JobTimeoutException
 
-from worker.consumer.in_flight import Batch
+from worker.consumer.in_flight import InFlight
+from worker.consumer.main_thread import JobThread
+from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
-from worker.process.signals import JobStopped, ShutdownRequested, deaf
+from worker.process.signals import blocked_in_threads
 from worker.process.slot import Slot
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -29,7 +31,7 @@ _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _NOTHING = ctypes.py_object()
 
 
-class _Post:
+class _Run:
     """What one thread is doing."""
 
     __slots__ = ("claim", "deadline", "raised", "started", "timeout")
@@ -42,47 +44,36 @@ class _Post:
         self.raised = False
 
 
-class Crew:
-    """`size` threads that take claims from `batch`; `run` is called in one of them with each and must not raise.
+class ThreadPool:
+    """`size` threads that begin what is in flight; `run` is called in one of them with each claim and must not raise.
 
-    Once `halted()` they begin nothing more.
+    Once `halted()` they begin nothing more. The pool is the `JobThread` of each of its threads.
     """
 
     def __init__(
-        self, size: int, batch: Batch, run: Callable[[Claim], None], slot: Slot, halted: Callable[[], bool]
+        self,
+        size: int,
+        in_flight: InFlight,
+        run: Callable[[Claim, JobThread], None],
+        slot: Slot,
+        halted: Callable[[], bool],
     ) -> None:
         self.size = size
-        self._batch = batch
+        self._in_flight = in_flight
         self._run = run
         self._slot = slot
         self._halted = halted
         self._lock = threading.RLock()
-        self._posts: dict[int, _Post] = {}
-        self._held: set[str] = set()  #: executions given out and not done, those included that have not begun
-        self._done: list[float] = []  #: how long each job ran that has ended since the last `tally`
-        self._calls: SimpleQueue[bool] = SimpleQueue()  #: one True for each claim in the batch; False ends a thread
+        self._runs: dict[int, _Run] = {}
+        self._seconds: list[float] = []  #: how long each job ran that has ended since the last `tally`
+        self._calls: SimpleQueue[bool] = SimpleQueue()  #: one True for each claim to begin; False ends a thread
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._threads = [threading.Thread(target=self._work, name=f"job-{index}", daemon=True) for index in range(size)]
-        with deaf():
+        with blocked_in_threads():
             for thread in self._threads:
                 thread.start()
-
-    @property
-    def held(self) -> int:
-        """How many claims are given out and not done."""
-        return len(self._held)
-
-    @property
-    def running(self) -> int:
-        """How many of them have begun."""
-        return len(self._held) - len(self._batch)
-
-    def executions(self) -> set[str]:
-        """Return the executions that are given out and not done."""
-        with self._lock:
-            return set(self._held)
 
     def fileno(self) -> int:
         """Return what to select on: readable when a thread has finished a job."""
@@ -94,30 +85,23 @@ class Crew:
             os.read(self._reader, 4096)
 
     def submit(self, claims: list[Claim]) -> None:
-        """Give claims out, to be begun in their order."""
-        with self._lock:
-            self._held.update(claim.execution_id for claim in claims)
-        self._batch.load(claims)
+        """Let the threads begin claims, in their order."""
+        self._in_flight.load(claims)
         for _ in claims:
             self._calls.put(True)
-
-    def forget(self, claims: list[Claim]) -> None:
-        """Note that claims which had not begun were given away."""
-        with self._lock:
-            self._held.difference_update(claim.execution_id for claim in claims)
 
     def tally(self) -> list[float]:
         """Return how many seconds each job ran that has ended since the last call."""
         with self._lock:
-            done, self._done = self._done, []
-        return done
+            seconds, self._seconds = self._seconds, []
+        return seconds
 
-    # -- in a crew thread: this is the job's Station -------------------------------------------------------------------
+    # -- in a thread of the pool: this is the job's JobThread --------------------------------------------------------
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Let `expire` and `interrupt` raise in this thread from here on."""
         with self._lock:
-            self._posts[threading.get_ident()] = _Post(claim, timeout)
+            self._runs[threading.get_ident()] = _Run(claim, timeout)
             self._show()
 
     def end(self) -> None:
@@ -126,24 +110,24 @@ class Crew:
         while True:
             try:
                 with self._lock:
-                    post = self._posts.pop(ident, None)
+                    run = self._runs.pop(ident, None)
                     _raise_in(ident, _NOTHING)
-                    if post is not None:
-                        self._slot.busy_seconds += monotonic() - post.started
+                    if run is not None:
+                        self._slot.busy_seconds += monotonic() - run.started
                     self._show()
             except (JobTimeoutException, ShutdownRequested, JobStopped):
                 continue
             return
 
-    # -- from other threads --------------------------------------------------------------------------------------------
+    # -- from other threads ------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
         """Raise `JobTimeoutException` in every job that is past its timeout, once."""
         now = monotonic()
         with self._lock:
-            for ident, post in self._posts.items():
-                if now >= post.deadline and not post.raised:
-                    post.raised = True
+            for ident, run in self._runs.items():
+                if now >= run.deadline and not run.raised:
+                    run.raised = True
                     _raise_in(ident, ctypes.py_object(JobTimeoutException))
 
     def obey(self) -> None:
@@ -151,21 +135,21 @@ class Crew:
         if not self._slot.order:
             return
         with self._lock:
-            for ident, post in self._posts.items():
-                if self._slot.ordered(post.claim.job_id, post.claim.execution_id) and not post.raised:
-                    post.raised = True
+            for ident, run in self._runs.items():
+                if self._slot.ordered(run.claim.job_id, run.claim.execution_id) and not run.raised:
+                    run.raised = True
                     _raise_in(ident, ctypes.py_object(JobStopped))
 
     def interrupt(self) -> None:
         """Raise `ShutdownRequested` in every job."""
         with self._lock:
-            for ident in self._posts:
+            for ident in self._runs:
                 _raise_in(ident, ctypes.py_object(ShutdownRequested))
 
     def begun(self) -> list[Claim]:
         """Return the claims whose code runs now."""
         with self._lock:
-            return [post.claim for post in self._posts.values()]
+            return [run.claim for run in self._runs.values()]
 
     def close(self) -> None:
         """Let idle threads end; running ones end with the process."""
@@ -174,25 +158,24 @@ class Crew:
 
     def _work(self) -> None:
         while self._calls.get():
-            claim = None if self._halted() else self._batch.take()
+            claim = None if self._halted() else self._in_flight.begin()
             if claim is None:
                 continue  # it was given away, or will be
             started = monotonic()
-            self._run(claim)
+            self._run(claim, self)
             with self._lock:
-                self._done.append(monotonic() - started)
-                self._held.discard(claim.execution_id)
+                self._seconds.append(monotonic() - started)
             with contextlib.suppress(BlockingIOError):
                 os.write(self._writer, b"\0")
 
     def _show(self) -> None:
         """Put the job with the earliest deadline on the scoreboard."""
-        posts = self._posts.values()
-        if not posts:
+        runs = self._runs.values()
+        if not runs:
             self._slot.job_deadline = 0.0
             self._slot.job_id = self._slot.execution_id = b""
             return
-        first = min(posts, key=lambda post: post.deadline)
+        first = min(runs, key=lambda run: run.deadline)
         self._slot.execution_id = first.claim.execution_id.encode()[:40]
         self._slot.job_id = first.claim.job_id.encode()[:128]
         self._slot.job_started_at = first.started

@@ -1,24 +1,26 @@
-"""How a consumer waits for work: on its seat, or at the watch with a claim that stands ready."""
+"""How a consumer waits for work: one interface over two ways.
+
+With one queue and one job at a time it claims ahead when it is its turn (``claim_ahead.py``): the job comes with the
+answer. Otherwise it sleeps until it is woken (``supervision.py``) and claims then.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Final
-
-from redis.exceptions import RedisError
+from typing import Final
 
 from worker import backoff
-from worker.consumer.claim_ahead import Watch
-from worker.consumer.supervision import SAFETY_POLL_SECONDS, TICK_SECONDS
-from worker.consumer.threads import Crew
-from worker.engine.records import Claim, Exchange
+from worker.consumer.claim_ahead import BlockingClaim
+from worker.consumer.exchanger import Exchanger
+from worker.consumer.in_flight import InFlight
+from worker.consumer.supervision import SAFETY_POLL_SECONDS, TICK_SECONDS, Supervision
+from worker.consumer.threads import ThreadPool
+from worker.engine.records import ClaimReply
 from worker.process.slot import State
 
-if TYPE_CHECKING:
-    from worker.consumer import Consumer
-
 #: A push wakes every instance that waits. One that comes too late leaves the queue to the others for a moment, which
-#: doubles up to the cap: however many jobs come, an idle instance asks for nothing about ten times a second at most.
+#: doubles up to the cap: however many jobs come, an idle instance asks in vain about ten times a second at most.
 LATE_SECONDS: Final = 0.01
 LATE_CAP_SECONDS: Final = 0.2
 #: While `rq suspend` or TSTP holds.
@@ -26,40 +28,53 @@ PAUSE_SECONDS: Final = 1.0
 
 
 class Waiting:
-    """The waits of `consumer`, of `longest` seconds at most; `watch` is None when another process has the watch."""
+    """The waits of one consumer, each of `longest` seconds at most.
 
-    def __init__(self, consumer: Consumer, watch: Watch | None, longest: float | None) -> None:
-        self._consumer = consumer
-        self._seat = consumer.seat
-        self._slot = consumer.slot
-        self._child = consumer.child
-        self._watch = watch
+    `capacity` says how many jobs it may claim now. `threads` is its pool, if it has one; `blocking_claim` is None where
+    it does not claim ahead.
+    """
+
+    def __init__(
+        self,
+        exchanger: Exchanger,
+        supervision: Supervision,
+        in_flight: InFlight,
+        capacity: Callable[[], int],
+        *,
+        threads: ThreadPool | None,
+        blocking_claim: BlockingClaim | None,
+        longest: float | None,
+    ) -> None:
+        self._exchanger = exchanger
+        self._supervision = supervision
+        self._in_flight = in_flight
+        self._capacity = capacity
+        self._threads = threads
+        self._blocking_claim = blocking_claim
+        self._slot = supervision.slot
+        self._child = supervision.child
         self._longest = SAFETY_POLL_SECONDS if longest is None else min(SAFETY_POLL_SECONDS, longest)
         self._lost_races = 0
 
-    def for_jobs(self, *, paused: bool) -> list[Claim]:
-        """Sleep until there may be something to do; returns what the standing claim has brought."""
-        if paused or self._seat.quiet:
+    def next(self, reply: ClaimReply) -> ClaimReply:
+        """Sleep until there may be something to do; returns what a claim ahead has brought, or an empty reply.
+
+        `reply` is the server's last one, which brought nothing. Raises `RedisTrouble`.
+        """
+        if reply.asked and self._supervision.woken:
+            if self._threads is None and self._supervision.lost_race():
+                self.stand_back()
+            self._supervision.answered()
+        if self._threads is not None and self._in_flight:
+            self._for_threads(self._threads)
+        elif not self._in_flight.empty or not reply.registered:
+            pass  # a thread has ended its job meanwhile, RQ must finish one, or the server did not know us
+        elif reply.suspended or self._supervision.quiet:
             self._tick()
             self._child.wait(PAUSE_SECONDS)
-            return []
-        try:
-            if self._watch is None or not self._seat.take_watch():
-                self._seat.wait_for_work(self._longest, self._tick)
-            if self._watch is not None and self._seat.take_watch():
-                return self._keep_watch(self._watch)
-        except (RedisError, OSError) as error:
-            self._consumer.ride_out(error)
-        return []
-
-    def with_crew(self, crew: Crew) -> None:
-        """Sleep until a thread is done or, if one is free, until there may be more to claim."""
-        if self._consumer.want() and not self._consumer.burst:
-            self._seat.wait_for_work(SAFETY_POLL_SECONDS, self._tick, [crew.fileno()])
         else:
-            self._tick()
-            self._child.wait(PAUSE_SECONDS, [crew.fileno()])
-        crew.answer()
+            return self._for_jobs()
+        return ClaimReply()
 
     def stand_back(self) -> None:
         """Leave the queue to others for a moment: they were faster."""
@@ -71,27 +86,44 @@ class Waiting:
         """Note that there was something to claim."""
         self._lost_races = 0
 
-    def _keep_watch(self, watch: Watch) -> list[Claim]:
-        exchange = Exchange()
+    def _for_threads(self, threads: ThreadPool) -> None:
+        """Sleep until a thread is done or, if one is free, until there may be more to claim."""
+        if self._capacity():
+            self._supervision.wait_for_work(SAFETY_POLL_SECONDS, self._tick, [threads.fileno()])
+        else:
+            self._tick()
+            self._child.wait(PAUSE_SECONDS, [threads.fileno()])
+        threads.answer()
+
+    def _for_jobs(self) -> ClaimReply:
+        ahead = self._blocking_claim
+        if ahead is None or not self._supervision.take_turn():
+            self._supervision.wait_for_work(self._longest, self._tick)
+        if ahead is not None and self._supervision.take_turn():
+            return self._claim_ahead(ahead)
+        return ClaimReply()
+
+    def _claim_ahead(self, ahead: BlockingClaim) -> ClaimReply:
+        reply = ClaimReply()
         try:
-            watch.begin(self._consumer.want(), self._longest)
+            ahead.begin(self._capacity(), self._longest)
             self._slot.watch_since = monotonic()
-            while not self._child.stopping and not self._seat.quiet:
+            while not self._child.stopping and not self._supervision.quiet:
                 self._tick()
-                if self._child.wait(TICK_SECONDS, [watch.fileno()]) and watch.answered():
-                    exchange = watch.finish()
+                if self._child.wait(TICK_SECONDS, [ahead.fileno()]) and ahead.answered():
+                    reply = ahead.finish()
                     self._slot.claimed_at = monotonic()
                     break
-                watch.overdue()
+                ahead.check_overdue()
         finally:
             self._slot.watch_since = 0.0
-            if watch.abandon():
-                self._consumer.recovery.doubt()
-        if watch.rung and not exchange.claims and self._seat.beaten():
+            if ahead.abandon():
+                self._exchanger.doubt()
+        if ahead.woken and not reply.claims and self._supervision.lost_race():
             self.stand_back()
-        self._seat.pass_watch()
-        self._consumer.took(exchange)
-        return exchange.claims
+        self._supervision.pass_turn()
+        self._exchanger.note_reply(reply)
+        return reply
 
     def _tick(self) -> None:
         self._slot.tick(State.WAITING)

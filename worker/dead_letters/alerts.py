@@ -14,7 +14,7 @@ from rq import Queue
 from rq.exceptions import DuplicateJobError
 
 from worker import logs
-from worker.dead_letters.letter import Letter
+from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.trim import Census
 from worker.settings import Settings
 
@@ -31,16 +31,16 @@ class Alerts:
         self._redis = redis
         self._settings = settings
         self._most, self._window = settings.dead_letter_alert_rate or (0, 0)
-        self._newest: dict[str, Letter] = {}
+        self._newest: dict[str, DeadLetter] = {}
         self._counts: Counter[str] = Counter()
 
-    def see(self, letter: Letter, now: float) -> None:
+    def count(self, letter: DeadLetter, now: float) -> None:
         """Count a letter of the window; alerts that failed are no reason for alerts."""
         if self._most and letter.moment > now - self._window and not letter.job_id.startswith(_NAME):
             self._counts[letter.fingerprint] += 1
             self._newest[letter.fingerprint] = letter  # they come oldest first
 
-    def tell(self, census: Census) -> None:
+    def send(self, census: Census) -> None:
         """Make an alert for each kind that has passed the rate, unless there is one."""
         for fingerprint, count in self._counts.items():
             if fingerprint and count >= self._most:
@@ -48,7 +48,7 @@ class Alerts:
         self._counts.clear()
         self._newest.clear()
 
-    def _alert(self, letter: Letter, count: int, now: float) -> None:
+    def _alert(self, letter: DeadLetter, count: int, now: float) -> None:
         settings, url = self._settings, self._settings.dead_letter_alert_url
         if url is None:
             return
@@ -69,7 +69,7 @@ class Alerts:
         told = {"fingerprint": letter.fingerprint, "function": letter.function, "reason": letter.reason}
         log.warning("dead_letters.alert", **told, letters=count, seconds=self._window, job_id=name)
 
-    def _payload(self, letter: Letter, count: int) -> dict[str, Any]:
+    def _payload(self, letter: DeadLetter, count: int) -> dict[str, Any]:
         record = letter.record
         return {
             "event": "dead_letters.rate",

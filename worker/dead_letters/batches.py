@@ -12,14 +12,14 @@ from time import monotonic
 from typing import Final
 
 from worker.dead_letters.filter import Filter
-from worker.dead_letters.letter import Letter
-from worker.dead_letters.queue import PAGE, LetterBox
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.queue import PAGE, DeadLetterQueue
 
 #: Letters that one script changes: some milliseconds of the server's time.
 BATCH: Final = 100
 #: Others may take letters away while we count along, and some are passed over; so the queue is gone through again until
 #: there is nothing to do, so often at most.
-MOST_ROUNDS: Final = 10
+MOST_PASSES: Final = 10
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Tally:
         return self.done + self.gone
 
 
-class Pace:
+class Throttle:
     """Lets `per_second` letters pass; None means no limit. `wait` sleeps and says False when it is over early."""
 
     def __init__(self, per_second: float | None, wait: Callable[[float], bool]) -> None:
@@ -59,32 +59,32 @@ class Pace:
         return True
 
 
-class Rounds:
-    """Goes through the letters of `box` that `chosen` means; `act` changes some and says which of them went."""
+class Batches:
+    """Goes through the letters that match `chosen`; `act` changes some and returns which of them it changed."""
 
     def __init__(
         self,
-        box: LetterBox,
+        dead_letters: DeadLetterQueue,
         chosen: Filter,
-        act: Callable[[Sequence[Letter]], list[bool]],
+        act: Callable[[Sequence[DeadLetter]], list[bool]],
         *,
-        pace: Pace,
+        throttle: Throttle,
         limit: int | None = None,
     ) -> None:
         self.tally = Tally()
         self.limit = limit  #: of letters that are done; may be raised to go on
-        self._box = box
+        self._dead_letters = dead_letters
         self._chosen = chosen
         self._act = act
-        self._pace = pace
+        self._throttle = throttle
         self._began: float | None = None
 
-    def over(self, letters: Sequence[Letter]) -> Iterator[list[str]]:
+    def over(self, letters: Sequence[DeadLetter]) -> Iterator[list[str]]:
         """Change these letters; yields the ids that went, batch by batch."""
         at = 0
         while at < len(letters) and (room := self._room()):
             batch = letters[at : at + room]
-            if not self._pace.admit(len(batch)):
+            if not self._throttle.admit(len(batch)):
                 self.tally.stopped = True
                 return
             went = self._act(batch)
@@ -95,18 +95,18 @@ class Rounds:
 
     def through_all(self) -> Iterator[list[str]]:
         """Change every letter that is meant; yields the ids that went, batch by batch."""
-        self._began = self._began or self._box.now()
-        for _ in range(MOST_ROUNDS):
+        self._began = self._began or self._dead_letters.now()
+        for _ in range(MOST_PASSES):
             before = self.tally.done
-            yield from self._round(self._box.count())
+            yield from self._pass(self._dead_letters.count())
             if self.tally.stopped or not self._room() or self.tally.done == before:
                 return
 
-    def _round(self, length: int) -> Iterator[list[str]]:
+    def _pass(self, length: int) -> Iterator[list[str]]:
         """Go once through what stood there at the beginning, from the head; what we take away does not count."""
         first, left = 0, length
         while left > 0 and self._room() and not self.tally.stopped:
-            page = self._box.page(first, first + min(PAGE, left) - 1, self._chosen.needles())
+            page = self._dead_letters.page(first, first + min(PAGE, left) - 1, self._chosen.needles())
             if not page.seen:
                 return
             meant = [letter for letter in page.letters if self._chosen.matches(letter) and self._is_old(letter)]
@@ -115,9 +115,9 @@ class Rounds:
             first += page.seen - (self.tally.done - before)
             left -= page.seen
 
-    def _is_old(self, letter: Letter) -> bool:
+    def _is_old(self, letter: DeadLetter) -> bool:
         return self._began is None or letter.moment <= self._began
 
     def _room(self) -> int:
         """Return the size of the next batch."""
-        return self._pace.batch if self.limit is None else min(self._pace.batch, self.limit - self.tally.done)
+        return self._throttle.batch if self.limit is None else min(self._throttle.batch, self.limit - self.tally.done)

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from worker.dead_letters.letter import Letter
-from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.redis import scripts
 from worker.redis.scripts import Script
 
@@ -49,20 +49,20 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class Actions:
+class Changes:
     """The changes that one command makes; `run` names it in the audit, `note` says which letters it was to change."""
 
-    box: LetterBox
+    dead_letters: DeadLetterQueue
     who: str
     note: str = ""
     run: str = field(default_factory=lambda: secrets.token_hex(4))
 
-    def replay(self, letters: Sequence[Letter], to: str = "") -> list[bool]:
+    def replay(self, letters: Sequence[DeadLetter], to: str = "") -> list[bool]:
         """Put letters back on their queues, or all on the queue `to`; says which of them went."""
         job_ids = [letter.job_id for letter in letters]
         return list(map(bool, self._call(scripts.REPLAY, "replay", to, *job_ids)))
 
-    def discard(self, letters: Sequence[Letter], action: str = "discard") -> list[bool]:
+    def discard(self, letters: Sequence[DeadLetter], action: str = "discard") -> list[bool]:
         """Delete letters that are still as they were read; says which of them went."""
         seen = [value for letter in letters for value in (letter.job_id, letter.ended_at)]
         return list(map(bool, self._call(scripts.DISCARD, action, *seen)))
@@ -86,12 +86,12 @@ class Actions:
         return list(map(bool, self._call(scripts.RESTORE, "import", *args)))
 
     def _call(self, script: Script, action: str, *args: str | bytes | float) -> Any:
-        return self.box.call(script, action, self.who, self.run, self.note, *args)
+        return self.dead_letters.call(script, action, self.who, self.run, self.note, *args)
 
 
-def audit(box: LetterBox, limit: int) -> list[dict[str, str]]:
+def audit(dead_letters: DeadLetterQueue, limit: int) -> list[dict[str, str]]:
     """Read the last `limit` lines of the audit, newest first; `at` is the server's time in ms."""
-    lines: list[Any] = box.redis.xrevrange(f"{box.prefix}:dead-letter:audit", count=limit)  # type: ignore[assignment]
+    lines: list[Any] = dead_letters.redis.xrevrange(f"{dead_letters.prefix}:dead-letter:audit", count=limit)  # type: ignore[assignment]
     return [
         {"at": name.decode().partition("-")[0], **{key.decode(): value.decode() for key, value in values.items()}}
         for name, values in lines

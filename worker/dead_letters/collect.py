@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from rq.job import Job
 
-from worker import logs, sentry
-from worker.dead_letters.queue import LetterBox
-from worker.dead_letters.rq_failures import Failure, failure, text_of
-from worker.engine import dead_letter
+from worker import logs
+from worker.dead_letters.queue import DeadLetterQueue
+from worker.dead_letters.rq_failures import Failure, failure, traceback_of
+from worker.engine import dead_letter, report
 from worker.engine.outcomes import function_name
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim
@@ -35,10 +35,15 @@ class Collect:
     """Makes dead letters of what others have failed on `queues`."""
 
     def __init__(
-        self, calls: ScriptCalls, box: LetterBox, payloads: Payloads, queues: Sequence[str], release: str | None
+        self,
+        calls: ScriptCalls,
+        dead_letters: DeadLetterQueue,
+        payloads: Payloads,
+        queues: Sequence[str],
+        release: str | None,
     ) -> None:
         self._calls = calls
-        self._box = box
+        self._dead_letters = dead_letters
         self._payloads = payloads
         self._queues = queues
         self._release = release
@@ -48,7 +53,7 @@ class Collect:
         for queue in self._queues:
             rank = 0
             while True:
-                seen, removed, *found = self._box.call_about(queue, scripts.FAILURES, rank, PAGE)
+                seen, removed, *found = self._dead_letters.call_about(queue, scripts.FAILURES, rank, PAGE)
                 if removed:
                     log.info("dead_letters.registry_cleaned", queue=queue, entries=removed)
                 yield
@@ -60,8 +65,8 @@ class Collect:
                 rank += seen - removed
 
     def _collect(self, job_ids: list[str]) -> None:
-        prefix = self._box.prefix
-        with self._box.redis.pipeline(transaction=False) as pipeline:
+        prefix = self._dead_letters.prefix
+        with self._dead_letters.redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
                 pipeline.hgetall(f"{prefix}:job:{job_id}")
                 pipeline.xrevrange(f"{prefix}:results:{job_id}", count=1)
@@ -73,13 +78,13 @@ class Collect:
         written = {letter["id"]: fields for letter, fields in burials}
         collected = self._calls.run(
             [
-                self._calls.command(scripts.COLLECT, (), "", job_id, self._box.queue, *flat(fields))
+                self._calls.command(scripts.COLLECT, (), "", job_id, self._dead_letters.name, *flat(fields))
                 for job_id, fields in written.items()
             ]
         )
         for (letter, _), taken in zip(burials, collected, strict=True):
             if taken:
-                _tell(letter)
+                report.buried(letter["id"], letter, by="rq")
 
     def _burial(
         self, claim: Claim, results: list[tuple[bytes, dict[bytes, bytes]]]
@@ -88,14 +93,14 @@ class Collect:
         result = results[0][1] if results else {}
         job = self._job(claim)
         function = function_name(job)
-        said = failure(text_of(result.get(b"exc_string")), function)
+        said = failure(traceback_of(result.get(b"exc_string")), function)
         reason = "attempts_exhausted" if result.get(b"type") == _MAX_RETRIES else said.reason
         letter = self._record(claim, job, function, said, reason)
         return {"id": claim.job_id, **letter}, dead_letter.fields(job, letter)
 
     def _job(self, claim: Claim) -> Job | None:
         try:
-            return self._payloads.restore(claim, self._box.redis)
+            return self._payloads.restore(claim, self._dead_letters.redis)
         except Refused:
             return None
 
@@ -117,12 +122,6 @@ class Collect:
             "fingerprint": said.fingerprint(function),
             "traceback": said.traceback,
         }
-
-
-def _tell(letter: dict[str, Any]) -> None:
-    told = {"job_id": letter["id"], **{name: letter[name] for name in ("queue", "function", "reason")}}
-    log.error("job.buried", **told, error=letter["message"], fingerprint=letter["fingerprint"], by="rq")
-    sentry.job_failed(None, **told, message=f"{letter['exception']} {letter['message']}".strip())
 
 
 def _text(fields: dict[bytes, bytes], name: bytes) -> str:

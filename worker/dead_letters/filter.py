@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from worker.dead_letters.letter import UNKNOWN, Letter
+from worker.dead_letters.letter import UNKNOWN, DeadLetter
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -30,11 +30,11 @@ class Filter:
     def __bool__(self) -> bool:
         return self != Filter()
 
-    def among(self, letters: Iterable[Letter]) -> Iterable[Letter]:
+    def among(self, letters: Iterable[DeadLetter]) -> Iterable[DeadLetter]:
         """Return those of some letters that are meant."""
         return filter(self.matches, letters) if self else letters
 
-    def matches(self, letter: Letter) -> bool:
+    def matches(self, letter: DeadLetter) -> bool:
         """Whether a letter is meant."""
         return (
             self.queue in ("", letter.origin)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from worker.dead_letters.letter import Letter
+from worker.dead_letters.letter import DeadLetter
 
 #: Letters that are looked at, newest first.
 LOOKED_AT: Final = 2000
 
 
 @dataclass(slots=True)
-class LetterGroup:
+class DeadLetterGroup:
     """One fingerprint. The other fields are those of its newest letter."""
 
     fingerprint: str
@@ -25,9 +25,9 @@ class LetterGroup:
     newest: str
 
 
-def group(letters: Iterable[Letter]) -> list[LetterGroup]:
+def group(letters: Iterable[DeadLetter]) -> list[DeadLetterGroup]:
     """Group letters by fingerprint, the largest group first; `letters` come newest first."""
-    groups: dict[str, LetterGroup] = {}
+    groups: dict[str, DeadLetterGroup] = {}
     for letter in islice(letters, LOOKED_AT):
         told = letter.record
         name = str(told.get("fingerprint", ""))
@@ -38,5 +38,5 @@ def group(letters: Iterable[Letter]) -> list[LetterGroup]:
         error = f"{told.get('exception', '')}: {told.get('message', '')}".strip(": ")
         newest = letter.ended_at or str(told.get("at", ""))
         reason, function = str(told.get("reason", "failed elsewhere")), str(told.get("function", ""))
-        groups[name] = LetterGroup(name, 1, reason, function, error, newest)
+        groups[name] = DeadLetterGroup(name, 1, reason, function, error, newest)
     return sorted(groups.values(), key=lambda one: -one.count)

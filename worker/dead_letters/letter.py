@@ -1,4 +1,4 @@
-"""One dead letter, and a page of them, as the server tells them. Nothing here unpickles anything."""
+"""One dead letter, and a page of them, as the server returns them. Nothing here unpickles anything."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from worker.engine.dead_letter import read
 UNKNOWN: Final = "unknown"
 
 
-class Letter:
+class DeadLetter:
     """One dead letter. `record` is what its burial wrote (see `dead_letters.record`), {} if there is none.
 
-    A letter of a page has no traceback and no history in it; `LetterBox.letters` reads all. The record is parsed when
-    it is first asked for: whoever only counts a hundred thousand letters does not need to.
+    A letter of a page has no traceback and no history; `DeadLetterQueue.letters` reads all. The record is parsed on its
+    first use, because counting a hundred thousand letters needs no records.
     """
 
     __slots__ = ("_record", "_written", "ended_at", "job_id", "origin")
@@ -84,7 +84,7 @@ class Page:
 
     length: int
     seen: int
-    letters: list[Letter]
+    letters: list[DeadLetter]
     stale: list[tuple[int, str]]  #: index on the queue, id
 
 

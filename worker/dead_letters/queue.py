@@ -8,7 +8,7 @@ from typing import Any, Final
 from redis import Redis
 
 from worker.dead_letters.filter import Filter
-from worker.dead_letters.letter import Letter, Page, text_of
+from worker.dead_letters.letter import DeadLetter, Page, text_of
 from worker.redis import scripts
 from worker.redis.scripts import Script
 
@@ -16,17 +16,17 @@ from worker.redis.scripts import Script
 PAGE: Final = 500
 
 
-class LetterBox:
-    """The dead-letter queue `queue` under RQ's key prefix."""
+class DeadLetterQueue:
+    """The dead-letter queue `name` under RQ's key prefix."""
 
-    def __init__(self, redis: Redis, prefix: str, queue: str) -> None:
+    def __init__(self, redis: Redis, prefix: str, name: str) -> None:
         self.redis = redis
         self.prefix = prefix
-        self.queue = queue
+        self.name = name
 
     def count(self) -> int:
         """Return how many ids stand there."""
-        return int(self.redis.llen(f"{self.prefix}:queue:{self.queue}"))
+        return int(self.redis.llen(f"{self.prefix}:queue:{self.name}"))
 
     def now(self) -> float:
         """Return the server's time (Unix seconds)."""
@@ -40,37 +40,37 @@ class LetterBox:
         for index, (job_id, status, origin, ended_at, record) in enumerate(rows):
             name = text_of(job_id)
             if status == b"failed":
-                letters.append(Letter(name, text_of(origin), text_of(ended_at), record))
+                letters.append(DeadLetter(name, text_of(origin), text_of(ended_at), record))
             else:
                 stale.append((first + index, name))
         return Page(length, seen, letters, stale)
 
-    def __iter__(self) -> Iterator[Letter]:
+    def __iter__(self) -> Iterator[DeadLetter]:
         """Every letter, newest first."""
         return self.newest_first(Filter())
 
-    def newest_first(self, chosen: Filter) -> Iterator[Letter]:
+    def newest_first(self, chosen: Filter) -> Iterator[DeadLetter]:
         """Every letter that is meant, newest first. What is buried meanwhile is not looked at."""
         for last in range(self.count() - 1, -1, -PAGE):
             page = self.page(max(0, last - PAGE + 1), last, chosen.needles())
             page.letters.reverse()
             yield from chosen.among(page.letters)
 
-    def oldest_first(self, chosen: Filter) -> Iterator[Letter]:
+    def oldest_first(self, chosen: Filter) -> Iterator[DeadLetter]:
         """Every letter that is meant, oldest first; for readers that leave them where they are."""
         count = self.count()
         for first in range(0, count, PAGE):
             page = self.page(first, min(first + PAGE, count) - 1, chosen.needles())
             yield from chosen.among(page.letters)
 
-    def letters(self, job_ids: Sequence[str]) -> list[Letter]:
+    def letters(self, job_ids: Sequence[str]) -> list[DeadLetter]:
         """Read letters by id, with all of their records; jobs that do not exist or have not failed are missing."""
         with self.redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
                 pipeline.hmget(f"{self.prefix}:job:{job_id}", "status", "origin", "ended_at", "dead_letter")
             rows = pipeline.execute()
         return [
-            Letter(job_id, text_of(origin), text_of(ended_at), record)
+            DeadLetter(job_id, text_of(origin), text_of(ended_at), record)
             for job_id, (status, origin, ended_at, record) in zip(job_ids, rows, strict=True)
             if status == b"failed"
         ]
@@ -91,7 +91,7 @@ class LetterBox:
 
     def call(self, script: Script, *args: str | bytes | float) -> Any:
         """Run a script about this queue; a server that does not know it is given it."""
-        return self.call_about(self.queue, script, *args)
+        return self.call_about(self.name, script, *args)
 
     def call_about(self, queue: str, script: Script, *args: str | bytes | float) -> Any:
         """Run a script about another queue."""

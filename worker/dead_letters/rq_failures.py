@@ -62,7 +62,7 @@ def failure(text: str, function: str) -> Failure:
     )
 
 
-def text_of(exc_string: bytes | None) -> str:
+def traceback_of(exc_string: bytes | None) -> str:
     """Decode the text of a failure as RQ's result stream holds it (base64 of zlib); "" if it cannot be read."""
     if not exc_string:
         return ""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from worker import logs
-from worker.dead_letters.changes import Actions
-from worker.dead_letters.letter import Letter, Page
-from worker.dead_letters.queue import PAGE, LetterBox
+from worker.dead_letters.changes import Changes
+from worker.dead_letters.letter import DeadLetter, Page
+from worker.dead_letters.queue import PAGE, DeadLetterQueue
 from worker.redis import scripts
 
 log = logs.get_logger()
@@ -31,14 +31,14 @@ class Census:
     kinds: Counter[tuple[str, str]] = field(default_factory=Counter)  #: (queue, reason) → letters
     letters: int = 0
 
-    def count(self, letter: Letter) -> None:
+    def count(self, letter: DeadLetter) -> None:
         """Add a letter; they come in the order of the queue, which is that of their burials."""
         self.letters += 1
         self.kinds[(letter.origin, letter.reason)] += 1
         if letter.moment and not self.oldest:
             self.oldest = letter.moment
 
-    def forget(self, oldest: list[Letter]) -> None:
+    def forget(self, oldest: list[DeadLetter]) -> None:
         """Take off the oldest letters."""
         for letter in oldest:
             self.letters -= 1
@@ -46,30 +46,30 @@ class Census:
             self.oldest = max(self.oldest, letter.moment)
 
 
-class Upkeep:
+class Trim:
     """`see` gets every letter that a pass finds young enough, and the server's time; `tell` gets each pass's census."""
 
     def __init__(
         self,
-        actions: Actions,
+        changes: Changes,
         max_age: int,
         max_jobs: int,
-        see: Callable[[Letter, float], None] = lambda _letter, _now: None,
-        tell: Callable[[Census], None] = lambda _census: None,
+        on_letter: Callable[[DeadLetter, float], None] = lambda _letter, _now: None,
+        on_census: Callable[[Census], None] = lambda _census: None,
     ) -> None:
-        self._actions = actions
-        self._box: LetterBox = actions.box
+        self._changes = changes
+        self._dead_letters: DeadLetterQueue = changes.dead_letters
         self._max_age = max_age
         self._max_jobs = max_jobs
-        self._see = see
-        self._tell = tell
+        self._on_letter = on_letter
+        self._on_census = on_census
 
     def steps(self) -> Iterator[None]:
         """Go through the queue once, a page at a time, from the oldest letter on."""
-        census, trimmed = Census(now=self._box.now()), Counter[str]()
-        first, left = 0, self._box.count()
+        census, trimmed = Census(now=self._dead_letters.now()), Counter[str]()
+        first, left = 0, self._dead_letters.count()
         while left > 0:
-            page = self._box.page(first, first + min(PAGE, left) - 1)
+            page = self._dead_letters.page(first, first + min(PAGE, left) - 1)
             swept = self._sweep(page)  # before anything is trimmed: it goes by their places
             gone = self._trim("age", self._too_old(page.letters, census))
             trimmed["age"] += gone
@@ -77,7 +77,7 @@ class Upkeep:
             left = left - page.seen if page.seen else 0
             yield
         while (excess := census.letters - self._max_jobs) > 0:
-            oldest = self._box.page(0, min(PAGE, excess) - 1).letters
+            oldest = self._dead_letters.page(0, min(PAGE, excess) - 1).letters
             gone = self._trim("count", oldest)
             trimmed["count"] += gone
             if not gone:
@@ -86,7 +86,7 @@ class Upkeep:
             yield
         self._report(trimmed, census)
 
-    def _too_old(self, letters: list[Letter], census: Census) -> list[Letter]:
+    def _too_old(self, letters: list[DeadLetter], census: Census) -> list[DeadLetter]:
         """Return the letters that are to go, and count the others."""
         too_old = []
         for letter in letters:
@@ -94,24 +94,24 @@ class Upkeep:
                 too_old.append(letter)
             else:
                 census.count(letter)
-                self._see(letter, census.now)
+                self._on_letter(letter, census.now)
         return too_old
 
     def _sweep(self, page: Page) -> int:
         if not page.stale:
             return 0
-        swept = int(self._box.call(scripts.SWEEP, *(value for pair in page.stale for value in pair)))
+        swept = int(self._dead_letters.call(scripts.SWEEP, *(value for pair in page.stale for value in pair)))
         log.info("dead_letters.swept", ids=swept)
         return swept
 
-    def _trim(self, why: str, letters: list[Letter]) -> int:
+    def _trim(self, why: str, letters: list[DeadLetter]) -> int:
         gone = 0
         for at in range(0, len(letters), BATCH):
-            gone += sum(self._actions.discard(letters[at : at + BATCH], action=f"trim by {why}"))
+            gone += sum(self._changes.discard(letters[at : at + BATCH], action=f"trim by {why}"))
         return gone
 
     def _report(self, trimmed: Counter[str], census: Census) -> None:
         if trimmed.total():
             by = {f"by_{why}": count for why, count in trimmed.items()}
             log.warning("dead_letters.trimmed", jobs=trimmed.total(), **by, left=census.letters)
-        self._tell(census)
+        self._on_census(census)

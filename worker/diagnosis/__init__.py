@@ -1,6 +1,6 @@
-"""What is wrong with Redis, found out step by step.
+"""Find out step by step what is wrong with Redis.
 
-``course.py`` runs the steps in order and stops where further ones make no sense. A step is a function in a file of its
-own that looks at one thing and returns `Found`. ``report.py`` is what comes out: the tools print it, `python -m worker
-check` quotes it, the boot log carries it. Sentences about trouble come from ``worker/redis/troubles.py``.
+``course.py`` runs the steps in order and skips those that need one that failed. A step is a function in ``steps/`` that
+checks one thing and returns `Found`. The result is a `Report` (``report.py``): the tools and `python -m worker
+check` print it, the boot log quotes it. Sentences about trouble come from ``worker/redis/troubles.py``.
 """

@@ -1,4 +1,4 @@
-"""Take the host's name and addresses out of what a diagnosis says: for issues and logs, which others read."""
+"""Hide the host's name and addresses in a diagnosis that others will read, in an issue or a log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 
 from worker.diagnosis.report import Report
 
-#: Hosts of these say which provider it is; the rest of the name is the customer's.
+#: Domains of providers stay readable; the rest of such a host name belongs to the customer.
 _PROVIDERS: Final = ("upstash.io", "render.com", "redislabs.com", "redns.redis-cloud.com", "amazonaws.com")
 
 
 def anonymous(text: str, report: Report) -> str:
-    """Put placeholders for the host and its addresses; those of this machine tell nobody anything."""
+    """Put placeholders for the host and its addresses; loopback addresses identify nobody and stay."""
     facts = {step.name: step.facts for step in report.steps}
     host = str(facts.get("url", {}).get("host", ""))
     names = facts.get("dns", {})

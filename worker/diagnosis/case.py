@@ -14,9 +14,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from redis import Redis
 
 from worker.diagnosis.report import Finding, Status
+from worker.keys import Keys
 
 #: Port of a URL that names none.
 DEFAULT_PORT: Final = 6379
+#: Life of the keys that steps make, in case this process dies before it deletes them.
+KEY_TTL_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +97,14 @@ def target_of(url: str) -> Target:
 
 @dataclass(slots=True)
 class Case:
-    """One diagnosis under way. `timeout` is what a step may take, in seconds."""
+    """One diagnosis under way. `timeout` limits each step, in seconds."""
 
     url: str = field(repr=False)
     timeout: float
-    prefix: str  #: RQ's key prefix
+    keys: Keys
     queues: tuple[str, ...]
     letters_queue: str
-    connections: int  #: what one instance of the worker opens
+    connections: int  #: how many one instance of the worker opens
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     target: Target | None = None
     addresses: list[Address] = field(default_factory=list)
@@ -118,7 +121,7 @@ class Case:
 
     @property
     def patience(self) -> float:
-        """Seconds that a step waits for the network: a little less than it has, so that it can still say so."""
+        """Seconds that a step waits for the network: a little less than its limit, so that it can report silence."""
         return self.timeout * 0.9
 
     @property
@@ -136,13 +139,13 @@ class Case:
         return self.client
 
     def key(self, name: str) -> str:
-        """Name a key that nobody else uses: under RQ's prefix, because users may have rights there only."""
-        return f"{self.prefix}:diagnosis:{self.token}:{name}"
+        """Return a key that nobody else uses, under RQ's prefix, because the user may have no rights elsewhere."""
+        return self.keys.diagnosis(self.token, name)
 
 
 @dataclass(slots=True)
 class Found:
-    """What a step found. `halt`: whether further steps make no sense; by default when one of its findings failed."""
+    """What a step found. `halt`: whether the next steps are skipped; None: they are if one of its findings failed."""
 
     says: str
     findings: list[Finding] = field(default_factory=list)
@@ -156,5 +159,5 @@ class Found:
 
 
 def skipped(why: str) -> Found:
-    """Say that a step does not apply."""
+    """Return that a step does not apply, and why."""
     return Found(why, halt=False, status=Status.SKIPPED)

@@ -1,4 +1,4 @@
-"""The last word: the most likely cause and the next step, in one sentence."""
+"""The conclusion of a diagnosis: the most likely cause and the next step, in one sentence."""
 
 from __future__ import annotations
 

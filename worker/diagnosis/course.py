@@ -1,4 +1,4 @@
-"""The course of a diagnosis: every step in order, each within its time, up to where further ones make no sense."""
+"""Run a diagnosis: every step in order, each within its time limit; steps that need one that failed are skipped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from redis.exceptions import RedisError
 from worker.diagnosis.case import Case, Found
 from worker.diagnosis.conclusion import conclude
 from worker.diagnosis.places import notes
-from worker.diagnosis.report import SENSELESS, Finding, Report, Status, StepReport, worst
-from worker.diagnosis.steps.auth import check_login
-from worker.diagnosis.steps.dns import check_names
+from worker.diagnosis.report import NEEDS, Finding, Report, Status, StepReport, worst
+from worker.diagnosis.steps.auth import check_auth
+from worker.diagnosis.steps.dns import check_dns
 from worker.diagnosis.steps.fitness import check_fitness
 from worker.diagnosis.steps.latency import check_latency
-from worker.diagnosis.steps.queues import check_backlog
-from worker.diagnosis.steps.redis import check_speech
+from worker.diagnosis.steps.queues import check_queues
+from worker.diagnosis.steps.redis import check_redis
 from worker.diagnosis.steps.rest import check_rest
 from worker.diagnosis.steps.server import check_server
 from worker.diagnosis.steps.tcp import check_tcp
@@ -45,20 +45,20 @@ class Step:
 
 STEPS: Final = (
     Step("url", "URL", 10, check_url),
-    Step("dns", "Name", 11, check_names),
+    Step("dns", "Name", 11, check_dns),
     Step("tcp", "TCP", 12, check_tcp),
     Step("tls", "TLS", 13, check_tls),
-    Step("redis", "Redis", 14, check_speech),
-    Step("auth", "Login", 15, check_login),
+    Step("redis", "Redis", 14, check_redis),
+    Step("auth", "Login", 15, check_auth),
     Step("latency", "Latency", 16, check_latency),
     Step("server", "Server", 17, check_server),
     Step("fitness", "Fitness", 18, check_fitness),
-    Step("rq", "Queues", 19, check_backlog),
+    Step("rq", "Queues", 19, check_queues),
     Step("rest", "REST", 20, check_rest, alone=True),
 )
 #: A shorter password could be part of any word.
 _SHORTEST_SECRET: Final = 4
-#: What finds out why nothing can be reached; the others need a connection.
+#: The steps that find out why Redis cannot be reached; the others need a connection.
 REACHING: Final = STEPS[:6]
 
 
@@ -67,21 +67,21 @@ def diagnose(
     steps: tuple[Step, ...] = STEPS,
     *,
     source: str = "REDIS_URL",
-    tell: Callable[[StepReport], None] | None = None,
+    on_step: Callable[[StepReport], None] | None = None,
 ) -> Report:
-    """Run `steps`, telling each to `tell` when it is done; never raises for what is wrong with Redis."""
+    """Run `steps`, handing each report to `on_step` when it is done; never raises for what is wrong with Redis."""
     began, at = monotonic(), datetime.now(UTC)
     done: list[StepReport] = []
     halted = ""
     for step in steps:
         if halted and not step.alone:
-            report = _skipped(step, f"{SENSELESS}{halted}")
+            report = _skipped(step, f"{NEEDS}{halted}")
         else:
             report, halts = _run(step, case)
             halted = halted or (step.title if halts and not step.alone else "")
         done.append(report)
-        if tell is not None:
-            tell(report)
+        if on_step is not None:
+            on_step(report)
     if case.client is not None:
         with suppress(RedisError, OSError):
             case.client.close()
@@ -101,13 +101,13 @@ def diagnose(
 
 
 def _run(step: Step, case: Case) -> tuple[StepReport, bool]:
-    """Run one step in a thread, because not everything in it can be given a timeout; returns whether to halt."""
+    """Run one step in a thread, because parts of it take no timeout; also returns whether to halt."""
     outcome: list[Found] = []
     case.began = began = monotonic()
     thread = Thread(target=lambda: outcome.append(_guarded(step, case)), daemon=True, name=f"step-{step.name}")
     thread.start()
     thread.join(case.timeout)
-    # A step that is late goes on in its thread with the client: nobody else may use that any more.
+    # A step that is late goes on in its thread and uses the client, so no other step may use that any more.
     found = outcome[0] if outcome else _late(case)
     status = found.status or worst([Status.OK, *(finding.status for finding in found.findings)])
     halts = found.halt if found.halt is not None else status is Status.FAILED
@@ -127,17 +127,17 @@ def _run(step: Step, case: Case) -> tuple[StepReport, bool]:
 
 
 def _guarded(step: Step, case: Case) -> Found:
-    """Turn trouble that comes while a step runs into what it found."""
+    """Run a step; an error that it raises becomes its finding."""
     try:
         return step.check(case)
     except (RedisError, OSError) as error:
         reason = translate(error) or trouble("unknown", type(error).__name__)
-        # A connection that is gone is gone for the next steps, too; a refused command need not be.
+        # A lost connection is lost for the next steps, too; a refused command does not stop them.
         return Found(
-            "ended by trouble", [Finding.of(reason)], halt=reason.code not in ("no_permission", "unknown_command")
+            "ended by an error", [Finding.of(reason)], halt=reason.code not in ("no_permission", "unknown_command")
         )
-    except Exception as error:  # noqa: BLE001 — a server that answers in shapes that nobody expects
-        return Found("not understood", [Finding.of(trouble("unknown", type(error).__name__))], halt=False)
+    except Exception as error:  # noqa: BLE001 — a server may answer in any shape
+        return Found("answer not understood", [Finding.of(trouble("unknown", type(error).__name__))], halt=False)
 
 
 def _late(case: Case) -> Found:
@@ -150,6 +150,6 @@ def _skipped(step: Step, why: str) -> StepReport:
 
 
 def _clean(case: Case, text: str) -> str:
-    """Make a text safe to print, and take the password out of it, should a server ever have quoted that."""
+    """Make a text safe to print, and take the password out of it in case a server quoted that."""
     secret = case.target.password if case.target is not None else ""
     return one_line(text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text)

@@ -1,4 +1,4 @@
-"""A diagnosis to paste into an issue: without the host's name and addresses, which are nobody else's business."""
+"""A diagnosis to paste into an issue: without the host's name and addresses, which are private."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ def markdown(report: Report) -> str:
         "|---|---|---:|---|",
     ]
     lines += [
-        f"| {step.title} | {_MARKS[step.status]} {step.status.value} | "
-        f"{'' if step.status is Status.SKIPPED else f'{step.seconds * 1000:.0f} ms'} | {_cell(step.says)} |"
+        f"| {step.title} | {_MARKS[step.status]} {step.status.value} | {step.took()} | {_cell(step.says)} |"
         for step in report.steps
     ]
-    told = [
+    findings = [
         f"- **{step.title}**: {finding.says}" + f" *Fix:* {finding.fix}" * bool(finding.fix)
         for step in report.steps
         for finding in step.findings
         if finding.status in (Status.WARNING, Status.FAILED)
     ]
-    lines += ["", *told] if told else []
+    lines += ["", *findings] if findings else []
     lines += ["", *(f"- {note}" for note in report.notes)] if report.notes else []
     lines += ["", f"**{report.conclusion}**"]
     return anonymous("\n".join(lines), report)

@@ -1,4 +1,4 @@
-"""What a diagnosis says: the documented JSON is these models, dumped."""
+"""The report of a diagnosis. The documented JSON is these models, dumped."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.redis.trouble import RedisTrouble
+from worker.text import duration
 
 #: Goes up when a field changes its meaning or goes away; new fields do not change it.
 SCHEMA: Final = 1
 
 
 class Status(enum.StrEnum):
-    """How a step or one of its findings came out; later ones are worse."""
+    """How a step or one of its findings came out; later members are worse."""
 
     SKIPPED = "skipped"
     OK = "ok"
@@ -22,14 +23,19 @@ class Status(enum.StrEnum):
     FAILED = "failed"
 
 
-#: What a step says that was not run because of an earlier one.
-SENSELESS: Final = "makes no sense after "
+#: How a skipped step names the step that failed and that it needs.
+NEEDS: Final = "needs "
 _RANK: Final = {status: rank for rank, status in enumerate(Status)}
 
 
 def worst(statuses: list[Status]) -> Status:
     """Return the worst of some statuses, SKIPPED when there are none."""
     return max(statuses, key=_RANK.__getitem__, default=Status.SKIPPED)
+
+
+def quoted(trouble: RedisTrouble) -> str:
+    """Return the server's own words as a sentence; "" if it sent none."""
+    return f"The server said: {trouble.detail}." if trouble.detail else ""
 
 
 class _Frozen(BaseModel):
@@ -46,11 +52,10 @@ class Finding(_Frozen):
 
     @staticmethod
     def of(trouble: RedisTrouble, says: str = "", status: Status = Status.FAILED, *, fix: str = "") -> Finding:
-        """Make the finding that is a trouble; `says` is put behind its sentence, a better `fix` in its fix's place."""
-        detail = says or (f"The server said: {trouble.detail}." if trouble.detail else "")
+        """Make a finding of a trouble; `says` is appended to its sentence, and `fix` replaces its fix."""
         return Finding(
             status=status,
-            says=f"{trouble.trouble.sentence} {detail}".strip(),
+            says=f"{trouble.trouble.sentence} {says or quoted(trouble)}".strip(),
             fix=fix or trouble.trouble.fix,
             code=trouble.code,
         )
@@ -66,6 +71,12 @@ class StepReport(_Frozen):
     says: str = Field(description="One line: what was seen, or why it was skipped")
     findings: tuple[Finding, ...] = ()
     facts: dict[str, Any] = Field(default_factory=dict, description="What was measured or read, by name")
+
+    def took(self) -> str:
+        """Return how long it took as people read it; "" if it was skipped."""
+        if self.status is Status.SKIPPED:
+            return ""
+        return f"{self.seconds * 1000:.0f} ms" if self.seconds < 1 else duration(self.seconds)
 
 
 class Report(_Frozen):

@@ -1,4 +1,4 @@
-"""Begin a diagnosis: from an environment, whatever else is wrong with that."""
+"""Begin a diagnosis from an environment, whose other settings may be wrong."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from worker.diagnosis.case import Case
 from worker.errors import SettingsError
+from worker.keys import Keys
 from worker.settings import Settings
 from worker.settings.load import load
 
-#: What a step may take, seconds.
+#: Seconds that a step may take.
 TIMEOUT_SECONDS: Final = 5.0
 
 
 def case_of(environ: Mapping[str, str], url: str, *, timeout: float = TIMEOUT_SECONDS) -> Case:
-    """Make a case of `url`; queues come from the environment, or are the defaults when that is not good."""
+    """Make a case of `url`; the queues come from the environment, or are the defaults when its settings are wrong."""
     try:
         settings = load({**environ, "REDIS_URL": ""}, need_redis_url=False)
     except SettingsError:
         settings = Settings.model_validate({})
-    # Consumers, the dispatcher's client, its doorbell for each queue and its orders.
+    # One a consumer, one doorbell a queue, the dispatcher's client, and its subscription to RQ's commands.
     connections = settings.worker_processes + len(settings.worker_queues) + 2
     return Case(
         url=url,
         timeout=timeout,
-        prefix=RQ_KEY_PREFIX,
+        keys=Keys(RQ_KEY_PREFIX),
         queues=settings.worker_queues,
         letters_queue=settings.dead_letter_queue,
         connections=connections,

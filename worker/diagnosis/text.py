@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.diagnosis.report import SENSELESS, Finding, Report, Status, StepReport
+from worker.diagnosis.report import NEEDS, Finding, Report, Status, StepReport
 
 _MARKS: Final = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.SKIPPED: "–"}
 _STYLES: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red", Status.SKIPPED: "dim"}
@@ -21,7 +21,7 @@ _PIPE_WIDTH: Final = 10_000
 
 
 class Printer:
-    """Prints steps as they are done, then the last word. `verbose` shows good findings, too."""
+    """Prints steps as they are done, then the conclusion. `verbose` shows good findings, too."""
 
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
         stream = stream or sys.stdout
@@ -29,23 +29,22 @@ class Printer:
             file=stream, width=None if stream.isatty() else _PIPE_WIDTH, markup=False, emoji=False, highlight=False
         )
         self._verbose = verbose
-
         self._skipped: list[StepReport] = []
 
     def step(self, step: StepReport) -> None:
-        """Print one step and what is to be said about it; those that make no sense come on one line."""
-        if step.status is Status.SKIPPED and step.says.startswith(SENSELESS):
+        """Print one step and its findings; steps that need the same failed one share a line."""
+        if step.status is Status.SKIPPED and step.says.startswith(NEEDS):
             self._skipped.append(step)
             return
         self._flush()
         head = Text(f"{_MARKS[step.status]} {step.title:<{_TITLE_WIDTH}} {step.status.value:<8}", _STYLES[step.status])
-        head.append(f"{_seconds(step):>10}  ", "dim")
+        head.append(f"{step.took():>10}  ", "dim")
         self._print(head, Text(step.says, "dim" if step.status is Status.SKIPPED else ""))
-        told = ""
+        fix_shown = ""
         for finding in step.findings:
             if self._verbose or finding.status is not Status.OK:
-                self._finding(finding, with_fix=finding.fix != told)
-                told = finding.fix
+                self._finding(finding, with_fix=finding.fix != fix_shown)
+                fix_shown = finding.fix
 
     def end(self, report: Report) -> None:
         """Print the notes, the conclusion and how long it took."""
@@ -59,7 +58,8 @@ class Printer:
     def _flush(self) -> None:
         if self._skipped:
             titles = ", ".join(step.title for step in self._skipped)
-            self._print(Text(f"{_MARKS[Status.SKIPPED]} ", "dim"), Text(f"{titles}: {self._skipped[0].says}", "dim"))
+            words = f"{titles}: {Status.SKIPPED}: {self._skipped[0].says}"
+            self._print(Text(f"{_MARKS[Status.SKIPPED]} ", "dim"), Text(words, "dim"))
             self._skipped.clear()
 
     def _finding(self, finding: Finding, *, with_fix: bool) -> None:
@@ -77,9 +77,3 @@ class Printer:
         grid.add_column(overflow="fold")
         grid.add_row(head, body)
         self._console.print(grid)
-
-
-def _seconds(step: StepReport) -> str:
-    if step.status is Status.SKIPPED:
-        return ""
-    return f"{step.seconds * 1000:.0f} ms" if step.seconds < 1 else f"{step.seconds:.1f} s"

@@ -1,8 +1,9 @@
-"""The leader's chore that lets the lines of the schedule run: once in the whole fleet, on the server's clock.
+"""The leader's chore that enqueues what the schedule's lines ask for: once in the whole fleet, on the server's clock.
 
-What has run stands in Redis (``rq:cron-runs``: line → its last slot | the last slot that ran, Unix times), so restarts,
-deploys and outages neither repeat nor forget a run. Runs that could not be enqueued in time are missed: they are made
-up for by one run or skipped, as the line says (see ``cron_file.py``), and reported either way.
+A *firing* is a moment at which a line falls due. Redis holds each line's last firing, and the last one that was
+enqueued (``rq:cron-runs``: line → firing | firing, Unix times), so restarts, deploys and outages neither repeat nor
+forget a run. Runs that could not be enqueued in time are missed: one run makes up for them, or they are skipped, as the
+line says (``cron_file.py``). Both are logged.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ log = logs.get_logger()
 
 #: A run that is enqueued later than this was missed: more than a new leader needs to take over.
 ON_TIME_SECONDS: Final = 60.0
-#: The longest sleep: RQ's tools are shown the schedule at least this often.
+#: The longest sleep: the schedule is written for RQ's tools at least this often.
 LOOK_SECONDS: Final = 3600.0
 #: Missed runs are counted up to here.
 MOST_MISSED: Final = 1000
-#: Where the latest slot of a cron expression is looked for, nearest first (s).
+#: Seconds back from now in which the latest firing of a cron expression is looked for, nearest first.
 _SPANS: Final = (3600, 86_400, 7 * 86_400, 366 * 86_400)
 #: The name under which RQ's tools show the schedule.
 SCHEDULER_NAME: Final = "worker"
@@ -46,10 +47,10 @@ SCHEDULER_NAME: Final = "worker"
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is due of one line: its latest slot (Unix time) and how many slots have passed since the last one."""
+    """What is due of one line: its latest firing (Unix time), and how many there were since the last one written."""
 
-    slot: float
-    slots: int
+    firing: float
+    firings: int
 
 
 class Cron:
@@ -67,7 +68,7 @@ class Cron:
         self._created = datetime.now(UTC)
 
     def run(self, lead: Lead) -> float:
-        """Enqueue what is due; returns seconds to the next slot."""
+        """Enqueue what is due; returns seconds to the next firing."""
         began = monotonic()
         last = self._calls.redis.hgetall(f"{self._calls.prefix}:cron-runs")
         for entry in self._entries:
@@ -79,25 +80,25 @@ class Cron:
 
     def _look_at(self, lead: Lead, entry: Entry, last: str) -> None:
         job, now = entry.job, lead.server_time
-        last_slot, _, ran = last.partition("|")
+        last_firing, _, ran = last.partition("|")
         if not last:  # a new line: as with RQ, an interval begins with a run and a cron expression waits
             self._pass(lead, entry, last, now) if job.cron else self._enqueue(lead, entry, last, now)
             return
-        due = _due(job, float(last_slot), now)
+        due = _due(job, float(last_firing), now)
         if due is None:
-            _note(job, float(last_slot), ran)
+            _note(job, float(last_firing), ran)
             return
-        late = now - due.slot
-        missed = due.slots - (late <= ON_TIME_SECONDS)
+        late = now - due.firing
+        missed = due.firings - (late <= ON_TIME_SECONDS)
         runs = late <= ON_TIME_SECONDS or entry.catches_up
         if missed:
-            log.warning("cron.missed", name=job.name, runs=missed, since=_moment(float(last_slot)), caught_up=runs)
+            log.warning("cron.missed", name=job.name, runs=missed, since=_moment(float(last_firing)), caught_up=runs)
         if runs:
-            self._enqueue(lead, entry, last, due.slot)
+            self._enqueue(lead, entry, last, due.firing)
         else:
-            self._pass(lead, entry, last, due.slot)
+            self._pass(lead, entry, last, due.firing)
 
-    def _enqueue(self, lead: Lead, entry: Entry, last: str, slot: float) -> None:
+    def _enqueue(self, lead: Lead, entry: Entry, last: str, firing: float) -> None:
         cron = entry.job
         queue = Queue(cron.queue_name, connection=self._calls.redis, serializer=self._serializer)
         options = {**cron.job_options, "timeout": cron.job_options.get("job_timeout")}
@@ -105,17 +106,17 @@ class Cron:
         job = queue.create_job(cron.func, args=cron.args, kwargs=cron.kwargs, **options)
         fields = [part for field, value in job.to_dict().items() if value is not None for part in (field, value)]
         history: tuple[Value, ...] = (cron.name, DEFAULT_CRON_JOB_HISTORY_LIMIT, DEFAULT_CRON_JOB_HISTORY_TTL)
-        if self._write(lead, entry, last, slot, cron.queue_name, job.id, *history, *fields):
-            late = round(max(0.0, lead.server_time - slot), 3)
+        if self._write(lead, entry, last, firing, cron.queue_name, job.id, *history, *fields):
+            late = round(max(0.0, lead.server_time - firing), 3)
             log.info("cron.enqueued", name=cron.name, job_id=job.id, queue=cron.queue_name, late=late)
 
-    def _pass(self, lead: Lead, entry: Entry, last: str, slot: float) -> None:
-        self._write(lead, entry, last, slot)
+    def _pass(self, lead: Lead, entry: Entry, last: str, firing: float) -> None:
+        self._write(lead, entry, last, firing)
 
-    def _write(self, lead: Lead, entry: Entry, last: str, slot: float, *rest: Value) -> bool:
-        ran = repr(slot) if rest else last.partition("|")[2]
-        written = self._leadership.act(lead, scripts.CRON, entry.key, last, f"{slot!r}|{ran}", *rest)
-        _note(entry.job, slot, ran)
+    def _write(self, lead: Lead, entry: Entry, last: str, firing: float, *rest: Value) -> bool:
+        ran = repr(firing) if rest else last.partition("|")[2]
+        written = self._leadership.act(lead, scripts.CRON, entry.key, last, f"{firing!r}|{ran}", *rest)
+        _note(entry.job, firing, ran)
         return bool(written)
 
     def _show(self, lead: Lead, wait: float) -> None:
@@ -136,24 +137,24 @@ class Cron:
 
 def _due(job: CronJob, last: float, now: float) -> Due | None:
     if job.interval:
-        slots = int((now - last) // job.interval)
-        return Due(last + slots * job.interval, slots) if slots > 0 else None
+        firings = int((now - last) // job.interval)
+        return Due(last + firings * job.interval, firings) if firings > 0 else None
     latest = 0.0
     for span in _SPANS:
-        for slot in _slots(job, max(last, now - span), now):
-            latest = slot
+        for firing in _firings(job, max(last, now - span), now):
+            latest = firing
         if latest or now - span <= last:
             break
     if not latest:
         return None
-    slots = 0
-    for slots, _ in enumerate(_slots(job, last, now), 1):
-        if slots >= MOST_MISSED:
+    firings = 0
+    for firings, _ in enumerate(_firings(job, last, now), 1):
+        if firings >= MOST_MISSED:
             break
-    return Due(latest, slots)
+    return Due(latest, firings)
 
 
-def _slots(job: CronJob, after: float, until: float) -> Iterator[float]:
+def _firings(job: CronJob, after: float, until: float) -> Iterator[float]:
     while True:
         job.latest_enqueue_time = _moment(after)
         after = job.get_next_enqueue_time().timestamp()
@@ -162,9 +163,9 @@ def _slots(job: CronJob, after: float, until: float) -> Iterator[float]:
         yield after
 
 
-def _note(job: CronJob, slot: float, ran: str) -> None:
-    """Have `job` know its next slot, which follows `slot`, and when it ran last ("" = never), which may be before."""
-    job.set_enqueue_time(_moment(slot))
+def _note(job: CronJob, firing: float, ran: str) -> None:
+    """Set the next firing of `job`, the one after `firing`, and when it ran last ("" = never), which may be earlier."""
+    job.set_enqueue_time(_moment(firing))
     job.latest_enqueue_time = _moment(float(ran)) if ran else None
 
 

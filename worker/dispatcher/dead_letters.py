@@ -13,13 +13,13 @@ from time import monotonic
 from typing import Final, Protocol
 
 from worker.dead_letters.alerts import Alerts
-from worker.dead_letters.changes import Actions
+from worker.dead_letters.changes import Changes
 from worker.dead_letters.collect import Collect
-from worker.dead_letters.queue import LetterBox
-from worker.dead_letters.trim import Census, Upkeep
-from worker.dispatcher.leader import Deposed, Lead, Leadership
+from worker.dead_letters.queue import DeadLetterQueue
+from worker.dead_letters.trim import Census, Trim
+from worker.dispatcher.leader import Lead, Leadership, NotLeader
 from worker.engine.payload import Payloads
-from worker.process.dead_letter_counts import LetterBoard
+from worker.process.dead_letter_counts import DeadLetterCounts
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.settings import Settings
@@ -40,7 +40,7 @@ class Part(Protocol):
         ...
 
 
-class LetterChores:
+class DeadLetterChore:
     """See the module. `look` returns a text that changes when anything does; `parts` are done in this order.
 
     `unchanged` is called when a look finds what this instance's last pass has found.
@@ -95,40 +95,40 @@ class LetterChores:
         self._pass = None
         self._seen, self._seen_at = self._marks, monotonic()
         self.due = monotonic() + self._every
-        with suppress(Deposed):
+        with suppress(NotLeader):
             self._leadership.done(lead, self.name, self._every / 2)
 
 
 _OVER: Final = object()
 
 
-def letter_chores(
+def dead_letter_chore(
     settings: Settings,
     calls: ScriptCalls,
     payloads: Payloads,
     leadership: Leadership,
-    board: LetterBoard,
+    board: DeadLetterCounts,
     name: str,
-) -> LetterChores:
+) -> DeadLetterChore:
     """Put the chore together for one dispatcher; what it counts goes on `board`, `name` is in the audit."""
     alerts = Alerts(calls.redis, settings)
-    box = LetterBox(calls.redis, calls.prefix, settings.dead_letter_queue)
-    actions = Actions(box, f"dispatcher@{settings.instance}", "bounds", name)
+    dead_letters = DeadLetterQueue(calls.redis, calls.prefix, settings.dead_letter_queue)
+    changes = Changes(dead_letters, f"dispatcher@{settings.instance}", "bounds", name)
     queues = settings.worker_queues
 
     def look() -> str:
-        return str(box.call(scripts.LETTER_MARKS, *queues).decode(errors="replace"))
+        return str(dead_letters.call(scripts.LETTER_MARKS, *queues).decode(errors="replace"))
 
-    def tell(census: Census) -> None:
+    def note(census: Census) -> None:
         board.write(census.kinds, census.now - census.oldest if census.oldest else None, monotonic())
-        alerts.tell(census)
+        alerts.send(census)
 
-    return LetterChores(
+    return DeadLetterChore(
         leadership,
         look,
         [
-            Collect(calls, box, payloads, queues, settings.release),
-            Upkeep(actions, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.see, tell),
+            Collect(calls, dead_letters, payloads, queues, settings.release),
+            Trim(changes, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.count, note),
         ],
         every=LOOK_SECONDS if settings.worker_scheduler_interval else THRIFTY_SECONDS,
         unchanged=lambda: board.still(monotonic()),

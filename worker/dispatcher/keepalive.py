@@ -1,8 +1,9 @@
-"""Signs of life that the dispatcher asks for when nothing else is asked, and whether the consumers' watch still hears.
+"""Whether the server still answers, and whether the consumer that blocks in a claim still hears it.
 
-A server can be there and say nothing, a connection can be dead without knowing. And where consumers keep the watch
-themselves (``watch.py``) nobody rings for them: a look at the queue tells whether the one that watches it is deaf,
-because a watch that stands is answered before anybody can see a job on the queue.
+A server can stand still, and a connection can be dead without either end noticing: after a silence the dispatcher asks.
+Where consumers block in claims of their own (``consumer/claim_ahead.py``) the dispatcher wakes nobody, so it cannot see
+from unanswered wake-ups that a consumer is deaf. It looks at the queue instead: the server answers a blocked claim
+before anybody else can see the job, so a job that stays on the queue shows that the claim is dead.
 """
 
 from __future__ import annotations
@@ -19,37 +20,39 @@ from worker.redis.calls import ScriptCalls
 #: look is the sign of life, and silence is noticed within 20 s.
 SILENCE_SECONDS: Final = 9.5
 LONGEST_SILENCE_SECONDS: Final = 15.5
-#: How often the queue is looked at that consumers watch.
+#: How often the dispatcher looks at a queue on which consumers block.
 LOOK_SECONDS: Final = 60.0
 #: Both where the scheduler is off: what nobody needs is not asked, and idling costs less than 100 commands an hour. A
 #: dead connection is found by TCP all the same; only a server that stands still goes unnoticed for as long.
 THRIFTY_SECONDS: Final = 300.0
 
 
-class Pulse:
-    """The pulse of one instance; `watched` is the queue that its consumers watch themselves, if they do."""
+class Keepalive:
+    """The keepalive of one instance. `blocked_on` is the queue on which consumers block; None where none does."""
 
-    def __init__(self, calls: ScriptCalls, consumers: Sequence[Slot], *, interval: float, watched: str | None) -> None:
+    def __init__(
+        self, calls: ScriptCalls, consumers: Sequence[Slot], *, interval: float, blocked_on: str | None
+    ) -> None:
         self._calls = calls
         self._consumers = consumers
         self._silence, self._look_seconds = THRIFTY_SECONDS, THRIFTY_SECONDS
         if interval:
             self._silence = min(max(SILENCE_SECONDS, interval + 0.5), LONGEST_SILENCE_SECONDS)
             self._look_seconds = LOOK_SECONDS
-        self._watched = watched
+        self._blocked_on = blocked_on
         self._look_due = 0.0
 
     @property
     def due(self) -> float:
-        """When `run` has something to do (monotonic), if nothing is heard until then."""
+        """When `run` has something to do (monotonic), if the server is not heard until then."""
         silent = self._calls.heard_at + self._silence
-        return silent if self._watched is None else min(silent, self._look_due)
+        return silent if self._blocked_on is None else min(silent, self._look_due)
 
     def run(self) -> None:
         """Ask if it is time; raises redis-py's errors."""
         now = monotonic()
-        if self._watched is not None and now >= self._look_due:
-            self._look(self._watched, now)
+        if self._blocked_on is not None and now >= self._look_due:
+            self._look(self._blocked_on, now)
             self._look_due = now + self._look_seconds
         elif now - self._calls.heard_at >= self._silence:
             self._calls.redis.ping()
@@ -60,7 +63,7 @@ class Pulse:
     def _look(self, queue: str, now: float) -> None:
         waiting = self._calls.redis.llen(f"{self._calls.prefix}:queue:{queue}")
         for slot in self._consumers:
-            if not waiting or not slot.watch_since:
+            if not waiting or not slot.blocking_since:
                 slot.unanswered_since = 0.0
-            elif slot.unanswered_since <= slot.watch_since:  # the first look of this watch that found something
+            elif slot.unanswered_since <= slot.blocking_since:  # this claim's first look that found a job
                 slot.unanswered_since = now

@@ -26,7 +26,7 @@ log = logs.get_logger()
 SPREAD_SECONDS: Final = 1.0
 
 
-class Deposed(Exception):
+class NotLeader(Exception):
     """Somebody else leads by now; nothing was written."""
 
 
@@ -58,19 +58,19 @@ class Leadership:
         return Lead(self.name, token, float(moment))
 
     def act(self, lead: Lead, script: Script, *args: Value) -> int:
-        """Run a script that checks the fence first (``_leader.lua``); raises `Deposed` when it answers -1."""
+        """Run a script that checks the fence first (``_leader.lua``); raises `NotLeader` when it answers -1."""
         answer = int(self._calls.call(script, lead.name, lead.token, *args))
         if answer < 0:
-            raise Deposed
+            raise NotLeader
         return answer
 
     def done(self, lead: Lead, chore: str, wait: float) -> None:
         """Write down that nobody needs to do `chore` for `wait` seconds."""
         self.act(lead, scripts.DONE, chore, wait)
 
-    def abdicate(self) -> None:
+    def resign(self) -> None:
         """Give the lead up."""
-        if self._token and self._calls.call(scripts.ABDICATE, self.name):
+        if self._token and self._calls.call(scripts.RESIGN, self.name):
             log.info("leader.abdicated", leader=self.name)
         self._token = 0
 
@@ -103,7 +103,7 @@ class LeaderOnly:
             wait = self._chore.run(lead)
             if wait > 0:
                 self._leadership.done(lead, self._chore.name, wait)
-        except Deposed:
+        except NotLeader:
             log.warning("leader.deposed", leader=lead.name, token=int(lead.token), chore=self._chore.name)
             wait = 0.0
         self.due = monotonic() + wait

@@ -1,9 +1,9 @@
 """The dispatcher: what an instance needs once, however many consumers it has.
 
-It rings the consumers' bell when a queue they wait for has something, keeps their registrations and claims alive, moves
-scheduled jobs that are due, and rescues what dead workers left behind. Each chore is an object with a `due` time and a
-`run`; the loop sleeps on the doorbell's sockets until the next one is due. What one instance does for the fleet
-is a chore in `LeaderOnly`.
+It wakes a consumer when a queue has something, keeps the consumers' registrations and claims alive, moves scheduled
+jobs that are due, and rescues what dead workers left behind. Each chore is an object with a `due` time and a `run`; the
+loop sleeps on the doorbell's sockets until the next one is due. What one instance does for the whole fleet is a chore
+in `LeaderOnly`.
 """
 
 from __future__ import annotations
@@ -12,55 +12,55 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_RESULT_TTL, RQ_KEY_PREFIX
 
 from worker import queue, sentry
 from worker.dispatcher.chores import Chore
 from worker.dispatcher.cron import Cron
 from worker.dispatcher.cron_file import Entry, serializer_of
-from worker.dispatcher.dead_letters import letter_chores
+from worker.dispatcher.dead_letters import dead_letter_chore
 from worker.dispatcher.heartbeats import Heartbeats
-from worker.dispatcher.keepalive import Pulse
+from worker.dispatcher.keepalive import Keepalive
 from worker.dispatcher.leader import LeaderOnly, Leadership
 from worker.dispatcher.maintenance import Maintenance
-from worker.dispatcher.reconcile import Reconcile
-from worker.dispatcher.rescue import Rescue
-from worker.dispatcher.rq_commands import Orders
-from worker.dispatcher.scheduled_jobs import Schedule
-from worker.dispatcher.wakeups import Ringing
-from worker.engine.outcomes import Deciding
+from worker.dispatcher.rescue import RescueChore
+from worker.dispatcher.rq_commands import RqCommands
+from worker.dispatcher.scheduled_jobs import ScheduledJobs
+from worker.dispatcher.strays import StrayChore
+from worker.dispatcher.wakeups import Wakeups
+from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.rescue import Rescuer
 from worker.exits import Exit
+from worker.process.claim_turn import consumers_block
 from worker.process.scoreboard import Scoreboard
 from worker.process.signals import Child
 from worker.process.slot import Slot, State
-from worker.process.wakeup import Bell
-from worker.process.watch_lock import consumers_watch
+from worker.process.wakeup import Wakeup
 from worker.redis.calls import ScriptCalls
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
 #: After trouble a turn has succeeded when the doorbell has been quiet for so long: a refusal of what it sends comes
 #: with the answer, not with the sending.
 PROOF_SECONDS: Final = 0.5
 #: A new instance, or one after an outage, leaves jobs that stand in no list alone for so long.
-RECONCILE_AFTER_SECONDS: Final = 600.0
+STRAYS_AFTER_SECONDS: Final = 600.0
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
 
 
 class Dispatcher:
-    """One instance's dispatcher; `hail` says that a consumer waits, `bell` wakes one."""
+    """One instance's dispatcher. It wakes consumers by `wake_consumers`; they wake it by `wake_dispatcher`."""
 
     def __init__(
         self,
         settings: Settings,
         scoreboard: Scoreboard,
-        bell: Bell,
-        hail: Bell,
+        wake_consumers: Wakeup,
+        wake_dispatcher: Wakeup,
         name: str,
         slot: Slot,
         schedule: Sequence[Entry] = (),
@@ -68,15 +68,15 @@ class Dispatcher:
         self.name = name
         self.settings = settings
         self.scoreboard = scoreboard
-        self.bell = bell
-        self.hail = hail
+        self.wake_consumers = wake_consumers
+        self.wake_dispatcher = wake_dispatcher
         self.slot = slot
         self.child = Child()
         self.outage = Outage(slot.redis_changed, reports=True)
         client = queue.build_client(settings, client_name=name)
         queues = settings.worker_queues
         self.calls = ScriptCalls(client, RQ_KEY_PREFIX)
-        deciding = Deciding(
+        deciding = Decider(
             name,
             settings.dead_letter_queue,
             settings.worker_max_crashes,
@@ -97,27 +97,27 @@ class Dispatcher:
             RQ_KEY_PREFIX,
             queues,
         )
-        self.orders = Orders(
+        self.rq_commands = RqCommands(
             lambda: queue.build_client(settings, client_name=f"{name}.orders", blocking=True), scoreboard.consumers
         )
-        self._rings = not consumers_watch(len(queues), settings.worker_threads)
-        self.ringing = Ringing(bell, scoreboard.consumers)
-        watched = None if self._rings else queues[0]
+        self._wakes_consumers = not consumers_block(len(queues), settings.worker_threads)
+        self.wakeups = Wakeups(wake_consumers, scoreboard.consumers)
+        blocked_on = None if self._wakes_consumers else queues[0]
         interval = settings.worker_scheduler_interval
-        self.pulse = Pulse(self.calls, scoreboard.consumers, interval=interval, watched=watched)
+        self.keepalive = Keepalive(self.calls, scoreboard.consumers, interval=interval, blocked_on=blocked_on)
         self.chores = self._chores()
 
     def run(self) -> None:
-        """Do chores and ring until the supervisor says stop, then hand back what killed consumers left."""
+        """Do chores and wake consumers until the supervisor says stop, then hand back what killed consumers left."""
         self.slot.tick(State.CONNECTING)
         while not self.told_to_stop():
             try:
                 self.do_chores()
-                self.watch()
+                self.arm_doorbell()
                 self.listen()
                 self.outage.over()
-            except (RedisError, OSError) as error:
-                self.ride_out(error)
+            except RedisTrouble as trouble:
+                self.wait_out_outage(trouble)
         self.clean_up()
 
     def told_to_stop(self) -> bool:
@@ -130,29 +130,29 @@ class Dispatcher:
             if monotonic() >= chore.due:
                 self.slot.tick(State.CLAIMING)
                 chore.run()
-        self.pulse.run()
+        self.keepalive.run()
         self.slot.tick(State.SERVING)
 
-    def watch(self) -> None:
-        """Watch the queues if somebody waits for the bell; otherwise leave them alone."""
-        self.orders.subscribe()
-        if self._rings and monotonic() >= self.ringing.deaf_until and self.waiting():
+    def arm_doorbell(self) -> None:
+        """Arm the doorbell if a consumer waits to be woken; otherwise leave the queues alone."""
+        self.rq_commands.subscribe()
+        if self._wakes_consumers and monotonic() >= self.wakeups.paused_until and self.waiting():
             self.doorbell.arm()
 
     def listen(self) -> None:
-        """Sleep until a queue has something, a consumer hails, a signal comes or a chore is due."""
-        bells, ears = self.doorbell.filenos(), self.orders.filenos()
-        ready = self.child.wait(self._sleep_seconds(), [self.hail.fileno(), *bells, *ears])
-        if self.hail.fileno() in ready:
-            self.hail.answer(4096)
-            self.ringing.answered()
-        if any(bell in ready for bell in bells) and self.doorbell.rung():
-            self.ringing.ring()
+        """Sleep until a queue has something, a consumer wakes us, a signal or a command comes, or a chore is due."""
+        doorbells, commands = self.doorbell.filenos(), self.rq_commands.filenos()
+        ready = self.child.wait(self._sleep_seconds(), [self.wake_dispatcher.fileno(), *doorbells, *commands])
+        if self.wake_dispatcher.fileno() in ready:
+            self.wake_dispatcher.take(4096)
+            self.wakeups.answered()
+        if any(fd in ready for fd in doorbells) and self.doorbell.rung():
+            self.wakeups.wake()
             self.rescue.wake()
-        elif not ready and len(bells) == len(self.settings.worker_queues):
-            self.ringing.quiet()
-        if any(ear in ready for ear in ears):
-            self.orders.hear()
+        elif not ready and len(doorbells) == len(self.settings.worker_queues):
+            self.wakeups.nothing_waits()
+        if any(fd in ready for fd in commands):
+            self.rq_commands.pass_on()
 
     def waiting(self) -> bool:
         """Whether a consumer is idle and may claim."""
@@ -161,13 +161,13 @@ class Dispatcher:
         return any(slot.pid and slot.state == State.WAITING for slot in self.scoreboard.consumers)
 
     def calm(self) -> bool:
-        """Whether all consumers are idle and every queue is watched: of what happens next we shall hear."""
-        watched = self.doorbell.armed or not self._rings
+        """Whether all consumers are idle and every queue is watched, so that we shall notice whatever happens next."""
+        watched = self.doorbell.armed or not self._wakes_consumers
         return watched and not any(slot.pid and slot.busy for slot in self.scoreboard.consumers)
 
     def claimed(self) -> float:
-        """When a consumer last asked for jobs (monotonic), where consumers keep the watch; 0 where we ring."""
-        return 0.0 if self._rings else max(slot.claimed_at for slot in self.scoreboard.consumers)
+        """When a consumer last claimed (monotonic), where consumers block in claims; 0 where we wake them."""
+        return 0.0 if self._wakes_consumers else max(slot.claimed_at for slot in self.scoreboard.consumers)
 
     def deaths(self) -> int:
         """Count the consumers that were replaced here and the dead workers of other instances that were rescued."""
@@ -177,14 +177,16 @@ class Dispatcher:
         """Count the attempts that ended here."""
         return sum(slot.finished + slot.failed + slot.buried for slot in self.scoreboard.consumers)
 
-    def ride_out(self, error: BaseException) -> None:
+    def wait_out_outage(self, trouble: RedisTrouble) -> None:
         """Note trouble with Redis, drop every connection, and sleep before the next try."""
         before = self.outage.active
-        self.outage.note(error)
+        self.outage.note(trouble)
         if self.outage.active and not before:
             # Idle consumers look for themselves from now on, until we can ring for them again.
-            self.bell.ring(sum(1 for slot in self.scoreboard.consumers if slot.pid and slot.state == State.WAITING))
-        self.orders.close()
+            self.wake_consumers.send(
+                sum(1 for slot in self.scoreboard.consumers if slot.pid and slot.state == State.WAITING)
+            )
+        self.rq_commands.close()
         self.doorbell.close()
         self.calls.redis.connection_pool.disconnect()
         self.slot.tick(State.CONNECTING)
@@ -197,33 +199,33 @@ class Dispatcher:
             for slot in self.scoreboard.consumers:
                 if slot.worker_name and not slot.pid:
                     self.rescuer.hand_back(slot.worker_name.decode(), slot.execution_id.decode())
-            self.leadership.abdicate()
-        except (RedisError, OSError) as error:
-            self.outage.note(error)
+            self.leadership.resign()
+        except RedisTrouble as trouble:
+            self.outage.note(trouble)
         self.doorbell.close()
-        self.orders.close()
+        self.rq_commands.close()
 
     def _sleep_seconds(self) -> float:
         """Return how long nothing falls due."""
         now = monotonic()
-        moments = [now + TICK_SECONDS, self.pulse.due, *(chore.due for chore in self.chores)]
-        if self.ringing.deaf_until > now:
-            moments.append(self.ringing.deaf_until)
+        moments = [now + TICK_SECONDS, self.keepalive.due, *(chore.due for chore in self.chores)]
+        if self.wakeups.paused_until > now:
+            moments.append(self.wakeups.paused_until)
         if self.outage.unproven:
             moments.append(now + PROOF_SECONDS)
         return max(0.0, min(moments) - now)
 
     def _chores(self) -> list[Chore]:
         """Make the chores anew: after an outage each is due at once, but for the rescue, which holds off."""
-        self.rescue = Rescue(self.rescuer, monotonic(), self.calm, self.claimed)
+        self.rescue = RescueChore(self.rescuer, monotonic(), self.calm, self.claimed)
         interval = self.settings.worker_scheduler_interval
         consumers = self.scoreboard.consumers
         chores: list[Chore] = [
             Heartbeats(self.calls, self.scoreboard),
             self.rescue,
-            Schedule(self.calls, self.settings.worker_queues, interval, consumers),
-            letter_chores(
-                self.settings, self.calls, self.payloads, self.leadership, self.scoreboard.letters, self.name
+            ScheduledJobs(self.calls, self.settings.worker_queues, interval, consumers),
+            dead_letter_chore(
+                self.settings, self.calls, self.payloads, self.leadership, self.scoreboard.dead_letters, self.name
             ),
             Maintenance(self.calls, self.deaths, self.ended),
         ]
@@ -231,8 +233,8 @@ class Dispatcher:
 
     def _leader_chores(self) -> list[Chore]:
         """Make the chores that one instance does for all: add a `LeaderChore` here."""
-        reconcile = Reconcile(self.calls, self.calm, self.rescue.wake)
-        chores = [LeaderOnly(self.leadership, reconcile, after=RECONCILE_AFTER_SECONDS)]
+        strays = StrayChore(self.calls, self.calm, self.rescue.wake)
+        chores = [LeaderOnly(self.leadership, strays, after=STRAYS_AFTER_SECONDS)]
         if self.schedule:
             cron = Cron(self.calls, self.leadership, self.schedule, serializer_of(self.settings))
             chores.append(LeaderOnly(self.leadership, cron))
@@ -242,8 +244,8 @@ class Dispatcher:
 def main(
     settings: Settings,
     scoreboard: Scoreboard,
-    bell: Bell,
-    hail: Bell,
+    wake_consumers: Wakeup,
+    wake_dispatcher: Wakeup,
     name: str,
     slot: Slot,
     *,
@@ -251,6 +253,6 @@ def main(
 ) -> int:
     """Run the dispatcher until it is told to stop; `schedule` is what `cron_file.load` has read."""
     sentry.init(settings, "dispatcher")
-    Dispatcher(settings, scoreboard, bell, hail, name, slot, schedule).run()
+    Dispatcher(settings, scoreboard, wake_consumers, wake_dispatcher, name, slot, schedule).run()
     sentry.flush(1.0)
     return Exit.OK

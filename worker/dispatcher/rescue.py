@@ -13,7 +13,7 @@ from worker.engine.rescue import Rescuer
 RESCUE_SECONDS: Final = 10.0
 
 
-#: The same while nobody holds claims, should a ring ever get lost.
+#: The same while nobody holds claims, should a wake-up ever get lost.
 IDLE_RESCUE_SECONDS: Final = 600.0
 
 
@@ -22,7 +22,7 @@ IDLE_RESCUE_SECONDS: Final = 600.0
 RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 
 
-class Rescue:
+class RescueChore:
     """The chore that looks for what dead workers of any instance left behind.
 
     It costs nothing while nobody can leave anything behind. Claims begin with a push, of which every instance hears
@@ -60,5 +60,5 @@ class Rescue:
         self._due = self._looked_at + (IDLE_RESCUE_SECONDS if calm and not self._rescuer.living else RESCUE_SECONDS)
 
     def wake(self) -> None:
-        """Look soon: a queue has rung, so somebody may hold a claim from now on."""
+        """Look soon: a queue has something, so somebody may hold a claim from now on."""
         self._stirred_at = monotonic()

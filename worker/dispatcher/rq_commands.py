@@ -1,8 +1,8 @@
 """RQ's commands: stop-job, stop-execution, kill-horse, shutdown.
 
-They come over RQ's pub/sub channels, one a worker. Under a supervisor the dispatcher hears those of all consumers of
-its instance on one connection; an order is written on the consumer's slot and the consumer is told by a signal to look.
-`shutdown` ends a consumer after its job; a supervisor then starts another in its place.
+They come over RQ's pub/sub channels, one a worker. The dispatcher listens to those of all consumers of its instance on
+one connection. It writes a command as an order on the consumer's slot and signals the consumer to look there.
+`shutdown` ends a consumer after its job; the supervisor then starts another in its place.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from typing import Any
 
 from redis import Redis
 from redis.client import PubSub
-from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from worker import logs
 from worker.process.orders import obey, read
 from worker.process.slot import Slot
+from worker.redis.client import translating
+from worker.redis.private import fileno_of
+from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
 
-class Orders:
-    """The ear of one instance; `connect` makes a client whose connection is only used here."""
+class RqCommands:
+    """Listens for one instance; `connect` makes a client whose connection is only used here."""
 
     def __init__(self, connect: Callable[[], Redis], consumers: Sequence[Slot]) -> None:
         self._connect = connect
@@ -33,7 +35,7 @@ class Orders:
         self._channels: dict[bytes, Slot] = {}
 
     def subscribe(self) -> None:
-        """Listen for every consumer that is not listened for yet; raises redis-py's errors."""
+        """Subscribe to the channel of every consumer that is new; raises `RedisTrouble`."""
         missing = {
             (PUBSUB_CHANNEL_TEMPLATE % slot.worker_name.decode()).encode(): slot
             for slot in self._consumers
@@ -44,27 +46,29 @@ class Orders:
             return
         if self._pubsub is None:
             self._pubsub = PubSub(self._connect().connection_pool, ignore_subscribe_messages=True)
-        self._pubsub.subscribe(*missing)
+        with translating():
+            self._pubsub.subscribe(*missing)
         self._channels.update(missing)
 
     def filenos(self) -> list[int]:
         """Return the socket to select on."""
-        connection = self._pubsub.connection if self._pubsub is not None else None
-        return [connection._sock.fileno()] if connection is not None and connection._sock is not None else []
+        fd = fileno_of(self._pubsub.connection) if self._pubsub is not None else None
+        return [] if fd is None else [fd]
 
-    def hear(self) -> None:
-        """Obey what has come, without waiting.
+    def pass_on(self) -> None:
+        """Pass the commands that have come on to their consumers, without waiting.
 
         A connection that was cut is opened again by the next `subscribe`, which raises when Redis is away: providers
         cut connections that are silent for minutes, and that is no outage.
         """
         try:
-            while self._pubsub is not None and (message := self._next()) is not None:
-                slot = self._channels.get(message["channel"])
-                if slot is not None and slot.pid:
-                    obey(slot, read(message), slot.pid)
-        except (RedisError, OSError) as error:
-            log.info("orders.connection_lost", error=type(error).__name__)
+            with translating():
+                while self._pubsub is not None and (message := self._next()) is not None:
+                    slot = self._channels.get(message["channel"])
+                    if slot is not None and slot.pid:
+                        obey(slot, read(message), slot.pid)
+        except RedisTrouble as trouble:
+            log.info("orders.connection_lost", error=trouble.code)
             self.close()
 
     def close(self) -> None:

@@ -15,11 +15,11 @@ from worker.redis.calls import ScriptCalls
 log = logs.get_logger()
 
 
-#: A job that is due by whole seconds is looked for this much later, so that it surely is.
+#: RQ's due times are whole seconds: we look this much later, so that the job surely is due.
 MARGIN_SECONDS: Final = 0.002
 
 
-class Schedule:
+class ScheduledJobs:
     """Moves scheduled jobs that are due.
 
     Jobs that others schedule are found every `interval` seconds (0: never looked for); those that our consumers
@@ -51,5 +51,5 @@ class Schedule:
 
 def move_due(calls: ScriptCalls, queues: Sequence[str], limit: int = 1000) -> tuple[int, float, float]:
     """Move jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""
-    moved, next_due, late = calls.call(scripts.SCHEDULE, limit, *queues)
+    moved, next_due, late = calls.call(scripts.MOVE_DUE, limit, *queues)
     return moved, float(next_due), float(late)

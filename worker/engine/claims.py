@@ -4,21 +4,23 @@ A *claim* is one job that this worker popped and owns until it settles, hands on
 a claim is one atomic script that first checks that the claim is still ours (the fence); a late outcome of a worker that
 was taken for dead is dropped, never written over a newer run.
 
-An error of redis-py passes through (``script_calls.py``), and sending the same outcomes again after it is safe, because
-an outcome that had got through is fenced the second time.
+Trouble with Redis is raised (``redis/calls.py``). Sending the same outcomes again after it is safe: an outcome that had
+got through is fenced the second time.
 """
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Final
 
 from redis import Redis
+from rq.worker import DequeueStrategy
 
 from worker.engine.leases import BUSY_TTL_SECONDS, EXECUTION_MARK, IDLE_TTL_SECONDS, LEASE_SECONDS
-from worker.engine.records import Buried, Claim, Exchange, Finished, Outcome, Rescue, Retried
+from worker.engine.records import Buried, Claim, ClaimReply, Finished, LeftBehind, Outcome, Retried
 from worker.redis import scripts
 from worker.redis.calls import Command, ScriptCalls, Value, flat
 
@@ -34,17 +36,19 @@ class Claims(ScriptCalls):
     def __init__(self, redis: Redis, prefix: str, worker_name: str, queues: Sequence[str], letters_queue: str) -> None:
         super().__init__(redis, prefix)
         self.worker_name = worker_name
-        self.queues = tuple(queues)  #: highest priority first; may be reordered between exchanges
+        self.queues = tuple(queues)  #: highest priority first; the consumer may reorder them between two requests
         self.letters_queue = letters_queue
         self._generation = 0
         self._counter = 0
         self.fence = ""
         self._raise_fence()
 
-    def exchange(self, outcomes: Sequence[Outcome], want: int, *, company: bool = False) -> Exchange:
-        """Settle `outcomes` and claim up to `want` jobs, in one round trip.
+    def settle_and_claim(
+        self, outcomes: Sequence[Outcome], capacity: int, *, others_running: bool = False
+    ) -> ClaimReply:
+        """Settle `outcomes` and claim up to `capacity` jobs, in one round trip.
 
-        `company`: other jobs run in this process, so a job that is suspected of killing its process is not claimed.
+        With `others_running` in this process, a job that is suspected of killing its process is not claimed.
         """
         others = [outcome for outcome in outcomes if not isinstance(outcome, Finished)]
         finished = [outcome for outcome in outcomes if isinstance(outcome, Finished)]
@@ -53,25 +57,29 @@ class Claims(ScriptCalls):
             self._retry(outcome, now) if isinstance(outcome, Retried) else self._bury(outcome, now)
             for outcome in others
         ]
-        commands.append(self._settle_and_claim(finished, want, now, company))
+        commands.append(self._finish_and_claim(finished, capacity, now, others_running))
         replies = self.run(commands)
-        exchange = Exchange.read(replies[-1], settled=bool(finished))
+        answer = ClaimReply.read(replies[-1], settled=bool(finished))
         for outcome, reply in zip(others, replies, strict=False):
             if reply == 0:
-                exchange.fenced.append(outcome.claim.execution_id)
+                answer.fenced.append(outcome.claim.execution_id)
             elif reply == 2:
-                exchange.unsettled.append(outcome.claim.execution_id)
-        return exchange
+                answer.unsettled.append(outcome.claim.execution_id)
+        return answer
 
-    def claim_when_ready(self, want: int, block: float) -> list[Command]:
+    def reorder_queues(self, served: str, strategy: DequeueStrategy) -> None:
+        """Ask the queues in their next order from now on, by RQ's strategy, after a job of the queue `served`."""
+        self.queues = reordered(self.queues, served, strategy)
+
+    def claim_when_ready(self, capacity: int, block: float) -> list[Command]:
         """Return two commands: wait up to `block` seconds for the first queue to have something, then claim.
 
-        What the second one answers is for `Exchange.read`. See ``watch.py``.
+        What the second one answers is for `ClaimReply.read`. See ``consumer/claim_ahead.py``.
         """
         key = self._queue_keys()[0]
         return [
             ("BLMOVE", key, key, "LEFT", "LEFT", block),
-            self._settle_and_claim((), want, monotonic(), company=False),
+            self._finish_and_claim((), capacity, monotonic(), others_running=False),
         ]
 
     def release(self, claims: Iterable[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
@@ -87,19 +95,19 @@ class Claims(ScriptCalls):
             return []
         return [job_id.decode() for job_id in self.call(scripts.RELEASE, *args, worker_name=self.worker_name)]
 
-    def hold(self, claim: Claim) -> bool:
-        """Prolong `claim`'s lease; False when it is not ours any more. RQ's own finishing code runs behind this."""
+    def extend(self, claim: Claim) -> bool:
+        """Extend `claim`'s lease; False when it is not ours any more. RQ's own finishing code runs behind this."""
         ours = (claim.job_id, claim.execution_id, claim.origin)
-        return bool(self.call(scripts.HOLD, *ours, LEASE_SECONDS, worker_name=self.worker_name))
+        return bool(self.call(scripts.EXTEND, *ours, LEASE_SECONDS, worker_name=self.worker_name))
 
-    def rescue(self, running: str) -> Rescue:
+    def rescue(self, running: str) -> LeftBehind:
         """Release what this worker, which is dead, left behind; its running job is returned, still claimed in its name.
 
         `running` is the execution id whose code ran when the worker died, "" for none, "?" when nobody saw it die.
         """
-        return Rescue.read(self.call(scripts.RESCUE, running, "", 0, worker_name=self.worker_name))
+        return LeftBehind.read(self.call(scripts.RESCUE, running, "", 0, worker_name=self.worker_name))
 
-    def recover(self, running: str, keep: Iterable[str] = ()) -> Rescue:
+    def recover(self, running: str, keep: Iterable[str] = ()) -> LeftBehind:
         """Rescue what we have claimed without knowing it, except the executions in `keep`.
 
         A claim of ours may still be under way to the server, on a connection that we have given up: from here on the
@@ -107,20 +115,22 @@ class Claims(ScriptCalls):
         """
         self._raise_fence()
         reply = self.call(scripts.RESCUE, running, self.fence, BUSY_TTL_SECONDS, *keep, worker_name=self.worker_name)
-        return Rescue.read(reply)
+        return LeftBehind.read(reply)
 
-    def _settle_and_claim(self, finished: Sequence[Finished], want: int, now: float, company: bool) -> Command:
+    def _finish_and_claim(
+        self, finished: Sequence[Finished], capacity: int, now: float, others_running: bool
+    ) -> Command:
         counter = self._counter
-        self._counter += want
+        self._counter += capacity
         claim_args = (
-            want,
+            capacity,
             self.fence,
             counter,
             LEASE_SECONDS,
             BUSY_TTL_SECONDS,
             IDLE_TTL_SECONDS,
             self.letters_queue,
-            int(company),
+            int(others_running),
         )
         if not finished:
             return self.command(scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, *self.queues)
@@ -189,11 +199,21 @@ class Claims(ScriptCalls):
         self.fence = f"{start}{self._generation:08x}"
 
     def _queue_keys(self) -> list[str]:
-        return [f"{self.prefix}:queue:{queue}" for queue in self.queues]
+        return [self.keys.queue(queue) for queue in self.queues]
+
+
+def reordered(queues: tuple[str, ...], served: str, strategy: DequeueStrategy) -> tuple[str, ...]:
+    """Return `queues` in their next order, after a job of the queue `served`."""
+    if strategy == DequeueStrategy.ROUND_ROBIN:
+        after = queues.index(served) + 1
+        return queues[after:] + queues[:after]
+    if strategy == DequeueStrategy.RANDOM:
+        return tuple(random.sample(queues, len(queues)))
+    return queues
 
 
 def _flags(done: Finished) -> str:
-    """What the script must look after besides the rule; known here for nothing, a look in Redis for each job is not."""
+    """What the script must do besides the rule. We have these facts; looking them up would cost a command a job."""
     fields = done.claim.fields
     flags = "g" if done.in_group else ""
     if b"dependency_ids" in fields:

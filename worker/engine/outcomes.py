@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 import zlib
 from base64 import b64encode
@@ -14,11 +13,11 @@ from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
-from worker.engine import dead_letter
+from worker.engine import dead_letter, rq_private
 from worker.engine.records import Buried, Claim, Finished, Retried
 from worker.engine.serializers import Refused, encode_result
 from worker.redis.calls import Value
-from worker.retry import GiveUp, PermanentError, RetryLater, RetryPolicy, decide
+from worker.retry import GiveUp, RetryPolicy, next_attempt
 
 #: Characters of the last error that a job's hash shows while it waits for its next attempt.
 LAST_ERROR_CHARACTERS: Final = 300
@@ -27,7 +26,7 @@ UNKNOWN_CAP_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Deciding:
+class Decider:
     """What decisions need to know about the service."""
 
     worker_name: str
@@ -62,16 +61,23 @@ class Deciding:
     ) -> Retried | Buried:
         """The job raised: its producer's `Retry`, its function's policy or the service's may give it another try."""
         attempt = attempt_of(claim)
-        reason, delay = self._next(job, error, policy, attempt)
-        if reason is not None:
-            if reason == "failed" and isinstance(error, JobTimeoutException):
-                reason = "timeout"
+        decision = next_attempt(
+            error,
+            attempt,
+            retries_left=job.retries_left,
+            interval=lambda: float(job.get_retry_interval()),
+            policy=policy,
+            default=self.default_policy,
+        )
+        if isinstance(decision, GiveUp):
+            timed_out = decision.reason == "failed" and isinstance(error, JobTimeoutException)
+            reason = "timeout" if timed_out else decision.reason
             return self.bury(reason, claim, started, ended, job=job, error=error, attempts=attempt)
         text = f"{type(error).__name__}: {dead_letter.words(error)}"[:LAST_ERROR_CHARACTERS]
         written = _failed_attempt(claim, attempt, text)
         if job.retries_left:
             written["retries_left"] = job.retries_left - 1
-        return Retried(claim, started, ended, delay, bool(job.enqueue_at_front_on_retry), written)
+        return Retried(claim, started, ended, decision.delay, bool(job.enqueue_at_front_on_retry), written)
 
     def refusal(self, claim: Claim, refused: Refused, started: float, job: Job | None = None) -> Retried | Buried:
         """The job must not or cannot run here. An unknown function may be one of the next release: it is waited for."""
@@ -152,29 +158,8 @@ class Deciding:
             self.letters_queue,
             b64encode(zlib.compress(dead_letter.printable(text).encode())),
             {**dead_letter.fields(job, letter), "attempts": attempts},
+            letter,
         )
-
-    def _next(
-        self, job: Job, error: BaseException, policy: RetryPolicy | None, attempt: int
-    ) -> tuple[str | None, float]:
-        """Return (None, delay) for another attempt or (reason, 0) for none."""
-        if isinstance(error, PermanentError):
-            return "permanent", 0.0
-        asked = (error.after or 0.0) if isinstance(error, RetryLater) else 0.0
-        asked = asked if 0 < asked < math.inf else 0.0  # for ever would mean lost
-        if job.retries_left is not None:  # the producer asked for retries: its count and intervals hold
-            if isinstance(policy, RetryPolicy) and isinstance(error, policy.give_up_on):
-                return "not_retryable", 0.0
-            if job.retries_left <= 0:
-                return "attempts_exhausted", 0.0
-            return None, max(float(job.get_retry_interval()), asked)
-        policy = policy or self.default_policy
-        if policy is None or not isinstance(error, Exception):
-            return "failed", 0.0
-        decision = decide(error, attempt, policy)
-        if isinstance(decision, GiveUp):
-            return decision.reason, 0.0
-        return None, decision.delay
 
 
 def _failed_attempt(claim: Claim, attempt: int, error: str) -> dict[str, Value]:
@@ -218,4 +203,5 @@ def _anew(claim: Claim) -> bool:
 
 def function_name(job: Job | None) -> str:
     """The dotted name that the payload asks for, "" when it could not be read."""
-    return job._func_name if job is not None and isinstance(job._func_name, str) else ""
+    name = rq_private.function_name(job) if job is not None else ""
+    return name if isinstance(name, str) else ""

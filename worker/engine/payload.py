@@ -23,6 +23,7 @@ from rq.utils import utcparse
 
 from worker.engine.records import Claim
 from worker.engine.serializers import AllowListedPickle, Json, Refused, Serializer, belongs
+from worker.retry import RetryPolicy, policy_of
 
 #: Fields of a job's hash that hold dates; RQ parses each with strptime, which costs more than the rest of a job.
 _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
@@ -83,6 +84,17 @@ class Payloads:
                 f"(function name, instance, args, kwargs), pickled or as JSON, compressed or not.",
             ) from cause
         return job
+
+    def try_restore(self, claim: Claim, connection: Redis) -> tuple[Job | None, RetryPolicy | None]:
+        """Return a job that is not to run now, and its function's policy, as far as they can be read."""
+        try:
+            job = self.restore(claim, connection)
+        except Refused:
+            return None, None
+        try:
+            return job, policy_of(self.function(job))
+        except Refused:
+            return job, None
 
     def function(self, job: Job) -> Callable[..., Any]:
         """Return what `job` calls; raises `Refused` for anything outside the job packages, its callbacks included."""

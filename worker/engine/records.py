@@ -1,4 +1,4 @@
-"""What passes between a worker and the server in an exchange: outcomes go there, claims come back."""
+"""What a worker and the server tell each other: outcomes go there, claims come back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Finished:
     result_ttl: int
     value: bytes = field(repr=False, default=b"")
     in_group: bool = False
-    notes: Any = field(repr=False, default=None)  #: whatever the caller needs again when RQ's code must finish the job
+    notes: Any = field(repr=False, default=None)  #: what the caller needs again when RQ's code must finish the job
 
 
 @dataclass(slots=True)
@@ -57,6 +57,7 @@ class Buried:
     letters_queue: str
     exc_string: bytes = field(repr=False)
     fields: dict[str, Value] = field(repr=False)
+    letter: dict[str, Any] = field(repr=False)  #: the record that `fields` hold as JSON (``dead_letter.py``)
     forced: bool = False  #: bury it although others (dependents, webhooks, a rate limit) must hear of it
     notes: Any = field(repr=False, default=None)
 
@@ -65,18 +66,19 @@ Outcome: TypeAlias = Finished | Retried | Buried
 
 
 @dataclass(slots=True)
-class Exchange:
-    """What one exchange with the server brought."""
+class ClaimReply:
+    """What the server answered to outcomes and a request for claims."""
 
     claims: list[Claim] = field(default_factory=list)
     suspended: bool = False
+    asked: bool = True  #: False: there was nothing to settle and no room for claims, so the server was not asked
     registered: bool = True  #: False: the worker's own hash is gone and must be written again
     left: int = 0  #: ids that remained on the queues (only counted when the batch is full)
     fenced: list[str] = field(default_factory=list)  #: executions whose outcome was dropped: the claim was lost
     unsettled: list[str] = field(default_factory=list)  #: executions that RQ's own code must finish
 
     @classmethod
-    def read(cls, reply: Any, *, settled: bool) -> Exchange:
+    def read(cls, reply: Any, *, settled: bool) -> ClaimReply:
         """Read what ``scripts/settle.lua`` replied, or without `settled` ``scripts/claim.lua``."""
         claimed, fenced, unsettled = reply if settled else (reply, (), ())
         suspended, registered, left, *rows = claimed
@@ -86,23 +88,23 @@ class Exchange:
         ]
         return cls(
             claims,
-            bool(suspended),
-            bool(registered),
-            left,
-            [execution.decode() for execution in fenced],
-            [execution.decode() for execution in unsettled],
+            suspended=bool(suspended),
+            registered=bool(registered),
+            left=left,
+            fenced=[execution.decode() for execution in fenced],
+            unsettled=[execution.decode() for execution in unsettled],
         )
 
 
 @dataclass(slots=True)
-class Rescue:
+class LeftBehind:
     """What a dead worker left: how many claims were released, and the job whose code was running, if any."""
 
     released: int
     running: list[Claim]
 
     @classmethod
-    def read(cls, reply: Any) -> Rescue:
+    def read(cls, reply: Any) -> LeftBehind:
         """Read what ``scripts/rescue.lua`` replied."""
         released, *running = reply
         claims = [

@@ -1,9 +1,9 @@
 """Keep RQ's registries in order, as its own workers do every ten minutes: a chore of the dispatcher or a lone consumer.
 
 Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
-others, or for a slot of a rate limit, go on if whoever should have told them died before it had. Claims are not looked
-at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so no lead guards it; one
-instance's regular pass spares the others theirs.
+others, or for a place under a rate limit, go on if whoever should have told them died before it had. Claims are not
+looked at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so no lead guards it;
+one instance's regular pass spares the others theirs.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.group import Group
 from rq.rate_limit import RateLimitRegistry
 
 from worker import logs
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
+from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
@@ -27,7 +27,7 @@ STEP: Final = 5
 
 
 def steps(calls: ScriptCalls, *, called_for: bool = False, spare: int = 0) -> Iterator[None]:
-    """Take one pass, unless that is spared us and nothing has happened that calls for it; raises redis-py's errors.
+    """Take one pass, unless that is spared us and nothing has happened that calls for it; raises `RedisTrouble`.
 
     `spare`: for so many seconds others need not do it.
     """
@@ -52,11 +52,11 @@ def _in_steps(work: Iterator[None]) -> Iterator[None]:
 
 
 def _rate_limits(redis: Redis) -> Iterator[None]:
-    """Free slots that nobody holds any more and give them to who waits, rate limit by rate limit."""
+    """Free places that no job holds any more and give them to jobs that wait, rate limit by rate limit."""
     for registry in RateLimitRegistry.all(redis):
         try:
             registry.cleanup()
-        except RedisError:
+        except RedisTrouble:
             raise
         except Exception:  # a limit that is no number, say: the others must not wait for it
             log.exception("maintenance.rate_limit_failed", rate_limit=registry.key)

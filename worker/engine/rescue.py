@@ -12,12 +12,11 @@ from typing import Any
 
 from rq.job import Job
 
-from worker import logs, sentry
-from worker.engine import rq_burial
+from worker import logs
+from worker.engine import report, rq_burial
 from worker.engine.claims import Claims
-from worker.engine.dead_letter import read
 from worker.engine.leases import orphans
-from worker.engine.outcomes import Deciding, function_name, number
+from worker.engine.outcomes import Decider, function_name, number
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim, Retried
 from worker.engine.serializers import Refused
@@ -29,7 +28,7 @@ log = logs.get_logger()
 class Rescuer:
     """Rescues on one connection, with the same decisions as the consumers."""
 
-    def __init__(self, calls: ScriptCalls, queues: Sequence[str], deciding: Deciding, payloads: Payloads) -> None:
+    def __init__(self, calls: ScriptCalls, queues: Sequence[str], deciding: Decider, payloads: Payloads) -> None:
         self._calls = calls
         self._queues = queues
         self._deciding = deciding
@@ -95,15 +94,13 @@ class Rescuer:
         if isinstance(outcome, Buried):
             self._bury(dead, outcome, job)
         else:
-            dead.exchange([outcome], 0)
+            dead.settle_and_claim([outcome], 0)
 
     def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
         """Bury in the dead worker's name, and tell people."""
-        if dead.exchange([letter], 0).unsettled:
+        if dead.settle_and_claim([letter], 0).unsettled:
             rq_burial.bury(dead, letter, job)
-        record, fields = read(letter.fields["dead_letter"]), {**_told(letter.claim, job), **more}
-        log.error("job.buried", **fields, reason=record["reason"], error=record["message"])
-        sentry.job_failed(None, **_told(letter.claim, job), reason=record["reason"], message=record["message"])
+        report.ended(letter, function_name(job), **more)
 
     def _restored(self, claim: Claim) -> Job | None:
         try:

@@ -1,4 +1,4 @@
-"""Bury a job of which others must hear: its dependents, its webhooks, whoever waits for a slot of its rate limit.
+"""Bury a job that others depend on: its dependents, its webhooks, the jobs that wait for a place of its rate limit.
 
 The script that buries leaves such a job alone unless it is forced to; what RQ does for the others once a failure is
 written is done here.
@@ -16,6 +16,7 @@ from rq.rate_limit import release_slot
 from rq.utils import now
 
 from worker import logs
+from worker.engine import rq_private
 from worker.engine.claims import Claims
 from worker.engine.records import Buried
 from worker.engine.serializers import Json
@@ -24,17 +25,18 @@ log = logs.get_logger()
 
 
 def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
-    """Bury it, then tell the others. `job` is None when its hash cannot be read: what waits for it must not suffer."""
+    """Bury it, then do what RQ does for the others; `job` is None when its hash cannot be read."""
     claim = outcome.claim
-    if claims.exchange([replace(outcome, forced=True)], 0).fenced:
+    if claims.settle_and_claim([replace(outcome, forced=True)], 0).fenced:
         log.warning("job.outcome_dropped", job_id=claim.job_id, outcome="buried")
         return
     if job is None:
-        job = Job(connection=claims.redis, serializer=Json())
-        job._id, job.origin = claim.job_id, claim.origin  # not checked: odd ids are one reason to be here
+        job = rq_private.new_job(claim.job_id, claims.redis, Json())
+        job.origin = claim.origin
         job.rate_limit_key = claim.fields.get(b"rate_limit_key", b"").decode() or None
         job.rate_limit_concurrency = 1 if job.rate_limit_key else None  # any: the registry knows the number
-    job._status, job.ended_at = JobStatus.FAILED, now()
+    rq_private.set_status(job, JobStatus.FAILED)
+    job.ended_at = now()
     text = zlib.decompress(b64decode(outcome.exc_string)).decode()
     job.send_webhooks(JobStatus.FAILED, exc_string=text)
     Queue(claim.origin, connection=claims.redis, serializer=job.serializer).enqueue_dependents(job)

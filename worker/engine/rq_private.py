@@ -11,6 +11,7 @@ from contextvars import Token
 from typing import Any, TypeAlias
 
 from redis import Redis
+from redis.client import Pipeline
 from rq.executions import Execution
 from rq.job import Job, JobStatus, _current_job
 from rq.queue import Queue
@@ -87,6 +88,11 @@ def enter_job(job: Job) -> Token[Any]:
 def leave_job(token: Token[Any]) -> None:
     """Undo `enter_job`."""
     _current_job.reset(token)
+
+
+def enqueue(queue: Queue, job: Job, pipeline: Pipeline, *, at_front: bool) -> None:
+    """Put a job on its queue in somebody's transaction, whatever its dependencies."""
+    queue._enqueue_job(job, pipeline=pipeline, at_front=at_front)
 
 
 def execution_of(job: Job, execution_id: str, connection: Redis, worker_name: str) -> Execution:

@@ -1,1 +1,1 @@
-"""All instances together: their state, the monitor's page and the autoscaler."""
+"""All instances together: their state, the monitor's pages and the autoscaler."""

@@ -1,8 +1,8 @@
-"""The autoscaler: sets the number of a Render service's instances, as ``autoscale.py`` decides.
+"""The autoscaler: sets the number of a Render service's instances, as ``decision.py`` decides.
 
-One monitor of several leads (two live side by side during each deploy): it holds a lock in Redis whose token is checked
-again right before each change. When the last change was is written in Redis too, by the server's clock, so that a new
-leader keeps the cooldown.
+Of several monitors (two overlap during each deploy) one leads: it holds a lock in Redis, and checks the lock's token
+again right before each change. Redis also keeps the time of the last change, by the server's clock, so that a new
+leader observes the cooldown.
 
 Keys: P:autoscaler-lock string (redis-py's Lock)
   P:autoscaler hash {at, before, after, reason, dry_run}: the last change
@@ -21,11 +21,13 @@ from worker import logs
 from worker.fleet.decision import Decision, Facts, Policy, Reason, decide
 from worker.fleet.render_api import RenderApiError, Service
 from worker.fleet.state import Fleet
+from worker.keys import Keys
+from worker.redis.client import Client
 from worker.settings import Settings
 
 log = logs.get_logger()
 
-#: The lead lapses so long after its holder's last word; longer than one call of the API with its retries.
+#: The lead lapses this long after its holder last renewed it; longer than one call of the API with its retries.
 LEAD_SECONDS: Final = 30.0
 
 
@@ -42,22 +44,22 @@ class Api(Protocol):
 
 
 class Autoscaler:
-    """Scales one service; `run` is called after each look at the fleet. Raises redis-py's errors."""
+    """Scales one service; call `run` after each look at the fleet. Raises `RedisTrouble`."""
 
-    def __init__(self, redis: Redis, prefix: str, api: Api, service: str, policy: Policy, *, dry_run: bool) -> None:
+    def __init__(self, redis: Redis, keys: Keys, api: Api, service: str, policy: Policy, *, dry_run: bool) -> None:
         self.policy = policy
         self.dry_run = dry_run
         self.decision: Decision | None = None  #: the last one; None while another monitor leads
         self.decided: Counter[Reason] = Counter()
         self.changes: Counter[str] = Counter()  #: "out" and "in", dry ones included
         self.api_errors = 0
-        self.rests_for = 0.0  #: seconds that Render's API asked to be left alone; what calls `run` keeps to it
-        self._redis = redis
+        self.rests_for = 0.0  #: seconds for which Render's API wants no calls; the caller of `run` waits that long
+        self._redis = Client.over(redis)
         self._api = api
         self._service = service
-        self._ledger = f"{prefix}:autoscaler"
-        self._lock = redis.lock(f"{prefix}:autoscaler-lock", timeout=LEAD_SECONDS, blocking=False, thread_local=False)
-        self._told: Reason | None = None
+        self._ledger = keys.autoscaler
+        self._lock = self._redis.lock(keys.autoscaler_lock, timeout=LEAD_SECONDS, blocking=False, thread_local=False)
+        self._last_reason: Reason | None = None
 
     @property
     def leads(self) -> bool:
@@ -65,7 +67,7 @@ class Autoscaler:
         return self.decision is not None
 
     def run(self, fleet: Fleet, queues: Iterable[str], idle_for: float) -> Decision | None:
-        """Decide, and carry it out if we lead."""
+        """Decide and carry it out, if this monitor leads."""
         self.rests_for = 0.0
         if not self._lead():
             self.decision = None
@@ -90,7 +92,7 @@ class Autoscaler:
             self._lock.release()
 
     def _lead(self) -> bool:
-        """Take the lead, or prolong it."""
+        """Take the lead, or renew it."""
         try:
             return bool(self._lock.reacquire()) if self._lock.owned() else bool(self._lock.acquire(blocking=False))
         except LockError:
@@ -101,7 +103,7 @@ class Autoscaler:
         if service.suspended:
             return Decision(now, now, Reason.SERVICE_SUSPENDED, "The service is suspended on Render.")
         if service.autoscaled:
-            sentence = "Render's own autoscaling is on for the service; turn it off, or this one."
+            sentence = "Render's own autoscaling is on for this service; turn it off, or unset AUTOSCALE_SERVICE."
             return Decision(now, now, Reason.RENDER_SCALES, sentence)
         return decide(self.policy, facts(fleet, queues, now, idle_for, self._since_change()))
 
@@ -138,16 +140,16 @@ class Autoscaler:
         return seconds + micros / 1e6 - float(at) if at else float("inf")
 
     def _note(self, decision: Decision) -> None:
-        """Count the decision, and log one that keeps the number when its reason is new."""
+        """Count the decision; log one that changes nothing if its reason is new."""
         self.decision = decision
         self.decided[decision.reason] += 1
-        if not decision.changes and decision.reason != self._told:
+        if not decision.changes and decision.reason != self._last_reason:
             event = log.warning if decision.reason in _TROUBLE else log.info
             event("autoscaler.held", instances=decision.instances, reason=decision.reason, sentence=decision.sentence)
-        self._told = decision.reason
+        self._last_reason = decision.reason
 
 
-#: Reasons that a person should hear of.
+#: Reasons that a person should know.
 _TROUBLE: Final = frozenset(
     {Reason.AT_MAXIMUM, Reason.NO_CONSUMERS, Reason.SERVICE_SUSPENDED, Reason.RENDER_SCALES, Reason.API_AWAY}
 )

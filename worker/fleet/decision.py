@@ -1,14 +1,16 @@
 """How many instances a fleet should have: a pure decision from what is known at one moment.
 
-Out by the *wait of the oldest job*, because that is what people feel: a thousand jobs that are done in a second need
-nobody, one job that has waited a minute does. In only while nothing waits and nothing runs, because a platform stops
-whichever instance it likes, and a job on it would be interrupted.
+It scales out by the *wait of the oldest job*, because that is what people feel: a thousand jobs that are done within a
+second need no instance, one job that has waited a minute does. It scales in only while nothing waits or runs, because
+the platform chooses which instance to stop, and would interrupt a job on it.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+
+from worker.fleet.state import jobs_wait
 
 
 class Reason(enum.StrEnum):
@@ -71,7 +73,7 @@ class Decision:
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:
-    """Decide once. The least holds at once; everything else waits for the cooldown."""
+    """Decide once. The minimum is enforced at once; every other change waits for the cooldown."""
     now = facts.instances
 
     def hold(reason: Reason, sentence: str) -> Decision:
@@ -79,32 +81,28 @@ def decide(policy: Policy, facts: Facts) -> Decision:
 
     if now < policy.least:
         return Decision(
-            now, policy.least, Reason.BELOW_MINIMUM, f"{now} instances are below the least of {policy.least}."
+            now, policy.least, Reason.BELOW_MINIMUM, f"{now} instances are fewer than the minimum of {policy.least}."
         )
     if facts.queues_suspended:
-        return hold(Reason.SUSPENDED, "The queues are suspended, so nothing is claimed whatever the fleet's size.")
+        return hold(Reason.SUSPENDED, "The queues are suspended, so no instance claims anything.")
     cooling = facts.since_change < policy.cooldown
     rest = f"{facts.since_change:.0f} s of {policy.cooldown:g} s have passed since the last change."
     if facts.oldest_wait > policy.wait:
         late = f"The oldest job has waited {facts.oldest_wait:.0f} s, longer than {policy.wait:g} s"
         if facts.consumers == 0:
-            return hold(Reason.NO_CONSUMERS, f"{late}, but no consumer lives: more of the same would not help.")
+            return hold(Reason.NO_CONSUMERS, f"{late}, but no consumer is alive: more instances would not help.")
         if now >= policy.most:
-            return hold(Reason.AT_MAXIMUM, f"{late}, but {now} instances are the most allowed ({policy.most}).")
+            return hold(Reason.AT_MAXIMUM, f"{late}, but {now} instances are the maximum ({policy.most}).")
         if cooling:
             return hold(Reason.COOLING_DOWN, f"{late}, but {rest}")
-        return Decision(now, min(now + policy.step, policy.most), Reason.LATE, f"{late}; {_jobs(facts.waiting)}.")
+        return Decision(now, min(now + policy.step, policy.most), Reason.LATE, f"{late}; {jobs_wait(facts.waiting)}.")
     if facts.waiting or facts.running:
         return hold(Reason.ENOUGH, f"No job has waited longer than {policy.wait:g} s.")
     if now <= policy.least:
-        return hold(Reason.AT_MINIMUM, f"Nothing to do, and {now} instances are the least allowed.")
+        return hold(Reason.AT_MINIMUM, f"Nothing to do, and {now} instances are the minimum.")
     if facts.idle_for < policy.idle:
         return hold(Reason.NOT_IDLE_LONG_ENOUGH, f"Idle for {facts.idle_for:.0f} s of {policy.idle:g} s.")
     if cooling:
         return hold(Reason.COOLING_DOWN, f"Idle, but {rest}")
     wanted = max(now - policy.step, policy.least)
     return Decision(now, wanted, Reason.IDLE, f"Nothing has waited or run for {facts.idle_for:.0f} s.")
-
-
-def _jobs(count: int) -> str:
-    return f"{count:,} jobs wait" if count != 1 else "1 job waits"

@@ -1,4 +1,4 @@
-"""The fleet as Prometheus metrics: Render does not scrape a background worker, so the monitor tells for all.
+"""The fleet as Prometheus metrics: Render does not scrape a background worker, so the monitor reports all of them.
 
 Every series of a fixed set is always present, zeros included.
 """
@@ -8,22 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import monotonic
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from worker.fleet.autoscaler import Autoscaler
 from worker.fleet.decision import Reason
 from worker.fleet.monitor import Monitor
 from worker.fleet.state import Fleet
+from worker.health.exposition import expose, gauge
 from worker.process.slot import RedisState
 
-#: Metric → (attribute of a queue, what it says).
+#: Metric → (attribute of a queue, help text).
 _QUEUE = {
     "worker_fleet_waiting_jobs": ("waiting", "Jobs on the queue."),
     "worker_fleet_running_jobs": ("running", "Jobs that a worker has claimed."),
-    "worker_fleet_scheduled_jobs": ("scheduled", "Jobs that are put off, retries among them."),
+    "worker_fleet_scheduled_jobs": ("scheduled", "Jobs that are scheduled, retries among them."),
     "worker_fleet_deferred_jobs": ("deferred", "Jobs that wait for other jobs."),
     "worker_fleet_failed_jobs": ("failed", "Jobs in the queue's failed registry."),
     "worker_fleet_oldest_wait_seconds": (
@@ -45,11 +44,11 @@ class FleetCollector(Collector):
         monitor, now = self._monitor, monotonic()
         view = monitor.view
         yield InfoMetricFamily("worker_build", "What is deployed.", {"release": monitor.settings.release or ""})
-        yield _gauge("worker_monitor_uptime_seconds", "Seconds since the monitor started.", now - monitor.started_at)
+        yield gauge("worker_monitor_uptime_seconds", "Seconds since the monitor started.", now - monitor.started_at)
         connected = view.redis is RedisState.CONNECTED
-        yield _gauge("worker_monitor_redis_connected", "1 while the monitor can read Redis.", connected)
+        yield gauge("worker_monitor_redis_connected", "1 while the monitor can read Redis.", connected)
         if view.fleet is not None:
-            yield _gauge("worker_fleet_age_seconds", "How old these figures of the fleet are.", now - view.seen_at)
+            yield gauge("worker_fleet_age_seconds", "How old these figures of the fleet are.", now - view.seen_at)
             yield from _fleet(view.fleet)
         if monitor.autoscaler is not None:
             yield from _autoscaler(monitor.autoscaler)
@@ -57,20 +56,17 @@ class FleetCollector(Collector):
 
 def exposition(monitor: Monitor, accept: str) -> tuple[str, bytes]:
     """Return the content type and the text of a scrape whose ``Accept`` header is `accept`."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(FleetCollector(monitor))
-    encode, content_type = choose_encoder(accept)
-    return content_type, encode(registry)
+    return expose(FleetCollector(monitor), accept)
 
 
 def _fleet(fleet: Fleet) -> Iterator[Metric]:
-    yield _gauge("worker_fleet_consumers", "Living consumers.", len(fleet.consumers))
+    yield gauge("worker_fleet_consumers", "Living consumers.", len(fleet.consumers))
     busy = sum(1 for consumer in fleet.consumers if consumer.jobs)
-    yield _gauge("worker_fleet_busy_consumers", "Consumers that have claimed jobs.", busy)
-    yield _gauge("worker_fleet_dead_letters", "Jobs that failed for good and wait for a person.", fleet.dead_letters)
-    yield _gauge("worker_fleet_suspended", "1 while `rq suspend` holds.", fleet.suspended)
+    yield gauge("worker_fleet_busy_consumers", "Consumers that have claimed jobs.", busy)
+    yield gauge("worker_fleet_dead_letters", "Jobs that failed for good and wait for a person.", fleet.dead_letters)
+    yield gauge("worker_fleet_suspended", "1 while `rq suspend` holds.", fleet.suspended)
     stranded = sum(fleet.stranded.values())
-    yield _gauge("worker_fleet_stranded_jobs", "Claims of workers that are gone, before their rescue.", stranded)
+    yield gauge("worker_fleet_stranded_jobs", "Claims of workers that are gone, before their rescue.", stranded)
     for name, (attribute, text) in _QUEUE.items():
         family = GaugeMetricFamily(name, text, labels=["queue"])
         for queue in fleet.queues:
@@ -79,11 +75,11 @@ def _fleet(fleet: Fleet) -> Iterator[Metric]:
 
 
 def _autoscaler(scaler: Autoscaler) -> Iterator[Metric]:
-    yield _gauge("worker_autoscaler_leads", "1 on the monitor that scales.", scaler.leads)
-    yield _gauge("worker_autoscaler_dry_run", "1 while it only says what it would do.", scaler.dry_run)
+    yield gauge("worker_autoscaler_leads", "1 on the monitor that scales.", scaler.leads)
+    yield gauge("worker_autoscaler_dry_run", "1 while it only logs what it would do.", scaler.dry_run)
     if scaler.decision is not None:
-        yield _gauge("worker_autoscaler_instances", "Instances that Render reported.", scaler.decision.instances)
-        yield _gauge(
+        yield gauge("worker_autoscaler_instances", "Instances that Render reported.", scaler.decision.instances)
+        yield gauge(
             "worker_autoscaler_wanted_instances", "Instances that the last decision wants.", scaler.decision.wanted
         )
     decisions = CounterMetricFamily("worker_autoscaler_decisions", "Decisions by their reason.", labels=["reason"])
@@ -96,7 +92,3 @@ def _autoscaler(scaler: Autoscaler) -> Iterator[Metric]:
     errors = CounterMetricFamily("worker_autoscaler_api_errors", "Calls of Render's API that failed after retries.")
     errors.add_metric([], scaler.api_errors)
     yield errors
-
-
-def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, help_text, value=value)

@@ -1,6 +1,6 @@
-"""The monitor: looks at the fleet through Redis, for whoever cannot look at its instances one by one.
+"""The monitor: reads the state of the fleet from Redis, for platforms that cannot probe each instance.
 
-A thread looks (and lets the autoscaler decide) every few seconds and publishes what it saw as one immutable `View`; the
+A thread reads (and lets the autoscaler decide) every few seconds and publishes the result as one immutable `View`; the
 HTTP side only reads that, so it answers while Redis is away.
 """
 
@@ -12,28 +12,30 @@ from time import monotonic
 from typing import Final
 
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs
 from worker.fleet import reading
 from worker.fleet.autoscaler import Autoscaler
 from worker.fleet.state import Fleet
+from worker.keys import Keys
 from worker.process.slot import RedisState
+from worker.redis.client import Client
 from worker.redis.outage import Outage
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
 log = logs.get_logger()
 
-#: How long the end of a look is waited for when the monitor stops.
+#: How long a stopping monitor waits for the look that is under way.
 STOP_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What was seen last. Moments are `time.monotonic()`; `fleet` is None until Redis has answered once.
+    """What was seen last. Times are `time.monotonic()`; `fleet` is None until Redis has answered once.
 
-    `redis` and `cause` tell of the connection since `since`; `turned_at` is the loop's last turn; `idle_since` is None
+    `redis` and `cause` describe the connection since `since`; `turned_at` is the loop's last turn; `idle_since` is None
     while something waits or runs.
     """
 
@@ -47,7 +49,7 @@ class View:
 
 
 class Monitor:
-    """Looks until `stop` is called. `autoscaler` is None when there is none."""
+    """Looks again and again until `stop` is called. `autoscaler` is None when there is none."""
 
     def __init__(self, settings: Settings, redis: Redis, autoscaler: Autoscaler | None) -> None:
         self.settings = settings
@@ -56,7 +58,7 @@ class Monitor:
         self.started_at = now
         self.view = View(turned_at=now, since=now)
         self.crashed = False
-        self._redis = redis
+        self._redis = Client.over(redis)
         self._outage = Outage(self._edge, reports=True)
         self._over = threading.Event()
         self._rest_until = 0.0
@@ -72,13 +74,13 @@ class Monitor:
         self._thread.join(STOP_SECONDS)
 
     def look(self) -> float:
-        """Look once and let the autoscaler decide; returns seconds until the next look."""
+        """Look once and let the autoscaler decide; returns the seconds until the next look."""
         try:
             self.see()
             self.scale()
             self._outage.over()
-        except (RedisError, OSError) as error:
-            self._outage.note(error)
+        except RedisTrouble as trouble:
+            self._outage.note(trouble)
             self._turn(idle_since=None)
             return self._outage.delay()
         return self.settings.monitor_interval
@@ -86,7 +88,7 @@ class Monitor:
     def see(self) -> None:
         """Read the fleet and publish it."""
         names = self.settings.worker_queues
-        seen = reading.read(self._redis, RQ_KEY_PREFIX, names, self.settings.dead_letter_queue)
+        seen = reading.read(self._redis, Keys(RQ_KEY_PREFIX), names, self.settings.dead_letter_queue)
         busy = any(one.waiting or one.running for one in seen.queues if one.name in names)
         now = monotonic()
         since = None if busy else self.view.idle_since if self.view.idle_since is not None else now
@@ -108,8 +110,8 @@ class Monitor:
                 wait = self.look()
             if self.autoscaler is not None:
                 self.autoscaler.give_up_lead()
-        except (RedisError, OSError) as error:  # only on the way out: the lead lapses by itself
-            log.warning("monitor.lead_not_given_up", error=type(error).__name__)
+        except RedisTrouble as trouble:  # only on the way out: the lead lapses by itself
+            log.warning("monitor.lead_not_given_up", error=trouble.code)
         except BaseException:
             log.exception("monitor.crashed")
             self.crashed = True

@@ -1,4 +1,4 @@
-"""How the fleet is read from Redis, which changes nothing there.
+"""Read the fleet from Redis; nothing is changed there.
 
 RQ's own registries clean up while they count (`registry.count` fails other people's jobs, `Worker.all` forgets
 workers), so these are plain reads of the keys that RQ and we write.
@@ -7,13 +7,14 @@ workers), so these are plain reads of the keys that RQ and we write.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from redis import Redis
 
 from worker.fleet.state import ConsumerState, Fleet, QueueState
+from worker.keys import Keys
+from worker.text import text_of
 
 _WORKER_FIELDS: Final = (
     *("state", "queues", "hostname", "pid", "last_heartbeat", "successful_job_count", "failed_job_count"),
@@ -23,22 +24,21 @@ _WORKER_FIELDS: Final = (
 _REGISTRIES: Final = {"running": "wip", "scheduled": "scheduled", "deferred": "deferred", "failed": "failed"}
 
 
-def read(redis: Redis, prefix: str, queues: Iterable[str], letters_queue: str) -> Fleet:
+def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) -> Fleet:
     """Read the fleet in six round trips; `queues` are shown even when nothing was ever put on them."""
-    keys = _Keys(prefix)
     known, workers, letters, suspended, (seconds, micros) = _ask(
         redis,
         lambda pipe: (
             pipe.smembers(keys.queues),
-            pipe.smembers(keys.workers),
+            pipe.smembers(keys.all_workers),
             pipe.llen(keys.queue(letters_queue)),
             pipe.exists(keys.suspended),
             pipe.time(),
         ),
     )
     now = int(seconds) + int(micros) / 1e6
-    consumers, stranded = _consumers(redis, keys, sorted(map(_text, workers)), now)
-    names = dict.fromkeys([*queues, *sorted(_text(key).removeprefix(keys.queue("")) for key in known)])
+    consumers, stranded = _consumers(redis, keys, _names(workers, keys.worker("")), now)
+    names = dict.fromkeys([*queues, *_names(known, keys.queue(""))])
     names.pop(letters_queue, None)
     states, heads = _queues(redis, keys, list(names), consumers, now)
     running = [job for consumer in consumers for job in consumer.jobs]
@@ -46,54 +46,28 @@ def read(redis: Redis, prefix: str, queues: Iterable[str], letters_queue: str) -
     return Fleet(bool(suspended), states, consumers, stranded, letters_queue, letters, handed_back)
 
 
-def readers(redis: Redis, prefix: str, queue: str) -> int:
+def readers(redis: Redis, keys: Keys, queue: str) -> int:
     """Count the living workers that read a queue."""
-    workers: set[bytes] = redis.smembers(f"{prefix}:workers:{queue}")  # type: ignore[assignment]
+    workers: set[bytes] = redis.smembers(keys.workers(queue))  # type: ignore[assignment]
     return int(redis.exists(*workers)) if workers else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    prefix: str
-
-    @property
-    def queues(self) -> str:
-        return f"{self.prefix}:queues"
-
-    @property
-    def workers(self) -> str:
-        return f"{self.prefix}:workers"
-
-    @property
-    def suspended(self) -> str:
-        return f"{self.prefix}:suspended"
-
-    def queue(self, name: str) -> str:
-        return f"{self.prefix}:queue:{name}"
-
-    def registry(self, kind: str, queue: str) -> str:
-        return f"{self.prefix}:{kind}:{queue}"
-
-    def job(self, job_id: str) -> str:
-        return f"{self.prefix}:job:{job_id}"
-
-
 def _consumers(
-    redis: Redis, keys: _Keys, workers: list[str], now: float
+    redis: Redis, keys: Keys, names: list[str], now: float
 ) -> tuple[tuple[ConsumerState, ...], dict[str, int]]:
     replies = _ask(
         redis,
         lambda pipe: [
-            (pipe.hmget(worker, *_WORKER_FIELDS), pipe.smembers(f"{worker}:executions")) for worker in workers
+            (pipe.hmget(keys.worker(name), *_WORKER_FIELDS), pipe.smembers(keys.worker_executions(name)))
+            for name in names
         ],
     )
     living, stranded = [], {}
-    held = [sorted(_text(claim).rpartition(":")[0] for claim in claims) for claims in replies[1::2]]
+    held = [sorted(text_of(claim).rpartition(":")[0] for claim in claims) for claims in replies[1::2]]
     started = _ask(redis, lambda pipe: [pipe.hget(keys.job(job), "started_at") for jobs in held for job in jobs])
-    ages = iter([_since(_text(moment), now) for moment in started])
-    for worker, fields, jobs in zip(workers, replies[::2], held, strict=True):
-        name = worker.removeprefix(f"{keys.prefix}:worker:")
-        state, queues, host, pid, heard, succeeded, failed, memory, release, rq = map(_text, fields)
+    ages = iter([_since(text_of(moment), now) for moment in started])
+    for name, fields, jobs in zip(names, replies[::2], held, strict=True):
+        state, queues, host, pid, heard, succeeded, failed, memory, release, rq = map(text_of, fields)
         job_ages = [age for _, age in zip(jobs, ages, strict=False) if age is not None]
         if not queues:
             if jobs:
@@ -121,7 +95,7 @@ def _consumers(
 
 
 def _queues(
-    redis: Redis, keys: _Keys, names: list[str], consumers: tuple[ConsumerState, ...], now: float
+    redis: Redis, keys: Keys, names: list[str], consumers: tuple[ConsumerState, ...], now: float
 ) -> tuple[tuple[QueueState, ...], list[str]]:
     """Return the queues, and the job at the head of each ("" = none)."""
     replies = _ask(
@@ -137,14 +111,14 @@ def _queues(
     )
     width = 2 + len(_REGISTRIES)
     rows = [replies[at : at + width] for at in range(0, len(replies), width)]
-    heads = [_text(row[1]) for row in rows]
+    heads = [text_of(row[1]) for row in rows]
     enqueued = _ask(redis, lambda pipe: [pipe.hget(keys.job(head), "enqueued_at") for head in heads])
     states = tuple(
         QueueState(
             name,
             row[0],
             **dict(zip(_REGISTRIES, row[2:], strict=True)),
-            next_waits=_since(_text(moment), now),
+            next_waits=_since(text_of(moment), now),
             consumers=sum(name in consumer.queues for consumer in consumers),
         )
         for name, row, moment in zip(names, rows, enqueued, strict=True)
@@ -152,8 +126,8 @@ def _queues(
     return states, heads
 
 
-def _handed_back(redis: Redis, keys: _Keys, jobs: list[str]) -> dict[str, int]:
-    """Count the stops that interrupted each job in the run that is not over yet; those without any are left out."""
+def _handed_back(redis: Redis, keys: Keys, jobs: list[str]) -> dict[str, int]:
+    """Count the stops that interrupted the present run of each job; jobs without any are left out."""
     fields = ("handbacks", "past", "dead_letter")
     replies = _ask(redis, lambda pipe: [pipe.hmget(keys.job(job), *fields) for job in jobs])
     return {
@@ -161,6 +135,11 @@ def _handed_back(redis: Redis, keys: _Keys, jobs: list[str]) -> dict[str, int]:
         for job, (times, *over) in zip(jobs, replies, strict=True)
         if times and times.isdigit() and not any(over)
     }
+
+
+def _names(members: Iterable[bytes], start: str) -> list[str]:
+    """Return what stands behind `start` in each key, sorted."""
+    return sorted(text_of(key).removeprefix(start) for key in members)
 
 
 def _ask(redis: Redis, commands: Callable[[Any], object]) -> list[Any]:
@@ -172,12 +151,8 @@ def _ask(redis: Redis, commands: Callable[[Any], object]) -> list[Any]:
 
 
 def _since(moment: str, now: float) -> float | None:
-    """Seconds from one of RQ's dates to `now` by the server's clock; the date may come from another clock."""
+    """Return the seconds from one of RQ's dates to `now`, the server's time; the date may come from another clock."""
     try:
         return max(0.0, now - datetime.fromisoformat(moment).timestamp()) if moment else None
     except ValueError:
         return None
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode(errors="replace")

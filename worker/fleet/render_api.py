@@ -1,8 +1,8 @@
 """The two calls of Render's API that the autoscaler makes: read a service, set its number of instances.
 
 Source: Render's OpenAPI document, https://api-docs.render.com/reference (operations list-services, retrieve-service,
-scale-service). Dropped connections and 502 to 504 are tried again here, within `RETRY_SECONDS`; setting a number twice
-is the same as once. A 429 is not waited for: its Retry-After may be a minute, so it goes to the caller.
+scale-service). Dropped connections and 502 to 504 are retried here, within `RETRY_SECONDS`; setting a number twice does
+no harm. A 429 is not: its Retry-After may be a minute, so the caller decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worker.errors import WorkerError
 
 TIMEOUT_SECONDS: Final = 4.0
 RETRIES: Final = 3
-#: All the sleep between the tries of one call.
+#: The sum of the pauses between the tries of one call.
 RETRY_SECONDS: Final = 3.0
 #: After a 429 without a Retry-After; Render counts requests by the minute.
 RATE_LIMIT_SECONDS: Final = 60.0
@@ -35,7 +35,7 @@ _FIXES: Final = {
 
 
 class RenderApiError(WorkerError):
-    """Render's API refused a call or did not answer. The sentence holds no key; `after` = seconds to leave it alone."""
+    """Render's API refused a call or did not answer. The sentence holds no key; call again after `after` seconds."""
 
     def __init__(self, sentence: str, *, after: float = 0.0) -> None:
         super().__init__(sentence)
@@ -105,11 +105,10 @@ class RenderApi:
         except httpx.HTTPError as error:
             raise RenderApiError(f"Render's API does not answer ({type(error).__name__}).") from None
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise RenderApiError("Render's API limits our rate.", after=_retry_after(answer.headers))
+            raise RenderApiError("Render's API limits the rate of our calls.", after=_retry_after(answer.headers))
         if not answer.is_success:
-            said = _message(answer)
             fix = _FIXES.get(answer.status_code, "")
-            raise RenderApiError(f"Render's API answered {answer.status_code}{said}. {fix}".rstrip())
+            raise RenderApiError(f"Render's API answered {answer.status_code}{_message(answer)}. {fix}".rstrip())
         if not answer.content:
             return None
         try:
@@ -133,7 +132,7 @@ def _service(body: Any) -> Service:
 
 
 def _odd() -> RenderApiError:
-    return RenderApiError("Render's API answered something else than its documentation says.")
+    return RenderApiError("Render's API answered otherwise than its documentation says.")
 
 
 def _message(answer: httpx.Response) -> str:

@@ -1,4 +1,4 @@
-"""What the server tells about itself, as far as the provider lets it."""
+"""What the server shows of itself, as far as its provider allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server; what it does not tell is None. `answers_in` is one round trip in seconds, memory is bytes."""
+    """The server; what it does not show is None. `answers_in` is one round trip in seconds, memory is bytes."""
 
     product: str
     version: str | None
@@ -23,21 +23,21 @@ class Server:
     clients: int | None
 
     def attention(self) -> list[str]:
-        """Say in sentences what a person should look at."""
-        told = []
+        """Return sentences about what a person should look at."""
+        found = []
         if self.eviction not in (None, "noeviction"):
-            told.append(
+            found.append(
                 f"Redis evicts ({self.eviction}): when memory runs out it deletes jobs. "
                 f"Set maxmemory-policy to noeviction."
             )
         if self.memory and self.memory_limit and self.memory > 0.9 * self.memory_limit:
             share = self.memory / self.memory_limit
-            told.append(f"Redis uses {share:.0%} of its memory; when it is full, enqueuing fails.")
-        return told
+            found.append(f"Redis uses {share:.0%} of its memory; when it is full, enqueuing fails.")
+        return found
 
 
 def read(redis: Redis) -> Server:
-    """Ask the server; a provider or an ACL that refuses INFO is no trouble."""
+    """Ask the server; a provider or an ACL may refuse INFO."""
     began = perf_counter()
     redis.ping()
     answers_in = perf_counter() - began

@@ -1,6 +1,6 @@
-"""The whole fleet at one moment: queues, consumers of every instance, dead letters, and what of it wants attention.
+"""The whole fleet at one moment: queues, consumers of every instance, dead letters, and what needs attention.
 
-``fleet_reading.py`` fills this in.
+``reading.py`` fills this in.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-#: Jobs that so many stops of the service have interrupted are worth a person's look.
+from worker.text import counted
+
+#: A job that this many stops of the service have interrupted needs attention.
 NOTICED_HANDBACKS: Final = 3
 
 
@@ -28,10 +30,10 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """One registered worker, ours or RQ's own, that was heard of `heard` seconds ago.
+    """One registered worker, ours or RQ's own, whose last heartbeat is `heard` seconds old.
 
     `jobs` are the ids that it has claimed, the oldest `job_age` seconds ago. `instance`, `memory_mb` and `release` (the
-    commit) are told by ours only; `rq` is RQ's version.
+    commit) are known of ours only; `rq` is RQ's version.
     """
 
     name: str
@@ -52,9 +54,9 @@ class ConsumerState:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The fleet at one moment. `stranded` counts claims per worker whose record is gone: they await their rescue.
+    """The fleet at one moment. `stranded` counts the claims of each worker whose record is gone, before their rescue.
 
-    `handed_back` says of jobs that run, or stand at the head of a queue, how many stops have interrupted them.
+    `handed_back` counts the stops that have interrupted a job, for jobs that run or stand at the head of a queue.
     """
 
     suspended: bool
@@ -66,33 +68,34 @@ class Fleet:
     handed_back: dict[str, int] = field(default_factory=dict)
 
     def attention(self) -> list[str]:
-        """Say in sentences what a person should look at."""
-        told = []
+        """Return sentences about what a person should look at."""
+        found = []
         if self.suspended:
-            told.append("All queues are suspended: nothing is claimed until `rq resume`.")
-        told += [
-            f"{_jobs(queue.waiting)} on {queue.name!r} and no consumer reads it."
+            found.append("All queues are suspended: nothing is claimed until `rq resume`.")
+        found += [
+            f"{jobs_wait(queue.waiting)} on {queue.name!r} and no consumer reads it."
             for queue in self.queues
             if queue.waiting and not queue.consumers
         ]
-        told += [
+        found += [
             f"The worker {consumer.name} reads {self.letters_queue!r}, which holds dead letters: it runs them again."
             for consumer in self.consumers
             if self.letters_queue in consumer.queues
         ]
-        told += [
-            f"The worker {name} is gone and holds {count} claimed job{'s' if count > 1 else ''}: a living instance "
-            f"takes over within a minute."
+        found += [
+            f"The worker {name} is gone and holds {counted(count, 'claimed job')}: a living instance takes over within "
+            f"a minute."
             for name, count in self.stranded.items()
         ]
-        told += [
-            f"{times} stops of the service have interrupted the job {job}: it may need more time than there is between "
-            f"deploys. After WORKER_MAX_HANDBACKS of them it becomes a dead letter."
+        found += [
+            f"{times} stops of the service have interrupted the job {job}: it may take longer than the time between "
+            f"deploys. After WORKER_MAX_HANDBACKS stops it becomes a dead letter."
             for job, times in self.handed_back.items()
             if times >= NOTICED_HANDBACKS
         ]
-        return told
+        return found
 
 
-def _jobs(count: int) -> str:
-    return f"{count:,} jobs wait" if count != 1 else "1 job waits"
+def jobs_wait(count: int) -> str:
+    """Return "1 job waits" or "2 jobs wait"."""
+    return counted(count, "job waits", "jobs wait")

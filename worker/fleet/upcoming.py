@@ -1,4 +1,4 @@
-"""What the fleet will do next: scheduled jobs, the lines of the schedule, and who leads. Reading changes nothing."""
+"""What the fleet will do next: scheduled jobs, the lines of the schedule, and the leader. Reading changes nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any, Final
 from redis import Redis
 
 from worker.dispatcher.cron import SCHEDULER_NAME
+from worker.keys import Keys
+from worker.text import text_of
 
-#: Jobs that are shown, the soonest first.
+#: How many scheduled jobs are shown, the soonest first.
 SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A job that is put off: `due_in` seconds, negative when it is late. `attempt` is the one that it waits for."""
+    """A scheduled job: due in `due_in` seconds, negative when it is late; `attempt` counts the one to come."""
 
     job_id: str
     queue: str
@@ -29,7 +31,7 @@ class Scheduled:
 
 @dataclass(frozen=True, slots=True)
 class CronLine:
-    """A line of the schedule; its times are seconds from now."""
+    """A line of the schedule. `last_ago` and `next_in` are seconds."""
 
     name: str
     queue: str
@@ -40,35 +42,35 @@ class CronLine:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """All of it. `leader` is "" while nobody has led for a moment, which is usual: the lead is taken for each chore."""
+    """All of it. `leader` is usually "", because an instance leads only as long as a chore takes."""
 
     scheduled: tuple[Scheduled, ...]
     cron: tuple[CronLine, ...]
     leader: str
 
 
-def read(redis: Redis, prefix: str, queues: Iterable[str]) -> Coming:
+def read(redis: Redis, keys: Keys, queues: Iterable[str]) -> Coming:
     """Read it in two round trips."""
     names = list(queues)
     with redis.pipeline(transaction=False) as pipe:
         pipe.time()
-        pipe.hget(f"{prefix}:leader", "name")
-        pipe.hget(f"{prefix}:cron_scheduler:{SCHEDULER_NAME}", "cron_jobs")
+        pipe.hget(keys.leader, "name")
+        pipe.hget(keys.cron_scheduler(SCHEDULER_NAME), "cron_jobs")
         for name in names:
-            pipe.zrange(f"{prefix}:scheduled:{name}", 0, SHOWN - 1, withscores=True)
+            pipe.zrange(keys.registry("scheduled", name), 0, SHOWN - 1, withscores=True)
         (seconds, micros), leader, lines, *rows = pipe.execute()
     now = int(seconds) + int(micros) / 1e6
     found = [(score, job_id, name) for name, row in zip(names, rows, strict=True) for job_id, score in row]
     soonest = sorted(found)[:SHOWN]
     with redis.pipeline(transaction=False) as pipe:
         for _, job_id, _ in soonest:
-            pipe.hmget(f"{prefix}:job:{_text(job_id)}", "attempts", "last_error")
-        told = pipe.execute()
+            pipe.hmget(keys.job(text_of(job_id)), "attempts", "last_error")
+        fields = pipe.execute()
     scheduled = tuple(
-        Scheduled(_text(job_id), name, score - now, int(attempts or 0) + 1, _text(error))
-        for (score, job_id, name), (attempts, error) in zip(soonest, told, strict=True)
+        Scheduled(text_of(job_id), name, score - now, int(attempts or 0) + 1, text_of(error))
+        for (score, job_id, name), (attempts, error) in zip(soonest, fields, strict=True)
     )
-    return Coming(scheduled, tuple(_line(line, now) for line in _loaded(lines)), _text(leader).partition("#")[0])
+    return Coming(scheduled, tuple(_line(line, now) for line in _loaded(lines)), text_of(leader).partition("#")[0])
 
 
 def _loaded(lines: Any) -> list[dict[str, Any]]:
@@ -88,7 +90,3 @@ def _line(line: dict[str, Any], now: float) -> CronLine:
 
 def _moment(text: str | None) -> float | None:
     return datetime.fromisoformat(text).timestamp() if text else None
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

@@ -1,9 +1,9 @@
 """What the monitor answers: the worker's own three questions, asked of the fleet.
 
-* `live`: does the monitor turn?
-* `ready`: would a job that is enqueued now be run soon by some instance? A "no" is for people: uptime checks ask here.
+* `live`: does the monitor's loop turn?
+* `ready`: would some instance soon run a job that is enqueued now? A "no" is for people: uptime checks ask here.
 * `healthy`: should the platform keep this monitor? Strict until Redis was reached once; afterwards a fleet in trouble
-  is a "yes, degraded": restarting the monitor would not help the fleet, and would stop the autoscaler just when it is
+  is a "yes, degraded": restarting the monitor would not help the fleet, and would stop the autoscaler when it is
   needed.
 
 Reasons name queues and numbers, never hosts, workers or jobs: a web service's pages are public.
@@ -15,44 +15,44 @@ from collections.abc import Iterable
 from typing import Final
 
 from worker.fleet.monitor import View
-from worker.health.verdict import CAUSES, Status, Verdict
+from worker.health.verdict import CAUSES, ProbeStatus, Verdict
 from worker.process.slot import RedisState
 
 #: A look may take this long: a slow Redis, then Render's API with its retries.
-STALE_SECONDS: Final = 120.0
+MONITOR_STALE_SECONDS: Final = 120.0
 
 
 def live(view: View, now: float) -> Verdict:
-    """Tell whether the monitor's loop turns."""
+    """Return whether the monitor's loop turns."""
     silence = now - view.turned_at
-    if silence > STALE_SECONDS:
-        return Verdict(False, Status.STUCK, f"The monitor has not looked for {silence:.0f} s.")
-    return Verdict(True, Status.OK, "The monitor looks.")
+    if silence > MONITOR_STALE_SECONDS:
+        return Verdict(False, ProbeStatus.STUCK, f"The monitor has not read the fleet for {silence:.0f} s.")
+    return Verdict(True, ProbeStatus.OK, "The monitor reads the fleet.")
 
 
 def ready(view: View, now: float, queues: Iterable[str], max_wait: float) -> Verdict:
-    """Tell whether the fleet works on all of `queues`, and nothing has waited longer than `max_wait` seconds."""
+    """Return whether the fleet works on all of `queues`, and nothing has waited longer than `max_wait` seconds."""
     alive = live(view, now)
     if not alive.passed:
         return alive
     if view.fleet is None:
-        return Verdict(False, Status.STARTING, f"Not yet connected since the start. {_trouble(view, now)}".rstrip())
+        return Verdict(False, ProbeStatus.STARTING, f"Not yet connected since the start. {_trouble(view, now)}")
     if view.redis is RedisState.OUTAGE:
-        return Verdict(False, Status.DEGRADED, _trouble(view, now))
+        return Verdict(False, ProbeStatus.DEGRADED, _trouble(view, now))
     if view.fleet.suspended:
-        return Verdict(False, Status.QUIET, "All queues are suspended: nothing is claimed until `rq resume`.")
+        return Verdict(False, ProbeStatus.QUIET, "All queues are suspended: nothing is claimed until `rq resume`.")
     wanted = set(queues)
     for queue in view.fleet.queues:
         if queue.name in wanted and not queue.consumers:
-            return Verdict(False, Status.DEGRADED, f"No living consumer reads the queue {queue.name!r}.")
+            return Verdict(False, ProbeStatus.DEGRADED, f"No living consumer reads the queue {queue.name!r}.")
         if queue.name in wanted and (queue.next_waits or 0.0) > max_wait:
             late = f"{queue.next_waits:.0f} s, longer than {max_wait:g} s"
-            return Verdict(False, Status.DEGRADED, f"The oldest job on {queue.name!r} has waited {late}.")
-    return Verdict(True, Status.OK, "Consumers live for every queue, and no job has waited too long.")
+            return Verdict(False, ProbeStatus.DEGRADED, f"The oldest job on {queue.name!r} has waited {late}.")
+    return Verdict(True, ProbeStatus.OK, "Every queue has living consumers, and no job has waited too long.")
 
 
 def healthy(view: View, now: float, queues: Iterable[str], max_wait: float) -> Verdict:
-    """Tell whether the platform should keep this monitor."""
+    """Return whether the platform should keep this monitor."""
     fleet = ready(view, now, queues, max_wait)
     keep = view.fleet is not None and live(view, now).passed
     return Verdict(keep, fleet.status, fleet.reason)

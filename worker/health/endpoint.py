@@ -1,7 +1,7 @@
 """The health endpoint: a small HTTP server that answers from shared memory only.
 
 It runs in a process of its own and touches neither Redis nor a lock that others hold, so it answers when
-Redis does not and while every consumer is busy. How it copes with slow clients is in ``probe_server.py``.
+Redis does not and while every consumer is busy. ``server.py`` copes with slow clients.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _QUESTIONS: Final = {"/livez": verdict.live, "/readyz": verdict.ready, "/healthz
 
 
 def run(scoreboard: Scoreboard, settings: Settings, stop: Callable[[], bool]) -> None:
-    """Listen where `settings` say and serve until `stop()`; raises `HealthPortError`."""
+    """Listen on HEALTH_HOST and HEALTH_PORT and serve until `stop()`; raises `HealthPortError`."""
     listener = server.listen(settings.health_host, settings.health_port)
     serve(scoreboard, listener, stop, release=settings.release or "")
 
 
 def serve(scoreboard: Scoreboard, listener: socket.socket, stop: Callable[[], bool], *, release: str = "") -> None:
-    """Answer HTTP on `listener` until `stop()` is true, which is seen within a turn; then close it.
+    """Answer HTTP on `listener` until `stop()` is true, which each turn checks; then close it.
 
     Ticks the health slot each turn. `release` is the deployed commit; only /metrics shows it.
     """
@@ -54,7 +54,7 @@ def pages(board: Scoreboard, release: str) -> Pages:
 
 
 def _metrics(board: Scoreboard, release: str, accept: str) -> tuple[str, bytes]:
-    # Imported at the first scrape: prometheus_client costs 10 MB that a service nobody scrapes can save.
+    # Imported at the first scrape: prometheus_client takes 10 MB, which a service that is never scraped saves.
     from worker.health import metrics  # noqa: PLC0415
 
     return metrics.exposition(board, release=release, accept=accept)

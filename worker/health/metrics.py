@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from time import monotonic
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from worker.health import verdict
+from worker.health.exposition import expose, gauge
 from worker.process.memory import limit_bytes, proportional_bytes, resident_bytes
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import RedisState, Role, Slot, State
@@ -43,16 +42,16 @@ class ScoreboardCollector(Collector):
     def _instance(self, now: float) -> Iterator[Metric]:
         header = self._board.header
         yield InfoMetricFamily("worker_build", "What is deployed.", {"release": self._release})
-        yield _gauge("worker_uptime_seconds", "Seconds since the supervisor started.", now - header.started_at)
-        yield _gauge("worker_quiet", "1 while no new jobs are claimed on purpose.", header.quiet)
-        yield _gauge("worker_stopping", "1 during a soft stop, 2 during a hard one.", header.stopping)
+        yield gauge("worker_uptime_seconds", "Seconds since the supervisor started.", now - header.started_at)
+        yield gauge("worker_quiet", "1 while the worker is quiet: it claims no new jobs.", header.quiet)
+        yield gauge("worker_stopping", "1 during a soft stop, 2 during a hard one.", header.stopping)
         for name, question in (
             ("live", verdict.live),
             ("ready", verdict.ready),
             ("healthy", verdict.healthy),
         ):
             answer = question(self._board, now)
-            yield _gauge(f"worker_{name}", f"1 when the {name} probe passes.", answer.passed)
+            yield gauge(f"worker_{name}", f"1 when the {name} probe passes.", answer.passed)
 
     def _jobs(self) -> Iterator[Metric]:
         finished = CounterMetricFamily("worker_jobs_finished", "Jobs that returned.", labels=["consumer"])
@@ -70,8 +69,8 @@ class ScoreboardCollector(Collector):
 
     def _consumers(self, now: float) -> Iterator[Metric]:
         board = self._board
-        yield _gauge("worker_consumers_wanted", "Consumers that should exist.", board.header.wanted_consumers)
-        yield _gauge("worker_consumers_living", "Consumers that exist.", verdict.living_consumers(board))
+        yield gauge("worker_consumers_wanted", "Consumers that should exist.", board.header.wanted_consumers)
+        yield gauge("worker_consumers_living", "Consumers that exist.", verdict.living_consumers(board))
         by_state = dict.fromkeys((state for state in State if state is not State.EMPTY), 0)
         claim_age = GaugeMetricFamily(
             "worker_last_claim_age_seconds",
@@ -80,7 +79,7 @@ class ScoreboardCollector(Collector):
         )
         deaf = GaugeMetricFamily(
             "worker_unanswered_seconds",
-            "Seconds that jobs have waited for a consumer that is idle; 0 = it comes when it is called.",
+            "Seconds that jobs have waited for a consumer that is idle; 0 = it answers its wake-ups.",
             labels=["consumer"],
         )
         running = GaugeMetricFamily(
@@ -125,8 +124,8 @@ class ScoreboardCollector(Collector):
         yield from (connected, outage)
 
     def _letters(self, now: float) -> Iterator[Metric]:
-        """Only from the instance that counts them for all: take the `max` over instances."""
-        letters = self._board.letters
+        """Only the instance that counts dead letters for the fleet has these series: take the `max` over instances."""
+        letters = self._board.dead_letters
         if not letters.fresh(now):
             return
         counts = GaugeMetricFamily(
@@ -136,7 +135,7 @@ class ScoreboardCollector(Collector):
             counts.add_metric([queue, reason], count)
         age = now - letters.oldest_at if letters.oldest_at else 0.0
         yield counts
-        yield _gauge("worker_dead_letter_oldest_age_seconds", "Age of the oldest dead letter; 0 = none.", age)
+        yield gauge("worker_dead_letter_oldest_age_seconds", "Age of the oldest dead letter; 0 = none.", age)
 
     def _children(self) -> Iterator[Metric]:
         restarts = CounterMetricFamily(
@@ -149,7 +148,7 @@ class ScoreboardCollector(Collector):
         )
         proportional = GaugeMetricFamily(
             "worker_proportional_memory_bytes",
-            "Memory of each process; pages that several share count in each by its share, so the sum is right.",
+            "Memory of each process; each counts its share of shared pages, so the sum is right.",
             labels=["child"],
         )
         processes = [("supervisor", self._board.header.supervisor_pid)]
@@ -162,19 +161,12 @@ class ScoreboardCollector(Collector):
             _add(memory, child, resident_bytes(pid))
             _add(proportional, child, proportional_bytes(pid))
         yield from (restarts, memory, proportional)
-        yield _gauge("worker_memory_limit_bytes", "The container's memory limit; 0 = none is told.", limit_bytes() or 0)
+        yield gauge("worker_memory_limit_bytes", "The container's memory limit; 0 = none is known.", limit_bytes() or 0)
 
 
 def exposition(board: Scoreboard, *, release: str, accept: str) -> tuple[str, bytes]:
     """Return the content type and the text of a scrape whose ``Accept`` header is `accept`."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(ScoreboardCollector(board, release=release))
-    encode, content_type = choose_encoder(accept)
-    return content_type, encode(registry)
-
-
-def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, help_text, value=value)
+    return expose(ScoreboardCollector(board, release=release), accept)
 
 
 def _add(family: GaugeMetricFamily, child: str, size: int | None) -> None:

@@ -1,7 +1,7 @@
-"""Ask this machine's own health endpoint, for a container's HEALTHCHECK: `python -m worker.probe`.
+"""Ask this machine's own health endpoint, for a container's HEALTHCHECK: `python -m worker.health.probe`.
 
 Small on purpose: a platform starts it every few seconds, so it imports neither Redis nor the settings, and the image
-needs no curl. It reads the variables that say where the endpoint listens.
+needs no curl. It reads the variables that set where the endpoint listens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ANY: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S1
 
 
 def ask(host: str, port: int, path: str = "/healthz") -> tuple[bool, str]:
-    """Return whether the endpoint answers 200, and what it says in one line."""
+    """Return whether the endpoint answers 200, and its answer in one line."""
     connection = HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
@@ -38,7 +38,7 @@ def main(environ: Mapping[str, str]) -> int:
     """Probe and return 0 or 1, the two codes that Docker knows."""
     port = environ.get("HEALTH_PORT") or environ.get("PORT") or DEFAULT_PORT
     if port == "0":
-        print("the endpoint is turned off (HEALTH_PORT=0), so nothing is known")  # noqa: T201 — Docker shows it
+        print("the endpoint is turned off (HEALTH_PORT=0), so the state is unknown")  # noqa: T201 — Docker shows it
         return 0
     host = environ.get("HEALTH_HOST", "")
     passed, words = ask(_ANY.get(host, host), int(port) if port.isdigit() else 0)

@@ -1,10 +1,10 @@
-"""A service that nobody can probe probes itself: when its own /healthz has failed for too long, it ends.
+"""A service without probes probes itself: when its own /healthz has failed for too long, it ends.
 
-Render neither probes a background worker nor sends it traffic; all it notices is that the process has ended, and then
-it starts another. So the health child, which turns whatever else is stuck, asks the supervisor for a soft stop with the
-code `Exit.UNHEALTHY`. A supervisor that does not react is killed, and everybody dies with it.
+Render neither probes a background worker nor sends it traffic; it only notices that the process has ended, and then
+starts another. So the health child, whose loop turns when others are stuck, asks the supervisor for a soft stop with
+the code `Exit.UNHEALTHY`. If the supervisor does not react, the health child kills it, and all children die with it.
 
-What fails /healthz is in ``verdict.py``: a loop that is stuck or missing, or no connection to Redis since the start.
+``verdict.py`` decides when /healthz fails: a loop is stuck or missing, or Redis was never reached since the start.
 An outage after that is no reason to end, because a restart would not help.
 """
 
@@ -23,32 +23,32 @@ from worker.process.scoreboard import Scoreboard
 
 log = logs.get_logger()
 
-#: Between two looks.
-LOOK_SECONDS: Final = 1.0
-#: A longer gap between two looks means that the whole container was paused: what was seen before counts no more.
+#: Between two probes.
+PROBE_SECONDS: Final = 1.0
+#: A longer gap between two probes means that the whole container was paused: earlier failures do not count.
 PAUSED_SECONDS: Final = 30.0
-#: What the supervisor may take beyond the grace, before it counts as stuck.
+#: How long the supervisor may take beyond the grace before it counts as stuck.
 END_SECONDS: Final = 15.0
 
 
 class SelfProbe:
-    """Watches one instance; `limit` is how many seconds in a row may fail, `grace` what running jobs get after that."""
+    """Probes one instance. It may fail for `limit` seconds in a row; running jobs then get `grace` seconds."""
 
     def __init__(self, board: Scoreboard, limit: float, grace: float) -> None:
         self._board = board
         self._limit = limit
         self._grace = grace
-        self._looked_at = 0.0
+        self._probed_at = 0.0
         self._failing_since: float | None = None
         self._kill_at: float | None = None
 
     def turn(self) -> None:
-        """Look if it is time to; ask for the end, or enforce it."""
+        """Probe when it is time to; ask for the end, or enforce it."""
         now = monotonic()
-        if now - self._looked_at < LOOK_SECONDS:
+        if now - self._probed_at < PROBE_SECONDS:
             return
-        paused = now - self._looked_at > PAUSED_SECONDS
-        self._looked_at = now
+        paused = now - self._probed_at > PAUSED_SECONDS
+        self._probed_at = now
         if self._kill_at is not None:
             if now >= self._kill_at:
                 self._kill()

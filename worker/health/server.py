@@ -33,7 +33,7 @@ CONNECTION_SECONDS: Final = 5.0
 MAX_CONNECTIONS: Final = 256
 #: A probe has no body and few headers.
 MAX_REQUEST_BYTES: Final = 8192
-#: How often a stop is looked for.
+#: How often `stop` is called.
 TURN_SECONDS: Final = 0.1
 
 
@@ -58,10 +58,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(pages: Pages, listener: socket.socket, stop: Callable[[], bool]) -> None:
-    """Answer HTTP on `listener` until `stop()`, which is asked every `TURN_SECONDS`, is true; then close it."""
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of two probes is no news
+    """Answer HTTP on `listener` until `stop()`, called every `TURN_SECONDS`, is true; then close it."""
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of two probes is not worth a warning
     channels: dict[int, Any] = {}
-    server: Any = create_server(  # its type says less than what the map of channels needs
+    server: Any = create_server(  # its declared type lacks what the map of channels needs
         pages,
         map=channels,
         sockets=[listener],
@@ -85,8 +85,8 @@ def serve(pages: Pages, listener: socket.socket, stop: Callable[[], bool]) -> No
 class Pages:
     """The WSGI application: GET and HEAD of the paths of `questions`, and of /metrics.
 
-    A question returns a verdict, `facts` what every body shows besides it; `metrics` gets the request's ``Accept``
-    header and returns the content type and the text.
+    A question returns a verdict, and `facts` what every body shows besides it; `metrics` takes the request's
+    ``Accept`` header and returns the content type and the text.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class _Connection(HTTPChannel):
 
 
 def _shed(connections: list[Any]) -> None:
-    """Close what has lived too long, and the oldest when there are too many; spare what is being answered."""
+    """Close connections that are too old, and the oldest when there are too many; spare those being answered."""
     idle = sorted((c for c in connections if not c.requests), key=lambda connection: connection.creation_time)
     expired_before = time.time() - CONNECTION_SECONDS
     surplus = len(connections) - MAX_CONNECTIONS

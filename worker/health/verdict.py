@@ -5,9 +5,9 @@
 * `healthy`: should the platform keep this instance? Strict until Redis was reached once, so that a deploy
   with a wrong URL never goes live; afterwards an outage is a "yes, degraded": restarting would not help.
 
-Pure functions of a scoreboard and a moment of ``time.monotonic()``. A reason is one plain sentence, built only from
-numbers and the words of this file and of the table in ``troubles.py``, never from what a server or a URL says: no
-host or secret can be in it.
+Pure functions of a scoreboard and a ``time.monotonic()``. A reason is one plain sentence, built only from numbers, the
+words of this file and the table in ``troubles.py``, never from a server's words or a URL: it can hold no host and no
+secret.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from typing import Final
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import RedisState, Role, Slot
 from worker.redis.troubles import TROUBLES
+from worker.text import counted
 
 #: Seconds without a tick after which the supervisor counts as stuck; it ticks every half second.
 SUPERVISOR_STALE_SECONDS: Final = 15.0
-#: The same for a child outside job code, and the seconds that a job may exceed its timeout. Both are longer
-#: than the supervisor takes to kill such a child, so that a probe fails only when the supervisor does not
-#: help.
+#: The same for a child outside job code, and the seconds that a job may exceed its timeout. The supervisor kills such
+#: a child sooner, so that a probe fails only when the supervisor does not.
 CHILD_STALE_SECONDS: Final = 75.0
 KILL_GRACE_SECONDS: Final = 15.0
-#: Seconds that jobs may wait for an idle consumer before it is told; the supervisor replaces it after 20 s, which
-#: `CHILD_STALE_SECONDS` covers, too.
-DEAF_NOTICE_SECONDS: Final = 5.0
+#: Report a consumer as unresponsive when jobs have waited this long while it is idle. The supervisor replaces it after
+#: 20 s, so that `CHILD_STALE_SECONDS` covers this case, too.
+UNRESPONSIVE_SECONDS: Final = 5.0
 #: Seconds that a wanted child may be missing: boot, and replacement with backoff.
 REPLACE_SECONDS: Final = 15.0
 
 #: What each code of a Redis outage means: the sentences of the one table, which hold no host and no secret.
 CAUSES: Final[Mapping[str, str]] = {code: trouble.sentence for code, trouble in TROUBLES.items() if code != "unknown"}
-#: The cause when a child gave no code, or one that is not listed.
+#: The cause when a child reported no code, or one that is not in the table.
 UNKNOWN_CAUSE: Final = "unknown"
 
 
-class Status(enum.StrEnum):
+class ProbeStatus(enum.StrEnum):
     """One word for machines; the reason beside it is for people."""
 
     OK = "ok"
@@ -56,13 +56,13 @@ class Verdict:
     """An answer to a probe: whether it passes, one word, one sentence."""
 
     passed: bool
-    status: Status
+    status: ProbeStatus
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class RedisView:
-    """How this instance's connections to Redis fare, all children taken together.
+    """The state of this instance's connections to Redis, all children taken together.
 
     `state` is ``connected``, ``outage`` (any child's) or ``unknown`` (none has connected or failed yet);
     `cause` is a key of `CAUSES` or `UNKNOWN_CAUSE` during an outage, else None; `seconds` is how long the
@@ -75,61 +75,62 @@ class RedisView:
 
 
 def live(board: Scoreboard, now: float) -> Verdict:
-    """Tell whether the supervisor, the dispatcher and every wanted consumer turn their loops.
+    """Return whether the supervisor, the dispatcher and every wanted consumer turn their loops.
 
-    A consumer whose job is within its timeout (plus the time to kill it) is alive however long it has not
-    ticked, and a job without a timeout is never late.
+    A consumer whose job is within its timeout (plus the time to kill it) is alive, however long ago it last ticked; a
+    job without a timeout is never late.
     """
     silence = now - board.header.heartbeat
     if silence > SUPERVISOR_STALE_SECONDS:
-        return Verdict(False, Status.STUCK, f"The supervisor has not ticked for {silence:.0f} s.")
+        return Verdict(False, ProbeStatus.STUCK, f"The supervisor has not ticked for {silence:.0f} s.")
     if board.header.stopping:
-        return Verdict(True, Status.STOPPING, "The worker is stopping: running jobs may finish.")
+        return Verdict(True, ProbeStatus.STOPPING, "The worker is stopping: running jobs may finish.")
     for problem in _problems(board, now):
-        return Verdict(False, Status.STUCK, problem)
-    return Verdict(True, Status.OK, f"The supervisor and {_count(living_children(board), 'child')} tick.")
+        return Verdict(False, ProbeStatus.STUCK, problem)
+    children = counted(living_children(board), "child", "children")
+    return Verdict(True, ProbeStatus.OK, f"The supervisor and {children} tick.")
 
 
 def healthy(board: Scoreboard, now: float) -> Verdict:
-    """Tell whether the platform should keep this instance and, in a deploy, let it replace the old one."""
+    """Return whether the platform should keep this instance and, in a deploy, let it replace the old one."""
     alive = live(board, now)
-    if not alive.passed or alive.status is Status.STOPPING:
+    if not alive.passed or alive.status is ProbeStatus.STOPPING:
         return alive
     if not board.header.ever_connected:
         return _not_yet_connected(board, now)
     redis = redis_view(board, now)
     if redis.state == "outage":
-        return Verdict(True, Status.DEGRADED, f"{_outage(redis)} The worker goes on trying by itself.")
-    for slot, seconds in _deaf(board, now, DEAF_NOTICE_SECONDS):
-        return Verdict(True, Status.DEGRADED, _unheard(slot, seconds))
+        return Verdict(True, ProbeStatus.DEGRADED, f"{_outage(redis)} The worker keeps trying by itself.")
+    for slot, seconds in _unresponsive(board, now, UNRESPONSIVE_SECONDS):
+        return Verdict(True, ProbeStatus.DEGRADED, _ignores(slot, seconds))
     for slot in _absent(board):
-        return Verdict(True, Status.DEGRADED, f"{_name(slot)} ended and is being replaced.")
+        return Verdict(True, ProbeStatus.DEGRADED, f"{_name(slot)} has ended and is being replaced.")
     if board.header.quiet:
-        return Verdict(True, Status.QUIET, "The worker is quiet: it claims no jobs until it is resumed.")
-    return Verdict(True, Status.OK, "Connected to Redis and consuming.")
+        return Verdict(True, ProbeStatus.QUIET, "The worker is quiet: it claims no jobs until it is resumed.")
+    return Verdict(True, ProbeStatus.OK, "Connected to Redis and consuming.")
 
 
 def ready(board: Scoreboard, now: float) -> Verdict:
-    """Tell whether every wanted consumer is up, connected and allowed to claim."""
+    """Return whether every wanted consumer is up, connected and allowed to claim."""
     alive = live(board, now)
     if not alive.passed:
         return alive
-    if alive.status is Status.STOPPING:
+    if alive.status is ProbeStatus.STOPPING:
         return Verdict(False, alive.status, alive.reason)
     if not board.header.ever_connected:
         return _not_yet_connected(board, now)
     redis = redis_view(board, now)
     if redis.state == "outage":
-        return Verdict(False, Status.DEGRADED, _outage(redis))
+        return Verdict(False, ProbeStatus.DEGRADED, _outage(redis))
     if board.header.quiet:
-        return Verdict(False, Status.QUIET, "The worker is quiet: it claims no jobs until it is resumed.")
+        return Verdict(False, ProbeStatus.QUIET, "The worker is quiet: it claims no jobs until it is resumed.")
     wanted = board.header.wanted_consumers
     connected = sum(1 for slot in board.consumers if slot.pid and slot.redis_state == RedisState.CONNECTED)
     if not wanted:
-        return Verdict(False, Status.QUIET, "No consumer is wanted: all were scaled away.")
+        return Verdict(False, ProbeStatus.QUIET, "No consumer is wanted: their number was reduced to 0.")
     if connected < wanted:
-        return Verdict(False, Status.STARTING, f"{connected} of {_count(wanted, 'consumer')} connected to Redis.")
-    return Verdict(True, Status.OK, f"{_count(connected, 'consumer')} connected to Redis.")
+        return Verdict(False, ProbeStatus.STARTING, f"{connected} of {counted(wanted, 'consumer')} connected to Redis.")
+    return Verdict(True, ProbeStatus.OK, f"{counted(connected, 'consumer')} connected to Redis.")
 
 
 def redis_view(board: Scoreboard, now: float) -> RedisView:
@@ -161,12 +162,12 @@ def living_children(board: Scoreboard) -> int:
 
 
 def runs_job(slot: Slot) -> bool:
-    """Tell whether job code runs in the slot's child now; what a predecessor left there does not count."""
+    """Return whether job code runs in the slot's child now; a job that a predecessor left there does not count."""
     return bool(slot.pid and slot.job_id and slot.job_started_at >= slot.spawned_at)
 
 
 def _problems(board: Scoreboard, now: float) -> Iterator[str]:
-    """One sentence for each child that is stuck, or missing for longer than a replacement takes."""
+    """Yield a sentence for each child that is stuck, or missing for longer than a replacement takes."""
     for slot in board.living():
         if runs_job(slot):
             late = now - slot.job_deadline if slot.job_deadline else 0.0
@@ -176,8 +177,8 @@ def _problems(board: Scoreboard, now: float) -> Iterator[str]:
             silence = now - max(slot.heartbeat, slot.spawned_at)
             if silence > CHILD_STALE_SECONDS:
                 yield f"{_name(slot)} has not ticked for {silence:.0f} s."
-    for slot, seconds in _deaf(board, now, CHILD_STALE_SECONDS):
-        yield _unheard(slot, seconds)
+    for slot, seconds in _unresponsive(board, now, CHILD_STALE_SECONDS):
+        yield _ignores(slot, seconds)
     for slot in _absent(board):
         gone = now - max(slot.heartbeat, board.header.started_at)
         if gone > REPLACE_SECONDS:
@@ -185,25 +186,25 @@ def _problems(board: Scoreboard, now: float) -> Iterator[str]:
 
 
 def last_claim(board: Scoreboard, now: float) -> float | None:
-    """Return for how many seconds no consumer has proved that it can claim; None when none ever has."""
+    """Return how many seconds ago a consumer last proved that it can claim; None when none ever has."""
     latest = max((slot.claimed_at for slot in board.consumers if slot.pid), default=0.0)
     return max(0.0, now - latest) if latest else None
 
 
-def _deaf(board: Scoreboard, now: float, seconds: float) -> Iterator[tuple[Slot, float]]:
-    """Idle consumers for which jobs have waited longer than `seconds`, and how long."""
+def _unresponsive(board: Scoreboard, now: float, seconds: float) -> Iterator[tuple[Slot, float]]:
+    """Yield idle consumers for which jobs have waited longer than `seconds`, and how long."""
     for slot in board.consumers:
         waited = slot.deaf_for(now) if slot.pid else 0.0
         if waited > seconds:
             yield slot, waited
 
 
-def _unheard(slot: Slot, seconds: float) -> str:
+def _ignores(slot: Slot, seconds: float) -> str:
     return f"{_name(slot)} is idle although jobs have waited for it for {seconds:.0f} s."
 
 
 def _absent(board: Scoreboard) -> list[Slot]:
-    """Wanted children that do not exist now; a dispatcher is wanted once it was ever spawned."""
+    """Return the wanted children that do not exist now; a dispatcher is wanted once it was ever spawned."""
     wanted = board.consumers[: board.header.wanted_consumers]
     if board.dispatcher.generation:
         wanted = [board.dispatcher, *wanted]
@@ -213,7 +214,7 @@ def _absent(board: Scoreboard) -> list[Slot]:
 def _not_yet_connected(board: Scoreboard, now: float) -> Verdict:
     redis = redis_view(board, now)
     reason = _outage(redis) if redis.state == "outage" else "Redis has not answered yet."
-    return Verdict(False, Status.STARTING, f"Not yet connected since the start. {reason}")
+    return Verdict(False, ProbeStatus.STARTING, f"Not yet connected since the start. {reason}")
 
 
 def _outage(redis: RedisView) -> str:
@@ -223,8 +224,3 @@ def _outage(redis: RedisView) -> str:
 
 def _name(slot: Slot) -> str:
     return f"Consumer {slot.index}" if slot.role == Role.CONSUMER else f"The {Role(slot.role).name.lower()}"
-
-
-def _count(number: int, noun: str) -> str:
-    plural = "children" if noun == "child" else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"

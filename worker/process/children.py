@@ -56,7 +56,7 @@ class Children:
         slot.redis_state = RedisState.UNKNOWN
         sys.stdout.flush()
         parent = os.getpid()
-        with signals.held():
+        with signals.blocked():
             pid = os.fork()
             if pid == 0:
                 self._become(slot, parent)

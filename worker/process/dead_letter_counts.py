@@ -29,7 +29,7 @@ class _Row(ctypes.Structure):
     count: int
 
 
-class LetterBoard(ctypes.Structure):
+class DeadLetterCounts(ctypes.Structure):
     """A census of the dead letters. Texts are UTF-8, NUL-padded and cut to the field's size."""
 
     _fields_ = (

@@ -9,8 +9,7 @@ from worker.process.slot import Role, Slot, State
 
 #: A loop that has not turned for so long is stuck. Every loop ticks at least every 15 s, outage or not.
 STALL_SECONDS: Final = 60.0
-#: An idle consumer that jobs have been waiting for so long, and that does not come, is deaf. Idle ones claim within
-#: milliseconds of a ring.
+#: An idle consumer that has left jobs waiting for this long is deaf. Idle ones claim within milliseconds of a wake-up.
 DEAF_SECONDS: Final = 20.0
 #: How long a job may outlive its timeout, or an order to end, before its process is killed: the exception in the job
 #: comes first.

@@ -11,7 +11,7 @@ import ctypes
 import mmap
 from collections.abc import Iterator
 
-from worker.process.dead_letter_counts import LetterBoard
+from worker.process.dead_letter_counts import DeadLetterCounts
 from worker.process.slot import Role, Slot
 
 #: Consumers that one instance can hold: slots are fixed in number because the memory is mapped before the forks.
@@ -54,8 +54,8 @@ class Scoreboard:
         count = max_consumers + 2
         slots_at = -(-ctypes.sizeof(Header) // 64) * 64
         letters_at = slots_at + count * ctypes.sizeof(Slot)
-        self._memory = mmap.mmap(-1, letters_at + ctypes.sizeof(LetterBoard))
-        self.letters = LetterBoard.from_buffer(self._memory, letters_at)  #: written by the dispatcher
+        self._memory = mmap.mmap(-1, letters_at + ctypes.sizeof(DeadLetterCounts))
+        self.dead_letters = DeadLetterCounts.from_buffer(self._memory, letters_at)  #: written by the dispatcher
         self.header = Header.from_buffer(self._memory)
         self._slots = (Slot * count).from_buffer(self._memory, slots_at)
         self.consumers: list[Slot] = [self._slots[index] for index in range(max_consumers)]

@@ -19,6 +19,8 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Final
 
+from worker.context import JobStopped, ShutdownRequested
+
 #: Handled by the supervisor; SIGCHLD only wakes it.
 SUPERVISED: Final = (
     signal.SIGTERM,
@@ -40,18 +42,6 @@ ORDER: Final = signal.SIGUSR1
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
-class ShutdownRequested(BaseException):
-    """The service stops and its grace is over: the job ends here and goes back to the head of its queue.
-
-    Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
-    checkpoint, and must let it pass on.
-    """
-
-
-class JobStopped(BaseException):
-    """Somebody told RQ to stop this job, or to kill what runs it. Passes a job's ``except Exception``."""
-
-
 def listen() -> SimpleQueue[int]:
     """Send the supervisor's signals to a queue."""
     inbox: SimpleQueue[int] = SimpleQueue()
@@ -61,7 +51,7 @@ def listen() -> SimpleQueue[int]:
 
 
 @contextlib.contextmanager
-def held(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
+def blocked(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
     """Hold signals back, so that none is lost between a fork and the child's own handlers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
@@ -70,13 +60,13 @@ def held(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def deaf() -> contextlib.AbstractContextManager[None]:
+def blocked_in_threads() -> contextlib.AbstractContextManager[None]:
     """Let threads that are started in this block get no signals.
 
     Only the main thread acts on them. Linux hands a signal that follows another one at once to any thread that takes
     it, and a main thread that sleeps in a job's ``time.sleep`` would sleep on.
     """
-    return held((*SUPERVISED, signal.SIGALRM))
+    return blocked((*SUPERVISED, signal.SIGALRM))
 
 
 def die_with_parent(parent: int) -> None:

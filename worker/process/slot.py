@@ -26,7 +26,7 @@ class State(enum.IntEnum):
     EMPTY = 0  #: no process in this slot
     BOOTING = 1
     CONNECTING = 2  #: first connection, or an outage
-    WAITING = 3  #: idle, blocked on the doorbell
+    WAITING = 3  #: idle: asleep until it is woken, or blocked in a claim
     CLAIMING = 4  #: talking to Redis: claim, settle, release
     BUSY = 5  #: job code runs
     DRAINING = 6  #: told to stop; finishes what it holds
@@ -71,13 +71,13 @@ class Slot(ctypes.Structure):
         ("order_job", ctypes.c_char * 128),  #: empty = whatever runs
         ("order_execution", ctypes.c_char * 40),  #: empty = any execution of the job
         # Written by the dispatcher.
-        ("unanswered_since", ctypes.c_double),  #: it is idle and rung for in vain since then; 0 = it is not
+        ("unanswered_since", ctypes.c_double),  #: since when this idle consumer has ignored wake-ups; 0 = it answers
         # Written by the child.
         ("state", ctypes.c_int32),
         ("redis_state", ctypes.c_int32),
         ("heartbeat", ctypes.c_double),  #: last tick of its loop
         ("redis_since", ctypes.c_double),  #: when `redis_state` began
-        ("watch_since", ctypes.c_double),  #: when its present watch began (``watch.py``); 0 = it keeps none
+        ("blocking_since", ctypes.c_double),  #: when its blocking claim began; 0 = it has none
         ("claimed_at", ctypes.c_double),  #: last time Redis answered a claim, even an empty one
         ("job_started_at", ctypes.c_double),
         ("job_deadline", ctypes.c_double),  #: 0 = no timeout
@@ -109,7 +109,7 @@ class Slot(ctypes.Structure):
     redis_state: int
     heartbeat: float
     redis_since: float
-    watch_since: float
+    blocking_since: float
     claimed_at: float
     job_started_at: float
     job_deadline: float

@@ -1,7 +1,7 @@
-"""How the dispatcher wakes the consumers of its instance: a pipe made before the forks.
+"""How processes of one instance wake each other: a pipe made before the forks.
 
-One byte wakes one sleeper, so that a single job does not start a stampede of claims. `waiting` goes the other way: a
-consumer that found nothing tells the dispatcher to watch the queues for it.
+There are two. The dispatcher wakes consumers: one byte wakes one sleeper, so that a single job starts no stampede of
+claims. And a consumer that found nothing wakes the dispatcher, which then arms the doorbell for it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 
 
-class Bell:
+class Wakeup:
     """A counting wake-up shared by forked processes."""
 
     def __init__(self) -> None:
@@ -22,13 +22,13 @@ class Bell:
         """Return what to ``select`` on."""
         return self._reader
 
-    def ring(self, times: int = 1) -> None:
-        """Wake up to `times` sleepers; a full pipe means that everybody has been rung for already."""
+    def send(self, times: int = 1) -> None:
+        """Wake up to `times` sleepers; a full pipe means that everybody has been woken already."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"\0" * times)
 
-    def answer(self, most: int = 1) -> bool:
-        """Take up to `most` rings; False when somebody else was faster."""
+    def take(self, most: int = 1) -> bool:
+        """Take up to `most` wake-ups; False when there are none, because another process was faster."""
         try:
             return bool(os.read(self._reader, most))
         except BlockingIOError:

@@ -1,7 +1,7 @@
 """Send the scripts: by digest, several in one round trip, to a server that may have lost them.
 
-Nothing here retries: an error of redis-py passes through. A server that was restarted answers NOSCRIPT before
-it has done anything, so what it refused is sent once more after it has been given the scripts.
+Nothing here retries. A server that was restarted answers NOSCRIPT before it has done anything, so what it refused is
+sent once more after it has been given the scripts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
+from worker.keys import Keys
 from worker.redis import scripts
+from worker.redis.client import Client, raise_translated
 from worker.redis.scripts import Script
 
 Value: TypeAlias = bytes | str | int | float
@@ -23,14 +25,15 @@ Command: TypeAlias = tuple[Any, ...]
 
 
 class ScriptCalls:
-    """The scripts on one server.
+    """The scripts on one server. `redis` must not decode responses; `prefix` is RQ's key prefix.
 
-    `redis` must not decode responses. `prefix` is RQ's key prefix. Raises redis-py's errors.
+    Raises `RedisTrouble`; so does everything that is sent through its attribute `redis`.
     """
 
     def __init__(self, redis: Redis, prefix: str) -> None:
-        self.redis = redis
+        self.redis = Client.over(redis)
         self.prefix = prefix
+        self.keys = Keys(prefix)
         self.heard_at = 0.0  #: when the server last answered (monotonic)
 
     def call(self, script: Script, *args: Value, worker_name: str = "") -> Any:
@@ -58,13 +61,13 @@ class ScriptCalls:
                 replies[index] = reply
         for reply in replies:
             if isinstance(reply, Exception):
-                raise reply
+                raise_translated(reply)
         return replies
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
         if len(commands) == 1:
             try:
-                return [self.redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+                return [self.redis.execute_command(*commands[0])]
             except NoScriptError as error:
                 return [error]
         with self.redis.pipeline(transaction=False) as pipeline:

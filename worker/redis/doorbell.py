@@ -11,8 +11,12 @@ from time import monotonic
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from worker.keys import Keys
+from worker.redis.client import translating
+from worker.redis.private import fileno_of
+from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import trouble
 
 #: How long one BLMOVE blocks. Below the idle cuts of providers (Upstash 310 s, load balancers 350 s) with a margin.
 BLOCK_SECONDS: Final = 280.0
@@ -23,8 +27,8 @@ LATE_SECONDS: Final = 15.0
 class Doorbell:
     """One blocked connection a queue.
 
-    `connect` makes a client whose connections are only used here. Errors of redis-py come out of `arm` and `rung`; the
-    line they concern is closed then, and the next `arm` opens it again.
+    `connect` makes a client whose connections are only used here. `arm` and `rung` raise `RedisTrouble`; they close the
+    line that it concerns, and the next `arm` opens it again.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class Doorbell:
     ) -> None:
         self._client = connect()
         self._block = block
-        self._lines = [_Line(self._client, f"{prefix}:queue:{queue}", block) for queue in queues]
+        self._lines = [_Line(self._client, Keys(prefix).queue(queue), block) for queue in queues]
 
     def arm(self) -> None:
         """Watch every queue that is not watched yet."""
@@ -77,26 +81,29 @@ class _Line:
         if self.fileno >= 0:
             if monotonic() - self._armed_at > self._block + LATE_SECONDS:
                 self.drop()
-                raise RedisTimeoutError("a blocking call was not answered in time")
+                raise trouble("read_timeout")
             return
         try:
-            if self._connection is None:
-                self._connection = self._pool.get_connection()
-            self._connection.send_command("BLMOVE", self._key, self._key, "LEFT", "LEFT", self._block)
-        except (RedisError, OSError):
+            with translating():
+                if self._connection is None:
+                    self._connection = self._pool.get_connection()
+                self._connection.send_command("BLMOVE", self._key, self._key, "LEFT", "LEFT", self._block)
+        except RedisTrouble:
             self.drop()
             raise
         self._armed_at = monotonic()
-        self.fileno = self._connection._sock.fileno()
+        fd = fileno_of(self._connection)
+        self.fileno = -1 if fd is None else fd
 
     def rung(self) -> bool:
         if self.fileno < 0:
             return False
         try:
-            if not self._connection.can_read(timeout=0):
-                return False
-            reply = self._connection.read_response()
-        except (RedisError, OSError):
+            with translating():
+                if not self._connection.can_read(timeout=0):
+                    return False
+                reply = self._connection.read_response()
+        except RedisTrouble:
             self.drop()
             raise
         self.fileno = -1

@@ -12,7 +12,6 @@ from typing import Final
 
 from worker import backoff, logs, sentry
 from worker.process.slot import RedisState
-from worker.redis.translate import translate
 from worker.redis.trouble import Policy, RedisTrouble
 
 log = logs.get_logger()
@@ -66,11 +65,8 @@ class Outage:
         """Whether `over` is still to come: since the start, or since trouble."""
         return self._since is not None or not self._connected
 
-    def note(self, error: BaseException) -> None:
-        """Take in a failed call; an error that is not trouble with Redis is raised again."""
-        reason = translate(error)
-        if reason is None:
-            raise error
+    def note(self, reason: RedisTrouble) -> None:
+        """Take in a failed call."""
         now = monotonic()
         if self._since is None:
             self._since = now

@@ -72,7 +72,7 @@ def stuck_board(supervisor: subprocess.Popen[bytes]) -> Scoreboard:
 def test_a_supervisor_that_does_not_react_is_killed(
     supervisor: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_probe, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(self_probe, "PROBE_SECONDS", 0.01)
     monkeypatch.setattr(self_probe, "END_SECONDS", 0.3)
     board = stuck_board(supervisor)
     probe = SelfProbe(board, limit=0.2, grace=0.1)

@@ -33,7 +33,7 @@ def finish(job: Any, service: Service, timeout: float = 30) -> None:
     until(lambda: job.get_status() == "finished", timeout, service=service)
 
 
-def test_a_consumer_that_no_longer_hears_its_bell_is_replaced_and_the_waiting_job_runs(
+def test_a_consumer_that_no_longer_hears_its_wakeups_is_replaced_and_the_waiting_job_runs(
     server: RedisServer, redis: redis_py.Redis
 ) -> None:
     queue = Queue("default", connection=redis)
@@ -41,14 +41,14 @@ def test_a_consumer_that_no_longer_hears_its_bell_is_replaced_and_the_waiting_jo
     environ = {"HEALTH_PORT": str(port), "HEALTH_HOST": "127.0.0.1", "WORKER_JOB_MODULES": MODULES}
     with Service(server.url, WORKER_PROCESSES="1", **environ) as service:
         until(lambda: health(port), service=service)
-        finish(queue.enqueue(saboteurs.take_the_bells_place), service)
-        (deaf,) = service.children()
+        finish(queue.enqueue(saboteurs.take_the_wakeups_place), service)
+        (blocked_in_threads,) = service.children()
         until(lambda: health(port)["last_claim_seconds"] > 0.3, service=service)
         waiting = queue.enqueue(tasks.add, 1, 2)
         until(lambda: "jobs have waited" in health(port)["reason"], service=service)
         assert service.wait_for("child.overdue", timeout=60)["reason"] == "deaf"
         finish(waiting, service)
-        assert service.of("child.killed", child=deaf)
+        assert service.of("child.killed", child=blocked_in_threads)
         assert any("wait_for_work" in line for line in service.output), "its stacks are in the log"
         until(lambda: health(port)["status"] == "ok", service=service)
         assert service.terminate() == 0
@@ -62,13 +62,13 @@ def test_a_consumer_that_keeps_a_dead_watch_is_replaced_and_the_waiting_job_runs
     environ = {"WORKER_JOB_MODULES": MODULES, "WORKER_QUEUES": "default", "WORKER_PROCESSES": "1"}
     with Proxy(server.port) as proxy, Service(proxy.url, **environ) as service:
         finish(queue.enqueue(tasks.add, 1, 2), service)
-        (deaf,) = service.children()
+        (blocked_in_threads,) = service.children()
         until(lambda: [entry for entry in redis.client_list() if "b" in entry["flags"]], service=service)
         proxy.forget()
         waiting = queue.enqueue(tasks.add, 1, 2)
         assert service.wait_for("child.overdue", timeout=60)["reason"] == "deaf"
         finish(waiting, service)
-        assert service.of("child.killed", child=deaf)
+        assert service.of("child.killed", child=blocked_in_threads)
         assert any("keep_watch" in line for line in service.output), "its stacks are in the log"
         assert service.terminate() == 0
 

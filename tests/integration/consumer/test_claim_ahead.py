@@ -1,4 +1,4 @@
-"""The watch: a claim that stands ready on the server until there is a job."""
+"""A claim that stands ready on the server until there is a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 import pytest
 import redis as redis_py
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue
 
 from tests.support import tasks
@@ -18,20 +17,21 @@ from tests.support.engine import desk, finished, register
 from tests.support.server import RedisServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 from worker.consumer import claim_ahead
-from worker.consumer.claim_ahead import Watch
+from worker.consumer.claim_ahead import BlockingClaim
 from worker.engine.claims import Claims
-from worker.process.watch_lock import WatchLock
+from worker.process.claim_turn import ClaimTurn
+from worker.redis.trouble import RedisTrouble
 
 
-def answered(watcher: Watch) -> bool:
-    ready, _, _ = select.select([watcher.fileno()], [], [], PATIENCE_SECONDS)
-    return bool(ready) and watcher.answered()
+def answered(ahead: BlockingClaim) -> bool:
+    ready, _, _ = select.select([ahead.fileno()], [], [], PATIENCE_SECONDS)
+    return bool(ready) and ahead.answered()
 
 
 def ann_of(redis: redis_py.Redis) -> Claims:
     """The claims of a worker that has asked before, so that the server has the scripts."""
     claims = desk(redis, "ann", "default")
-    claims.exchange([], 0)
+    claims.settle_and_claim([], 0)
     return claims
 
 
@@ -46,67 +46,69 @@ def enqueue(redis: redis_py.Redis, *ids: str) -> None:
 
 def test_a_job_comes_with_the_answer_and_is_claimed_already(redis: redis_py.Redis) -> None:
     ann = ann_of(redis)
-    watcher = Watch(ann)
-    watcher.begin(1, 60)
+    ahead = BlockingClaim(ann)
+    ahead.begin(1, 60)
     eventually(lambda: blocked(redis) == 1)
-    assert not select.select([watcher.fileno()], [], [], 0)[0]
+    assert not select.select([ahead.fileno()], [], [], 0)[0]
     enqueue(redis, "a", "b")
-    assert answered(watcher)
-    (claim,) = watcher.finish().claims
+    assert answered(ahead)
+    (claim,) = ahead.finish().claims
     assert claim.job_id == "a"
-    assert ann.exchange([finished(claim)], 0).fenced == [], "it is an ordinary claim"
+    assert ann.settle_and_claim([finished(claim)], 0).fenced == [], "it is an ordinary claim"
     assert redis.lrange("rq:queue:default", 0, -1) == [b"b"]
 
 
 def test_what_waits_already_is_claimed_at_once_and_as_much_as_asked(redis: redis_py.Redis) -> None:
     enqueue(redis, "a", "b", "c")
-    watcher = Watch(ann_of(redis))
-    watcher.begin(2, 60)
-    assert answered(watcher)
-    assert [claim.job_id for claim in watcher.finish().claims] == ["a", "b"]
+    ahead = BlockingClaim(ann_of(redis))
+    ahead.begin(2, 60)
+    assert answered(ahead)
+    assert [claim.job_id for claim in ahead.finish().claims] == ["a", "b"]
 
 
 def test_without_a_job_it_ends_by_itself_and_the_connection_is_good_for_the_next(redis: redis_py.Redis) -> None:
     ann = ann_of(redis)
-    watcher = Watch(ann)
+    ahead = BlockingClaim(ann)
     connections = redis.info("clients")["connected_clients"]
     for _ in range(3):
-        watcher.begin(1, 0.1)
-        assert answered(watcher)
-        assert watcher.finish().claims == []
+        ahead.begin(1, 0.1)
+        assert answered(ahead)
+        assert ahead.finish().claims == []
     assert redis.info("clients")["connected_clients"] <= connections + 1
-    assert not watcher.abandon(), "there is nothing to hang up"
+    assert not ahead.abandon(), "there is nothing to hang up"
 
 
 def test_a_server_without_the_scripts_answers_with_nothing_and_keeps_the_job(redis: redis_py.Redis) -> None:
     enqueue(redis, "a")
     ann = ann_of(redis)
     redis.script_flush()
-    watcher = Watch(ann)
-    watcher.begin(1, 60)
-    assert answered(watcher)
-    assert watcher.finish().claims == []
-    assert [claim.job_id for claim in ann.exchange([], 1).claims] == ["a"], "what follows brings the scripts"
+    ahead = BlockingClaim(ann)
+    ahead.begin(1, 60)
+    assert answered(ahead)
+    assert ahead.finish().claims == []
+    assert [claim.job_id for claim in ann.settle_and_claim([], 1).claims] == ["a"], "what follows brings the scripts"
 
 
 def test_a_refusal_is_raised_after_both_answers_were_read(redis: redis_py.Redis) -> None:
     redis.set("rq:queue:default", "no list")
     ann = ann_of(redis)
-    watcher = Watch(ann)
-    watcher.begin(1, 60)
-    assert answered(watcher)
+    ahead = BlockingClaim(ann)
+    ahead.begin(1, 60)
+    assert answered(ahead)
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        watcher.finish()
+        ahead.finish()
     redis.delete("rq:queue:default")
     enqueue(redis, "a")
-    assert [claim.job_id for claim in ann.exchange([], 1).claims] == ["a"], "no answer is left on the connection"
+    assert [claim.job_id for claim in ann.settle_and_claim([], 1).claims] == ["a"], (
+        "no answer is left on the connection"
+    )
 
 
 def test_what_is_hung_up_takes_nothing(redis: redis_py.Redis) -> None:
-    watcher = Watch(ann_of(redis))
-    watcher.begin(1, 60)
+    ahead = BlockingClaim(ann_of(redis))
+    ahead.begin(1, 60)
     eventually(lambda: blocked(redis) == 1)
-    assert watcher.abandon()
+    assert ahead.abandon()
     eventually(lambda: blocked(redis) == 0)
     enqueue(redis, "a")
     assert redis.lrange("rq:queue:default", 0, -1) == [b"a"]
@@ -119,9 +121,9 @@ def test_a_claim_that_was_hung_up_while_the_server_stood_still_is_recovered(own_
         register(redis, "ann")
         ann = ann_of(redis)
         own_server.freeze()
-        watcher = Watch(ann)
-        watcher.begin(1, 60)
-        watcher.abandon()
+        ahead = BlockingClaim(ann)
+        ahead.begin(1, 60)
+        ahead.abandon()
         own_server.thaw()
         ann.recover("")
         time.sleep(0.1)  # for a claim that would still come
@@ -132,18 +134,18 @@ def test_a_claim_that_was_hung_up_while_the_server_stood_still_is_recovered(own_
 def test_an_answer_that_is_long_overdue_means_a_dead_connection(
     redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watcher = Watch(ann_of(redis))
-    watcher.begin(1, 60)
+    ahead = BlockingClaim(ann_of(redis))
+    ahead.begin(1, 60)
     monkeypatch.setattr(claim_ahead, "LATE_SECONDS", 0.0)
-    watcher.overdue()  # not before the minute has passed
+    ahead.check_overdue()  # not before the minute has passed
     monkeypatch.setattr(claim_ahead, "LATE_SECONDS", -60.0)  # as if it had
-    with pytest.raises(RedisTimeoutError):
-        watcher.overdue()
-    watcher.abandon()
+    with pytest.raises(RedisTrouble):
+        ahead.check_overdue()
+    ahead.abandon()
 
 
 def test_only_one_process_keeps_the_watch_and_death_frees_it() -> None:
-    lock = WatchLock()
+    lock = ClaimTurn()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

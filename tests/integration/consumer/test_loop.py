@@ -24,9 +24,8 @@ from tests.support import letters, tasks
 from tests.support.engine import finished, lives
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
-from worker.consumer import shutdown
 from worker.dispatcher.scheduled_jobs import move_due
-from worker.engine.records import Exchange, Outcome
+from worker.engine.records import ClaimReply, Outcome
 
 LETTERS = "rq:queue:dead-letter"
 
@@ -386,31 +385,32 @@ def test_a_job_on_which_rqs_own_finishing_code_chokes_is_buried_and_the_next_one
 def test_no_outcome_gets_lost_when_both_threads_settle_at_once(
     redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The minder settles behind a long job; the job may end just then, and the main thread settles too."""
+    """The housekeeper settles behind a long job; the job may end just then, and the main thread settles too."""
     jobs = [Queue("default", connection=redis).enqueue(tasks.add, 1, 1) for _ in range(2)]
     worker = consumer(redis)
     worker._enter()
     try:
-        first, second = worker.claims.exchange([], 2).claims
-        worker.runner.done.append(finished(first))
-        late, exchange = [finished(second)], worker.claims.exchange
+        first, second = worker.claims.settle_and_claim([], 2).claims
+        worker.in_flight.finish(finished(first))
+        late, settle_and_claim = [finished(second)], worker.claims.settle_and_claim
 
-        def slowly(outcomes: list[Outcome], want: int, *, company: bool) -> Exchange:
-            taken = exchange(outcomes, want, company=company)
-            worker.runner.done += late  # a job that ends while the answer is on its way
+        def slowly(outcomes: list[Outcome], capacity: int, *, others_running: bool) -> ClaimReply:
+            taken = settle_and_claim(outcomes, capacity, others_running=others_running)
+            for outcome in late:  # a job that ends while the answer is on its way
+                worker.in_flight.finish(outcome)
             late.clear()
             time.sleep(0.05)
             return taken
 
-        monkeypatch.setattr(worker.claims, "exchange", slowly)
-        threads = [threading.Thread(target=worker.settle) for _ in range(2)]
+        monkeypatch.setattr(worker.claims, "settle_and_claim", slowly)
+        threads = [threading.Thread(target=worker.exchanger.settle) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        worker.settle()
+        worker.exchanger.settle()
     finally:
-        shutdown.leave(worker)
+        worker._leave()
     assert [job.get_status(refresh=True) for job in jobs] == ["finished", "finished"]
 
 

@@ -99,7 +99,7 @@ def crasher(queue: Queue, **options: Any) -> Job:
     """A job under which two workers died already; the third is dying now."""
     job = queue.enqueue(tasks.add, 1, 1, job_id="parent", **options)
     queue.connection.hset(job.key, "crashes", 2)
-    desk(queue.connection, "dead").exchange([], 1)
+    desk(queue.connection, "dead").settle_and_claim([], 1)
     return job
 
 

@@ -16,7 +16,7 @@ from tests.support.service import Service, until
 from tests.support.shop import Shop, status
 from tests.support.waiting import PATIENCE_SECONDS
 from worker.dead_letters.alerts import Alerts
-from worker.dead_letters.trim import Upkeep
+from worker.dead_letters.trim import Trim
 from worker.errors import SettingsError
 from worker.settings.load import load
 
@@ -32,7 +32,7 @@ def passes(redis: redis_py.Redis, count: int = 1, **environ: str) -> list[str]:
     settings = load({**ALERTING, **environ}, need_redis_url=False)
     for _ in range(count):
         alerts = Alerts(redis, settings)
-        for _ in Upkeep(actions(redis), 86400, 100, alerts.see, alerts.tell).steps():
+        for _ in Trim(actions(redis), 86400, 100, alerts.see, alerts.tell).steps():
             pass
     return Queue("default", connection=redis).job_ids
 

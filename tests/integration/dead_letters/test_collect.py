@@ -13,7 +13,7 @@ from rq.timeouts import JobTimeoutException
 
 from tests.support import tasks
 from tests.support.letters import bury, collect, ids, record, seed
-from worker.dead_letters import collect as letter_collecting
+from worker.dead_letters import collect as collect_module
 
 
 def fail_with_plain_rq(redis: redis_py.Redis, function: Any = tasks.boom, *args: Any, **options: Any) -> Job:
@@ -84,8 +84,8 @@ def test_entries_whose_job_is_gone_leave_the_registry(redis: redis_py.Redis) -> 
 
 
 def test_a_pass_takes_small_steps(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(letter_collecting, "PAGE", 4)
-    monkeypatch.setattr(letter_collecting, "BATCH", 3)
+    monkeypatch.setattr(collect_module, "PAGE", 4)
+    monkeypatch.setattr(collect_module, "BATCH", 3)
     seed(redis, 11)
     redis.delete("rq:queue:dead-letter")
     for number in range(11):

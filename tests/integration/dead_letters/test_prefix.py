@@ -26,9 +26,9 @@ BURY_AND_KEEP_UP = textwrap.dedent(
     from tests.support.worker import consumer
     from worker.dead_letters.alerts import Alerts
     from worker.dead_letters.collect import Collect
-    from worker.dead_letters.trim import Upkeep
+    from worker.dead_letters.trim import Trim
     from worker.dispatcher.leader import Leadership
-    from worker.dispatcher.dead_letters import letter_chores
+    from worker.dispatcher.dead_letters import dead_letter_chore
     from worker.process.scoreboard import Scoreboard
     from worker.settings.load import load
 
@@ -44,7 +44,8 @@ BURY_AND_KEEP_UP = textwrap.dedent(
         settings = load({"WORKER_QUEUES": "default", "DEAD_LETTER_MAX_JOBS": "5", "DEAD_LETTER_ALERT_RATE": "3/h",
                          "DEAD_LETTER_ALERT_URL": "https://hooks.example.com", "NOTIFY_SECRET": "s"},
                         need_redis_url=False)
-        chore = letter_chores(settings, calls, payloads(), Leadership(calls, "ann"), Scoreboard(1).letters, "ann")
+        counts = Scoreboard(1).dead_letters
+        chore = dead_letter_chore(settings, calls, payloads(), Leadership(calls, "ann"), counts, "ann")
         chore.run()
         while chore._pass is not None:
             chore.run()

@@ -8,7 +8,7 @@ import redis as redis_py
 from tests.support.letters import bury, ids, keep_up, record, seed
 from tests.support.worker import consumer
 from worker.dead_letters import trim
-from worker.dead_letters.letter import Letter
+from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.trim import Census
 
 
@@ -34,7 +34,7 @@ def test_a_pass_over_many_pages_sees_each_letter_once(redis: redis_py.Redis, mon
     seed(redis, 60, kinds=3)
     for number in (0, 6, 7, 33, 59):
         redis.delete(f"rq:job:letter-{number}")
-    seen: list[Letter] = []
+    seen: list[DeadLetter] = []
     told: list[Census] = []
     keep_up(redis, max_jobs=50, see=lambda letter, _now: seen.append(letter), tell=told.append)
     wanted = [f"letter-{number}" for number in range(60) if number not in (0, 6, 7, 33, 59)][5:]

@@ -69,14 +69,14 @@ def test_a_server_that_saves_is_fit_without_reserve(own_server: RedisServer) -> 
     [
         (lambda: nullcontext(broken.refused()), "tcp", "refused", 12, "127.0.0.1 (IPv4)"),
         (broken.blackhole, "tcp", "connect_timeout", 12, "firewall"),
-        (broken.silent, "redis", "read_timeout", 14, "says nothing"),
+        (broken.silent, "redis", "read_timeout", 14, "does not answer"),
         (broken.web_server, "redis", "not_redis", 14, "an HTTP server"),
         (broken.loading, "redis", "loading", 14, "passes by itself"),
         (broken.crowded, "redis", "max_clients", 14, "no more connections"),
         (broken.replica, "server", "read_only", 17, "must name the primary"),
         (broken.busy, "redis", "busy_script", 14, "busy running somebody's script"),
         (broken.lonely, "fitness", "no_replicas", 18, "too few of its replicas"),
-        (broken.full, "fitness", "out_of_memory", 18, "refuses writes; met when trying to write"),
+        (broken.full, "fitness", "out_of_memory", 18, "refuses writes; trying to write"),
     ],
     ids=["refused", "blackhole", "silent", "http", "loading", "max clients", "replica", "busy", "lonely", "full"],
 )
@@ -115,7 +115,7 @@ def test_an_old_server_is_told_by_its_version() -> None:
     with broken.old() as url:
         report = diagnosed(url)
     assert failure(report) == ("auth", "unknown_command")
-    assert "Redis 5.0.14, from before 6.2" in report.conclusion
+    assert "Redis 5.0.14, older than 6.2" in report.conclusion
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_old_server_is_told_by_its_version() -> None:
         ("redis_version:7.2.4\r\nvalkey_version:8.1.0\r\n", "Valkey", "8.1.0", False),
         ("redis_version:6.0.16\r\n", "Redis", "6.0.16", True),
         ("redis_version:6.2.0\r\n", "Redis", "6.2.0", False),
-        ("nothing:known\r\n", "Redis or alike", "", False),
+        ("nothing:known\r\n", "Redis or similar", "", False),
     ],
 )
 def test_products_are_told_apart(info: str, product: str, version: str, too_old: bool) -> None:

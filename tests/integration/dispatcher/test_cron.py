@@ -43,7 +43,7 @@ def look(redis: redis_py.Redis, *entries: cron_file.Entry, name: str = "ann") ->
     lead = leadership.take(cron.name)
     assert isinstance(lead, Lead)
     wait = cron.run(lead)
-    leadership.abdicate()
+    leadership.resign()
     return wait
 
 

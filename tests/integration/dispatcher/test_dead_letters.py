@@ -8,7 +8,7 @@ import redis as redis_py
 
 from tests.support.engine import script_calls
 from tests.support.letters import payloads, seed
-from worker.dispatcher.dead_letters import LetterChores, letter_chores
+from worker.dispatcher.dead_letters import DeadLetterChore, dead_letter_chore
 from worker.dispatcher.leader import Leadership
 from worker.process.scoreboard import Scoreboard
 from worker.settings.load import load
@@ -25,16 +25,16 @@ class Counted:
         yield
 
 
-def chore(redis: redis_py.Redis, part: Counted, name: str) -> LetterChores:
+def chore(redis: redis_py.Redis, part: Counted, name: str) -> DeadLetterChore:
     """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
     settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
     calls = script_calls(redis)
-    made = letter_chores(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1).letters, name)
+    made = dead_letter_chore(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1).dead_letters, name)
     made._parts = [part]
     return made
 
 
-def turn(made: LetterChores) -> None:
+def turn(made: DeadLetterChore) -> None:
     """Run the chore until it has nothing more to do now."""
     made.run()
     while made._pass is not None:

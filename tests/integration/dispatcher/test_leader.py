@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from tests.support.engine import script_calls
 from tests.support.waiting import eventually
-from worker.dispatcher.leader import Deposed, Lead, LeaderOnly, Leadership
+from worker.dispatcher.leader import Lead, LeaderOnly, Leadership, NotLeader
 from worker.redis import scripts
 
 
@@ -71,9 +71,9 @@ def test_an_election_is_news_only_when_the_lead_changes_hands(redis: redis_py.Re
 def test_who_stops_hands_the_lead_over_at_once(redis: redis_py.Redis) -> None:
     ann, bob = leadership(redis, "ann"), leadership(redis, "bob")
     led(ann.take("sweep"))
-    bob.abdicate()
+    bob.resign()
     assert redis.exists("rq:leader"), "only the leader can"
-    ann.abdicate()
+    ann.resign()
     led(bob.take("sweep"))
 
 
@@ -82,12 +82,12 @@ def test_a_leader_that_was_paused_is_refused_while_another_leads_and_after(redis
     old = led(ann.take("sweep"))
     lapse(redis)
     led(bob.take("sweep"))
-    with pytest.raises(Deposed):
+    with pytest.raises(NotLeader):
         ann.done(old, "sweep", 60)
     lapse(redis)
-    with pytest.raises(Deposed):
+    with pytest.raises(NotLeader):
         ann.done(old, "sweep", 60)
-    with pytest.raises(Deposed):
+    with pytest.raises(NotLeader):
         ann.act(old, scripts.CRON, "entry", "", "1")
     assert not redis.exists("rq:agenda", "rq:cron-runs")
     fresh = led(ann.take("sweep"))

@@ -59,11 +59,11 @@ def test_claims_come_in_the_order_of_the_queues_and_of_the_jobs(redis: redis_py.
     enqueue(redis, "default", "d1", "d2", "d3")
     enqueue(redis, "high", "h1", "h2")
     ann = desk(redis)
-    exchange = ann.exchange([], 4)
+    exchange = ann.settle_and_claim([], 4)
     assert ids(exchange.claims) == ["h1", "h2", "d1", "d2"]
     assert [(claim.origin, claim.queue) for claim in exchange.claims] == [("high",) * 2] * 2 + [("default",) * 2] * 2
     assert exchange.left == 1
-    assert ids(ann.exchange([], 4).claims) == ["d3"]
+    assert ids(ann.settle_and_claim([], 4).claims) == ["d3"]
     names = [member.rpartition(b":")[2] for member in redis.zrange("rq:wip:default", 0, -1)]
     assert sorted(names) == names, "executions sort in the order of the claims"
 
@@ -72,7 +72,7 @@ def test_a_claim_carries_the_hash_as_it_was_queued_and_writes_what_rqs_worker_wr
     enqueue(redis, "default", "j", ttl=100)
     queued = redis.hgetall("rq:job:j")
     register(redis, "ann")
-    claim = desk(redis).exchange([], 1).claims[0]
+    claim = desk(redis).settle_and_claim([], 1).claims[0]
     assert claim.fields == queued
     job = Job.fetch("j", connection=redis)
     assert (job.get_status(), job.worker_name) == ("started", "ann")
@@ -93,20 +93,20 @@ def test_the_record_of_a_worker_lives_as_long_as_its_claims_allow(redis: redis_p
     enqueue(redis, "default", "j")
     register(redis, "ann")
     ann = desk(redis)
-    exchange = ann.exchange([], 1)
+    exchange = ann.settle_and_claim([], 1)
     assert exchange.registered
     assert redis.hget("rq:worker:ann", "state") == b"busy"
     assert 0 < redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS
-    ann.exchange([], 1)
+    ann.settle_and_claim([], 1)
     assert redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS, "nothing new, but a claim is still out"
-    ann.exchange([finished(exchange.claims[0])], 1)
+    ann.settle_and_claim([finished(exchange.claims[0])], 1)
     assert redis.hget("rq:worker:ann", "state") == b"idle"
     assert BUSY_TTL_SECONDS < redis.ttl("rq:worker:ann") <= IDLE_TTL_SECONDS
 
 
 def test_a_worker_without_a_record_is_told_so_and_none_is_made_for_it(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j")
-    exchange = desk(redis).exchange([], 1)
+    exchange = desk(redis).settle_and_claim([], 1)
     assert ids(exchange.claims) == ["j"]
     assert not exchange.registered
     assert not redis.exists("rq:worker:ann")
@@ -115,7 +115,7 @@ def test_a_worker_without_a_record_is_told_so_and_none_is_made_for_it(redis: red
 def test_ids_without_a_hash_are_skipped(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "gone-1", "a", "gone-2", "gone-3", "b")
     redis.delete("rq:job:gone-1", "rq:job:gone-2", "rq:job:gone-3")
-    assert ids(desk(redis).exchange([], 2).claims) == ["a", "b"]
+    assert ids(desk(redis).settle_and_claim([], 2).claims) == ["a", "b"]
     assert waiting(redis) == []
     assert redis.keys("*gone*") == []
 
@@ -124,7 +124,7 @@ def test_a_job_of_another_origin_is_registered_there(redis: redis_py.Redis) -> N
     """RQ keeps a job in its origin's registries, whatever queue its id stands on."""
     enqueue(redis, "default", "j")
     redis.lmove("rq:queue:default", "rq:queue:high")
-    claim = desk(redis).exchange([], 1).claims[0]
+    claim = desk(redis).settle_and_claim([], 1).claims[0]
     assert (claim.origin, claim.queue) == ("default", "high")
     assert (started(redis, "default"), started(redis, "high")) == (["j"], [])
 
@@ -132,19 +132,19 @@ def test_a_job_of_another_origin_is_registered_there(redis: redis_py.Redis) -> N
 def test_suspension_stops_claims_but_not_outcomes(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     redis.set("rq:suspended", 1)
-    exchange = ann.exchange([finished(claim)], 1)
+    exchange = ann.settle_and_claim([finished(claim)], 1)
     assert (exchange.suspended, exchange.claims, exchange.fenced) == (True, [], [])
     assert status(redis, "a") == "finished"
     assert waiting(redis) == ["b"]
     redis.delete("rq:suspended")
-    assert ids(ann.exchange([], 1).claims) == ["b"]
+    assert ids(ann.settle_and_claim([], 1).claims) == ["b"]
 
 
 def test_wanting_nothing_claims_nothing(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j")
-    assert desk(redis).exchange([], 0).claims == []
+    assert desk(redis).settle_and_claim([], 0).claims == []
     assert waiting(redis) == ["j"]
 
 
@@ -153,29 +153,29 @@ def test_a_suspect_is_claimed_alone(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "c")
     redis.hset("rq:job:suspect", "suspect", 1)
     ann = desk(redis)
-    assert ids(ann.exchange([], 8).claims) == ["a"]
+    assert ids(ann.settle_and_claim([], 8).claims) == ["a"]
     assert waiting(redis, "high") == ["suspect", "b"]
-    assert ids(ann.exchange([], 8).claims) == ["suspect"]
+    assert ids(ann.settle_and_claim([], 8).claims) == ["suspect"]
     assert waiting(redis, "high") == ["b"]
-    assert ids(ann.exchange([], 8).claims) == ["b", "c"]
+    assert ids(ann.settle_and_claim([], 8).claims) == ["b", "c"]
 
 
 def test_a_suspect_is_not_claimed_by_a_worker_that_runs_other_jobs(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "suspect", "b")
     redis.hset("rq:job:suspect", "suspect", 1)
     ann = desk(redis)
-    assert ann.exchange([], 8, company=True).claims == []
+    assert ann.settle_and_claim([], 8, others_running=True).claims == []
     assert waiting(redis) == ["suspect", "b"]
-    assert ids(ann.exchange([], 8).claims) == ["suspect"]
+    assert ids(ann.settle_and_claim([], 8).claims) == ["suspect"]
 
 
 def test_a_replayed_dead_letter_leaves_the_dead_letters_with_its_claim(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j")
     ann = desk(redis)
-    ann.exchange([buried(ann.exchange([], 1).claims[0], attempts=3, crashes=2, dead_letter="{}")], 0)
+    ann.settle_and_claim([buried(ann.settle_and_claim([], 1).claims[0], attempts=3, crashes=2, dead_letter="{}")], 0)
     FailedJobRegistry("default", connection=redis).requeue("j")
     assert waiting(redis, LETTERS) == ["j"]
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     assert b"dead_letter" in claim.fields, "who decides about this claim knows that it was replayed"
     assert waiting(redis, LETTERS) == []
     assert redis.hmget("rq:job:j", "dead_letter", "attempts", "crashes") == [None, None, None]
@@ -188,9 +188,9 @@ def test_a_finished_job_is_where_rq_looks_for_it_and_nothing_else_is_left(redis:
     enqueue(redis, "default", "j")
     register(redis, "ann")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     value = b64encode(pickle.dumps(3))
-    assert ann.exchange([finished(claim, value=value)], 0).fenced == []
+    assert ann.settle_and_claim([finished(claim, value=value)], 0).fenced == []
     job = Job.fetch("j", connection=redis)
     assert (job.get_status(), job.return_value()) == ("finished", 3)
     assert "j" in FinishedJobRegistry("default", connection=redis)
@@ -215,9 +215,9 @@ def test_a_finished_job_is_where_rq_looks_for_it_and_nothing_else_is_left(redis:
 def test_a_batch_is_settled_and_the_next_one_claimed_in_one_command(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", *[f"j{n}" for n in range(40)])
     ann = desk(redis)
-    batch = ann.exchange([], 16).claims
+    batch = ann.settle_and_claim([], 16).claims
     before = redis.info("commandstats")["cmdstat_evalsha"]["calls"]
-    exchange = ann.exchange([finished(claim) for claim in batch], 16)
+    exchange = ann.settle_and_claim([finished(claim) for claim in batch], 16)
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
     assert ids(exchange.claims) == [f"j{n}" for n in range(16, 32)]
     assert exchange.left == 8
@@ -229,7 +229,7 @@ def test_a_batch_is_settled_and_the_next_one_claimed_in_one_command(redis: redis
 def test_result_ttl_is_the_life_of_hash_and_result(redis: redis_py.Redis, result_ttl: int, left: int) -> None:
     enqueue(redis, "default", "j", ttl=100)
     ann = desk(redis)
-    ann.exchange([finished(ann.exchange([], 1).claims[0], result_ttl=result_ttl)], 0)
+    ann.settle_and_claim([finished(ann.settle_and_claim([], 1).claims[0], result_ttl=result_ttl)], 0)
     assert lives(redis, "rq:job:j", left)
     assert lives(redis, "rq:results:j", left)
     score = redis.zscore("rq:finished:default", "j")
@@ -244,7 +244,7 @@ def test_the_set_of_a_jobs_parents_goes_when_the_job_goes(redis: redis_py.Redis,
     redis.sadd("rq:job::child:dependencies", "parent")
     redis.rpush("rq:queue:default", "child")
     ann = desk(redis, "ann", "default")
-    ann.exchange([finished(ann.exchange([], 1).claims[0], result_ttl=result_ttl)], 0)
+    ann.settle_and_claim([finished(ann.settle_and_claim([], 1).claims[0], result_ttl=result_ttl)], 0)
     assert lives(redis, "rq:job::child:dependencies", result_ttl or -2)
 
 
@@ -253,14 +253,14 @@ def test_the_set_of_a_buried_jobs_parents_goes_when_the_job_goes(redis: redis_py
     enqueue(redis, "default", "child")
     redis.sadd("rq:job::child:dependencies", "parent")
     ann = desk(redis, "ann", "default")
-    ann.exchange([buried(ann.exchange([], 1).claims[0], failure_ttl=failure_ttl)], 0)
+    ann.settle_and_claim([buried(ann.settle_and_claim([], 1).claims[0], failure_ttl=failure_ttl)], 0)
     assert lives(redis, "rq:job::child:dependencies", failure_ttl or -2)
 
 
 def test_a_result_that_is_not_kept_leaves_nothing(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j")
     ann = desk(redis)
-    ann.exchange([finished(ann.exchange([], 1).claims[0], result_ttl=0)], 0)
+    ann.settle_and_claim([finished(ann.settle_and_claim([], 1).claims[0], result_ttl=0)], 0)
     assert redis.keys() == [b"rq:queues"]
 
 
@@ -270,8 +270,8 @@ def test_a_retry_without_delay_goes_to_the_end_it_asked_for(
 ) -> None:
     enqueue(redis, "default", "a", "b")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
-    ann.exchange([retried(claim, at_front=at_front, attempts=1, last_error="boom")], 0)
+    claim = ann.settle_and_claim([], 1).claims[0]
+    ann.settle_and_claim([retried(claim, at_front=at_front, attempts=1, last_error="boom")], 0)
     assert waiting(redis) == order
     job = Job.fetch("a", connection=redis)
     assert (job.get_status(), job.worker_name) == ("queued", "ann")
@@ -284,9 +284,9 @@ def test_a_retry_without_delay_goes_to_the_end_it_asked_for(
 def test_a_delayed_retry_is_not_due_before_its_delay_has_passed(redis: redis_py.Redis, delay: float) -> None:
     enqueue(redis, "default", "j", ttl=5000)
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     seconds, micros = redis.time()
-    ann.exchange([retried(claim, delay=delay)], 0)
+    ann.settle_and_claim([retried(claim, delay=delay)], 0)
     score = redis.zscore("rq:scheduled:default", "j")
     assert seconds + micros / 1e6 + delay <= score <= redis.time()[0] + delay + 2
     assert score == int(score), "RQ's scheduled times are whole seconds"
@@ -299,7 +299,7 @@ def test_a_delayed_retry_is_not_due_before_its_delay_has_passed(redis: redis_py.
 def test_failure_ttl_is_the_life_of_hash_and_result(redis: redis_py.Redis, failure_ttl: int) -> None:
     enqueue(redis, "default", "j", ttl=100)
     ann = desk(redis)
-    ann.exchange([buried(ann.exchange([], 1).claims[0], failure_ttl=failure_ttl)], 0)
+    ann.settle_and_claim([buried(ann.settle_and_claim([], 1).claims[0], failure_ttl=failure_ttl)], 0)
     if failure_ttl == 0:
         assert redis.keys() == [b"rq:queues"]
         return
@@ -315,8 +315,8 @@ def test_a_buried_job_is_failed_and_dead_lettered_at_once(redis: redis_py.Redis)
     register(redis, "ann")
     redis.hset("rq:job:j", "suspect", 1)
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
-    ann.exchange([buried(claim, attempts=3, dead_letter='{"reason": "failed"}')], 0)
+    claim = ann.settle_and_claim([], 1).claims[0]
+    ann.settle_and_claim([buried(claim, attempts=3, dead_letter='{"reason": "failed"}')], 0)
     job = Job.fetch("j", connection=redis)
     assert (job.get_status(), job.latest_result().exc_string) == ("failed", "Traceback: boom")
     assert "j" in FailedJobRegistry("default", connection=redis)
@@ -331,10 +331,10 @@ def test_nothing_of_a_jobs_bad_past_outlives_its_success(redis: redis_py.Redis) 
     enqueue(redis, "default", "j")
     ann = desk(redis)
     redis.hset("rq:job:j", mapping={"attempts": 2, "crashes": 1, "handbacks": 4, "suspect": 1, "last_error": "boom"})
-    ann.exchange([finished(ann.exchange([], 1).claims[0])], 0)
+    ann.settle_and_claim([finished(ann.settle_and_claim([], 1).claims[0])], 0)
     assert redis.hget("rq:job:j", "crashes") == b"1", "people may still see it"
     enqueue(redis, "default", "other", "j")
-    other, claim = ann.exchange([], 8).claims
+    other, claim = ann.settle_and_claim([], 8).claims
     assert (other.job_id, claim.job_id) == ("other", "j"), "what it was suspected of is past too"
     assert (attempt_of(claim), number(claim, b"crashes")) == (1, 0)
     left = set(redis.hgetall("rq:job:j")) & {b"attempts", b"crashes", b"handbacks", b"suspect", b"last_error", b"past"}
@@ -346,10 +346,10 @@ def test_a_job_with_dependents_is_left_to_rq_with_its_claim(redis: redis_py.Redi
     enqueue(redis, "default", "child-a", depends_on="a")
     enqueue(redis, "default", "child-b", depends_on="b")
     ann = desk(redis)
-    a, b, c = ann.exchange([], 3).claims
-    exchange = ann.exchange([finished(a), buried(b), finished(c)], 0)
+    a, b, c = ann.settle_and_claim([], 3).claims
+    exchange = ann.settle_and_claim([finished(a), buried(b), finished(c)], 0)
     assert sorted(exchange.unsettled) == [a.execution_id, b.execution_id]
-    assert (ann.hold(a), ann.hold(b), ann.hold(c)) == (True, True, False)
+    assert (ann.extend(a), ann.extend(b), ann.extend(c)) == (True, True, False)
     assert [status(redis, job_id) for job_id in "abc"] == ["started", "started", "finished"]
 
 
@@ -357,29 +357,29 @@ def test_a_job_that_leaves_its_group_is_left_to_rq(redis: redis_py.Redis) -> Non
     queue = Queue("default", connection=redis)
     Group.create(redis).enqueue_many(queue, [Queue.prepare_data(tasks.add, (1, 1), job_id="j")])
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
-    assert ann.exchange([finished(claim, result_ttl=0, in_group=True)], 0).unsettled == [claim.execution_id]
-    assert ann.hold(claim)
+    claim = ann.settle_and_claim([], 1).claims[0]
+    assert ann.settle_and_claim([finished(claim, result_ttl=0, in_group=True)], 0).unsettled == [claim.execution_id]
+    assert ann.extend(claim)
 
 
 def test_a_job_that_was_deleted_while_it_ran_stays_deleted(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b", "c")
     ann = desk(redis)
-    a, b, c = ann.exchange([], 3).claims
+    a, b, c = ann.settle_and_claim([], 3).claims
     Job.fetch("a", connection=redis).delete()
     Job.fetch("b", connection=redis).delete()
     redis.delete("rq:job:c")  # what eviction would do: RQ's bookkeeping stays
-    ann.exchange([finished(a), buried(b), retried(c)], 0)
+    ann.settle_and_claim([finished(a), buried(b), retried(c)], 0)
     assert redis.keys() == [b"rq:queues"]
 
 
 def test_a_job_that_was_canceled_while_it_ran_finishes_as_in_rq(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     Job.fetch("j", connection=redis).cancel()
-    assert ann.hold(claim)
-    assert ann.exchange([finished(claim)], 0).fenced == []
+    assert ann.extend(claim)
+    assert ann.settle_and_claim([finished(claim)], 0).fenced == []
     assert status(redis, "j") == "finished"
     assert redis.keys("rq:execution*") == []
 
@@ -395,16 +395,16 @@ def test_the_outcome_of_a_lost_claim_is_dropped(redis: redis_py.Redis, outcome: 
     enqueue(redis, "default", "j")
     register(redis, "ann")
     ann, bob = desk(redis, "ann"), desk(redis, "bob")
-    stale = ann.exchange([], 1).claims[0]
+    stale = ann.settle_and_claim([], 1).claims[0]
     desk(redis, "ann").rescue("")
-    claim = bob.exchange([], 1).claims[0]
+    claim = bob.settle_and_claim([], 1).claims[0]
     before = without(everything(redis), "rq:worker:ann")
-    assert ann.exchange([outcome(stale)], 0).fenced == [stale.execution_id]
-    assert not ann.hold(stale)
+    assert ann.settle_and_claim([outcome(stale)], 0).fenced == [stale.execution_id]
+    assert not ann.extend(stale)
     assert ann.release([stale]) == ["j"]
     assert without(everything(redis), "rq:worker:ann") == before
     assert redis.hget("rq:worker:ann", "successful_job_count") is redis.hget("rq:worker:ann", "failed_job_count")
-    assert bob.exchange([finished(claim)], 0).fenced == []
+    assert bob.settle_and_claim([finished(claim)], 0).fenced == []
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=["finished", "retried", "delayed", "buried"])
@@ -413,10 +413,10 @@ def test_an_outcome_that_is_sent_twice_counts_once(redis: redis_py.Redis, outcom
     enqueue(redis, "default", "j")
     register(redis, "ann")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
-    assert ann.exchange([outcome(claim)], 0).fenced == []
+    claim = ann.settle_and_claim([], 1).claims[0]
+    assert ann.settle_and_claim([outcome(claim)], 0).fenced == []
     before = without(everything(redis), "rq:worker:ann")
-    assert ann.exchange([outcome(claim)], 0).fenced == [claim.execution_id]
+    assert ann.settle_and_claim([outcome(claim)], 0).fenced == [claim.execution_id]
     assert without(everything(redis), "rq:worker:ann") == before
     counts = redis.hmget("rq:worker:ann", "successful_job_count", "failed_job_count")
     assert sorted(int(count or 0) for count in counts) == [0, 1]
@@ -428,17 +428,17 @@ def test_a_claim_that_rqs_cleaning_took_away_leaves_no_trace(redis: redis_py.Red
     execution goes, or the worker would seem to hold a claim for ever."""
     enqueue(redis, "default", "j")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     StartedJobRegistry("default", connection=redis).cleanup(timestamp=redis.time()[0] + LEASE_SECONDS + 1)
     assert status(redis, "j") == "failed"
     failed = redis.hgetall("rq:job:j")
     if late == "release":
         assert ann.release([claim]) == ["j"]
     elif late == "hold":
-        assert not ann.hold(claim)
+        assert not ann.extend(claim)
     else:
         outcome = OUTCOMES[["finished", "retried", "delayed", "buried"].index(late)]
-        assert ann.exchange([outcome(claim)], 0).fenced == [claim.execution_id]
+        assert ann.settle_and_claim([outcome(claim)], 0).fenced == [claim.execution_id]
     assert redis.hgetall("rq:job:j") == failed
     assert redis.keys("*execution*") == []
 
@@ -450,12 +450,12 @@ def test_a_server_that_lost_the_scripts_is_given_them_again(redis: redis_py.Redi
     enqueue(redis, "default", *"abcd")
     ann = desk(redis)
     redis.script_flush()
-    a, b, c, d = ann.exchange([], 4).claims
+    a, b, c, d = ann.settle_and_claim([], 4).claims
     redis.script_flush()
-    exchange = ann.exchange([finished(a), retried(b), buried(c)], 0)
+    exchange = ann.settle_and_claim([finished(a), retried(b), buried(c)], 0)
     assert (exchange.fenced, exchange.unsettled) == ([], []), "none ran twice"
     assert [status(redis, job_id) for job_id in "abcd"] == ["finished", "queued", "failed", "started"]
-    for call in (lambda: ann.hold(d), lambda: ann.release([d]) == [], lambda: heartbeat(ann, ["ann"]) == ["ann"]):
+    for call in (lambda: ann.extend(d), lambda: ann.release([d]) == [], lambda: heartbeat(ann, ["ann"]) == ["ann"]):
         redis.script_flush()
         assert call()
     redis.script_flush()
@@ -471,11 +471,14 @@ def test_a_server_that_lost_the_scripts_is_given_them_again(redis: redis_py.Redi
 def test_an_error_of_one_call_is_raised_and_what_was_written_is_fenced_the_second_time(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b")
     ann = desk(redis)
-    a, b = ann.exchange([], 2).claims
+    a, b = ann.settle_and_claim([], 2).claims
     redis.set("rq:queue:high", "not a list")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        ann.exchange([retried(a, delay=60), finished(b)], 1)
+        ann.settle_and_claim([retried(a, delay=60), finished(b)], 1)
     redis.delete("rq:queue:high")
     assert ScheduledJobRegistry("default", connection=redis).get_job_ids() == ["a"]
     assert status(redis, "b") == "finished"
-    assert sorted(ann.exchange([retried(a, delay=60), finished(b)], 0).fenced) == [a.execution_id, b.execution_id]
+    assert sorted(ann.settle_and_claim([retried(a, delay=60), finished(b)], 0).fenced) == [
+        a.execution_id,
+        b.execution_id,
+    ]

@@ -35,11 +35,11 @@ LIFE = textwrap.dedent(
         register(redis, "ann")
         for job_id in "abcdefg":
             queue.enqueue(tasks.add, 1, 1, job_id=job_id, ttl=5000)
-        a, b, c, d, e, f, g = ann.exchange([], 7).claims
+        a, b, c, d, e, f, g = ann.settle_and_claim([], 7).claims
         outcomes = [finished(a), finished(b, result_ttl=0), retried(c), retried(d, delay=60), buried(e)]
-        exchange = ann.exchange(outcomes, 0)
+        exchange = ann.settle_and_claim(outcomes, 0)
         assert not exchange.fenced and not exchange.unsettled, exchange
-        assert ann.release([f]) == [] and ann.hold(g) and heartbeat(ann, ["ann"]) == []
+        assert ann.release([f]) == [] and ann.extend(g) and heartbeat(ann, ["ann"]) == []
         redis.delete(ann.prefix + ":worker:ann")
         assert orphans(ann, ["default"]).dead == ["ann"]
         assert ann.rescue("?").running[0].job_id == "g"

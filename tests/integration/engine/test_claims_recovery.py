@@ -44,7 +44,7 @@ def test_released_claims_are_back_where_they_were_as_if_nothing_had_happened(red
     enqueue(redis, "high", "h")
     before = everything(redis)
     ann = desk(redis)
-    claims = ann.exchange([], 4).claims
+    claims = ann.settle_and_claim([], 4).claims
     assert ann.release(claims) == []
     assert everything(redis) == before
 
@@ -52,7 +52,7 @@ def test_released_claims_are_back_where_they_were_as_if_nothing_had_happened(red
 def test_a_released_job_stands_before_what_was_enqueued_meanwhile(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b")
     ann = desk(redis)
-    claims = ann.exchange([], 2).claims
+    claims = ann.settle_and_claim([], 2).claims
     enqueue(redis, "default", "c")
     ann.release(claims)
     assert waiting(redis) == ["a", "b", "c"]
@@ -62,7 +62,7 @@ def test_an_interrupted_job_is_handed_back_without_losing_an_attempt(redis: redi
     enqueue(redis, "default", "a", "b", retry=Retry(max=3))
     ann = desk(redis)
     for round_ in (1, 2):
-        a, b = ann.exchange([], 2).claims
+        a, b = ann.settle_and_claim([], 2).claims
         ann.release([a, b], interrupted=frozenset({a.execution_id}))
         assert fields(redis, "a", "handbacks", "attempts", "retries_left") == [str(round_).encode(), None, b"3"]
     assert fields(redis, "b", "handbacks") == [None]
@@ -72,21 +72,21 @@ def test_a_released_job_goes_to_the_queue_that_it_came_from(redis: redis_py.Redi
     enqueue(redis, "default", "j")
     redis.lmove("rq:queue:default", "rq:queue:high")
     ann = desk(redis)
-    ann.release(ann.exchange([], 1).claims)
+    ann.release(ann.settle_and_claim([], 1).claims)
     assert (waiting(redis, "high"), waiting(redis)) == (["j"], [])
 
 
 def test_a_released_job_has_its_ttl_again(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j", ttl=100)
     ann = desk(redis)
-    ann.release(ann.exchange([], 1).claims)
+    ann.release(ann.settle_and_claim([], 1).claims)
     assert 40 < redis.ttl("rq:job:j") <= 100
 
 
 def test_what_was_canceled_or_deleted_before_it_began_does_not_come_back(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "canceled", "deleted", "evicted", "rest")
     ann = desk(redis)
-    claims = ann.exchange([], 4).claims
+    claims = ann.settle_and_claim([], 4).claims
     Job.fetch("canceled", connection=redis).cancel()
     Job.fetch("deleted", connection=redis).delete()
     redis.delete("rq:job:evicted")
@@ -108,12 +108,12 @@ def test_releasing_nothing_asks_nothing(redis: redis_py.Redis) -> None:
 def test_claims_whose_reply_was_lost_are_released_and_the_others_kept(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b", "c", "d")
     ann = desk(redis)
-    held = ann.exchange([], 1).claims[0]
-    ann.exchange([], 2)  # the reply never came
+    held = ann.settle_and_claim([], 1).claims[0]
+    ann.settle_and_claim([], 2)  # the reply never came
     left = ann.recover("", [held.execution_id])
     assert (left.released, left.running) == (2, [])
     assert waiting(redis) == ["b", "c", "d"]
-    assert ann.hold(held)
+    assert ann.extend(held)
     assert fields(redis, "b", "crashes", "suspect", "attempts") == [None, None, None], "nobody is blamed"
 
 
@@ -124,13 +124,13 @@ def test_a_claim_that_reaches_the_server_after_its_worker_has_recovered_gets_not
     """The reply timed out, the connection was given up; the server, frozen meanwhile, still finds the request in it."""
     enqueue(redis, "default", "a", "b", "c")
     ann = desk(redis)
-    held = ann.exchange([], 1).claims[0]
+    held = ann.settle_and_claim([], 1).claims[0]
     late = copy(ann)  # what was sent on the connection that was given up
     ann.recover("", [held.execution_id])
-    exchange = late.exchange([] if sent == "claim" else [finished(held)], 2)
+    exchange = late.settle_and_claim([] if sent == "claim" else [finished(held)], 2)
     assert (exchange.claims, exchange.registered, exchange.fenced) == ([], False, [])
     assert waiting(redis) == ["b", "c"], "nobody would have run them: their worker lives and knows nothing of them"
-    assert [claim.job_id for claim in ann.exchange([], 1).claims] == ["b"]
+    assert [claim.job_id for claim in ann.settle_and_claim([], 1).claims] == ["b"]
 
 
 def test_the_record_of_a_worker_that_recovers_without_having_one_does_not_stay(redis: redis_py.Redis) -> None:
@@ -141,7 +141,7 @@ def test_the_record_of_a_worker_that_recovers_without_having_one_does_not_stay(r
 def test_the_running_job_of_a_dead_worker_stays_its_claim_until_it_is_handed_on(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "running", "next")
     dead = desk(redis, "dead")
-    running, _ = dead.exchange([], 2).claims
+    running, _ = dead.settle_and_claim([], 2).claims
     left = desk(redis, "dead").rescue(running.execution_id)
     assert left.released == 1
     (claim,) = left.running
@@ -151,7 +151,7 @@ def test_the_running_job_of_a_dead_worker_stays_its_claim_until_it_is_handed_on(
     again = desk(redis, "dead").rescue(running.execution_id)
     assert [claim.job_id for claim in again.running] == ["running"], "a rescuer that dies here loses nothing"
     in_its_name = desk(redis, "dead")
-    assert in_its_name.exchange([retried(claim, at_front=True, crashes=1)], 0).fenced == []
+    assert in_its_name.settle_and_claim([retried(claim, at_front=True, crashes=1)], 0).fenced == []
     assert waiting(redis) == ["running", "next"]
     assert fields(redis, "running", "crashes", "suspect") == [b"1", None]
     assert redis.keys("rq:execution*") == redis.keys("rq:worker:*") == []
@@ -159,7 +159,7 @@ def test_the_running_job_of_a_dead_worker_stays_its_claim_until_it_is_handed_on(
 
 def test_a_single_claim_of_a_worker_that_nobody_saw_die_is_taken_for_the_running_one(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j")
-    desk(redis, "dead").exchange([], 1)
+    desk(redis, "dead").settle_and_claim([], 1)
     left = desk(redis, "dead").rescue("?")
     assert (left.released, [claim.job_id for claim in left.running]) == (0, ["j"])
 
@@ -167,7 +167,7 @@ def test_a_single_claim_of_a_worker_that_nobody_saw_die_is_taken_for_the_running
 def test_of_several_claims_none_is_blamed_and_all_are_suspect(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b", "c", ttl=100)
     dead = desk(redis, "dead")
-    dead.exchange([], 3)
+    dead.settle_and_claim([], 3)
     enqueue(redis, "default", "d")
     left = desk(redis, "dead").rescue("?")
     assert (left.released, left.running) == (3, [])
@@ -175,7 +175,7 @@ def test_of_several_claims_none_is_blamed_and_all_are_suspect(redis: redis_py.Re
     assert [fields(redis, job_id, "suspect", "crashes") for job_id in "abcd"] == [[b"1", None]] * 3 + [[None, None]]
     assert 40 < redis.ttl("rq:job:a") <= 100
     bob = desk(redis, "bob")
-    assert [claim.job_id for claim in bob.exchange([], 8).claims] == ["a"], "from now on each is claimed alone"
+    assert [claim.job_id for claim in bob.settle_and_claim([], 8).claims] == ["a"], "from now on each is claimed alone"
 
 
 @pytest.mark.parametrize("outcome", [retried, lambda claim: retried(claim, delay=60), buried])
@@ -183,7 +183,7 @@ def test_a_suspect_that_lives_to_fail_is_none_any_more(redis: redis_py.Redis, ou
     enqueue(redis, "default", "j")
     redis.hset("rq:job:j", "suspect", 1)
     ann = desk(redis)
-    ann.exchange([outcome(ann.exchange([], 1).claims[0])], 0)
+    ann.settle_and_claim([outcome(ann.settle_and_claim([], 1).claims[0])], 0)
     assert fields(redis, "j", "suspect") == [None]
 
 
@@ -193,7 +193,7 @@ def test_a_job_without_origin_is_rescued_too(redis: redis_py.Redis) -> None:
     redis.hdel("rq:job:a", "origin")
     redis.hdel("rq:job:b", "origin")
     dead = desk(redis, "dead")
-    a, _ = dead.exchange([], 2).claims
+    a, _ = dead.settle_and_claim([], 2).claims
     assert a.origin == "default"
     assert heartbeat(dead, ["dead"]) == ["dead"]
     redis.delete("rq:worker:dead")
@@ -205,10 +205,10 @@ def test_a_job_without_origin_is_rescued_too(redis: redis_py.Redis) -> None:
 def test_what_is_no_longer_a_claim_is_only_tidied_up(redis: redis_py.Redis) -> None:
     """RQ's cleaning failed one job, another was deleted, a third canceled: the dead worker's notes of them go."""
     enqueue(redis, "default", "failed")
-    desk(redis, "dead").exchange([], 1)
+    desk(redis, "dead").settle_and_claim([], 1)
     StartedJobRegistry("default", connection=redis).cleanup(timestamp=redis.time()[0] + LEASE_SECONDS + 1)
     enqueue(redis, "default", "evicted", "canceled")
-    desk(redis, "dead").exchange([], 2)
+    desk(redis, "dead").settle_and_claim([], 2)
     redis.delete("rq:job:evicted")
     Job.fetch("canceled", connection=redis).cancel()
     left = desk(redis, "dead").rescue("?")
@@ -232,7 +232,7 @@ def test_a_worker_is_dead_when_its_record_has_expired(redis: redis_py.Redis) -> 
     enqueue(redis, "high", "h")
     for name in ("alive", "dead", "gone"):
         register(redis, name)
-        desk(redis, name).exchange([], 1)
+        desk(redis, name).settle_and_claim([], 1)
     redis.delete("rq:worker:dead", "rq:worker:gone")
     assert orphans(script_calls(redis), ["high", "default"]).dead == ["dead", "gone"]
     assert orphans(script_calls(redis), ["default"]).dead in (["dead", "gone"], ["gone", "dead"])
@@ -244,7 +244,7 @@ def test_a_worker_is_dead_when_its_record_has_expired(redis: redis_py.Redis) -> 
 
 def test_claims_whose_execution_record_has_expired_are_found_under_the_name_lost(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b")
-    desk(redis, "dead").exchange([], 2)
+    desk(redis, "dead").settle_and_claim([], 2)
     redis.delete(*redis.keys("rq:execution:*"), *redis.keys("rq:executions:*"), "rq:worker:dead:executions")
     assert orphans(script_calls(redis), ["default"]).dead == ["lost"]
     assert desk(redis, "lost").rescue("?").released == 2
@@ -289,7 +289,7 @@ def test_a_heartbeat_keeps_a_worker_and_its_claims(redis: redis_py.Redis) -> Non
     enqueue(redis, "default", "a", "b")
     register(redis, "ann")
     ann = desk(redis)
-    a, b = ann.exchange([], 2).claims
+    a, b = ann.settle_and_claim([], 2).claims
     age(redis, ann)
     assert heartbeat(ann, ["ann"]) == []
     now = redis.time()[0]
@@ -302,7 +302,7 @@ def test_a_heartbeat_keeps_a_worker_and_its_claims(redis: redis_py.Redis) -> Non
         execution = Execution.fetch(claim.execution_id, claim.job_id, redis)
         assert (execution.worker_name, abs(execution.last_heartbeat.timestamp() - now) < 60) == ("ann", True)
     assert AGED_SECONDS < redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS
-    ann.exchange([finished(a), finished(b)], 0)
+    ann.settle_and_claim([finished(a), finished(b)], 0)
     heartbeat(ann, ["ann"])
     assert BUSY_TTL_SECONDS < redis.ttl("rq:worker:ann") <= IDLE_TTL_SECONDS, "it has nothing to lose any more"
 
@@ -311,7 +311,7 @@ def test_records_that_were_lost_are_made_again(redis: redis_py.Redis) -> None:
     """The server forgot the worker, or was silent until its record had expired. Only absence means death."""
     enqueue(redis, "default", "j")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     redis.delete(f"rq:execution:j:{claim.execution_id}", "rq:executions:j", "rq:worker:ann", "rq:workers")
     register(redis, "bob")
     assert heartbeat(ann, ["ann", "bob"]) == ["ann"]
@@ -319,13 +319,13 @@ def test_records_that_were_lost_are_made_again(redis: redis_py.Redis) -> None:
     assert orphans(script_calls(redis), ["default"]).dead == []
     (execution,) = Job.fetch("j", connection=redis).get_executions()
     assert (execution.id, execution.worker_name) == (claim.execution_id, "ann")
-    assert ann.exchange([finished(claim)], 0).fenced == []
+    assert ann.settle_and_claim([finished(claim)], 0).fenced == []
 
 
 def test_a_heartbeat_revives_no_claim_that_is_lost(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "taken", "deleted")
     ann = desk(redis)
-    ann.exchange([], 2)
+    ann.settle_and_claim([], 2)
     Job.fetch("deleted", connection=redis).delete()
     redis.zremrangebyrank("rq:wip:default", 0, -1)
     redis.sadd("rq:worker:ann:executions", "deleted:w0")
@@ -341,7 +341,7 @@ def test_a_job_that_was_canceled_while_it_runs_for_long_keeps_its_execution(redi
     """RQ's heartbeats go on too; without, its outcome would be dropped after the lease."""
     enqueue(redis, "default", "j")
     ann = desk(redis)
-    claim = ann.exchange([], 1).claims[0]
+    claim = ann.settle_and_claim([], 1).claims[0]
     Job.fetch("j", connection=redis).cancel()
     heartbeat(ann, ["ann"])
     assert redis.keys("rq:wip:*") == [], "RQ took the entry away; it stays away"
@@ -368,7 +368,7 @@ def test_a_job_that_somebody_else_failed_is_collected_once(redis: redis_py.Redis
 def test_a_replayed_letter_is_off_both_lists_at_once(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "j")
     ann = desk(redis)
-    ann.exchange([buried(ann.exchange([], 1).claims[0])], 0)
+    ann.settle_and_claim([buried(ann.settle_and_claim([], 1).claims[0])], 0)
     assert replay(ann, "j")
     assert (waiting(redis), waiting(redis, LETTERS)) == (["j"], [])
     assert FailedJobRegistry("default", connection=redis).get_job_ids() == []

@@ -26,17 +26,17 @@ QUEUE = "rq:queue:default"
 
 def release(redis: redis_py.Redis, job: Job) -> None:
     ann = desk(redis)
-    assert ann.release(ann.exchange([], 2).claims) == []
+    assert ann.release(ann.settle_and_claim([], 2).claims) == []
 
 
 def rescue(redis: redis_py.Redis, job: Job) -> None:
-    desk(redis).exchange([], 2)
+    desk(redis).settle_and_claim([], 2)
     assert desk(redis).rescue("").released == 2
 
 
 def retry(redis: redis_py.Redis, job: Job) -> None:
     ann = desk(redis)
-    assert ann.exchange([retried(claim) for claim in ann.exchange([], 2).claims], 0).fenced == []
+    assert ann.settle_and_claim([retried(claim) for claim in ann.settle_and_claim([], 2).claims], 0).fenced == []
 
 
 def schedule(redis: redis_py.Redis, job: Job) -> None:
@@ -98,7 +98,7 @@ def test_an_id_that_is_no_text_or_whose_key_is_no_hash_takes_nobody_down_with_it
     redis.set("rq:job:odd", "a string")
     redis.hset(b"rq:job:\xff", "origin", "default")
     after = queue.enqueue(tasks.add, 1, 2)
-    assert [claim.job_id for claim in desk(redis).exchange([], 4).claims] == [before.id, after.id]
+    assert [claim.job_id for claim in desk(redis).settle_and_claim([], 4).claims] == [before.id, after.id]
 
 
 ORIGINS = [b"\xff", b"\xc3", b"\xc3(", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xe2\xc3\xa9\x82\xac", b"\xf4\x90\x80\x80"]
@@ -110,7 +110,7 @@ ORIGINS = [b"\xff", b"\xc3", b"\xc3(", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xe2\
 def test_a_queue_name_is_what_utf_8_says_and_anything_else_is_none(redis: redis_py.Redis, origin: bytes) -> None:
     odd = Queue("default", connection=redis).enqueue(tasks.add, 1, 2)
     redis.hset(odd.key, "origin", origin)
-    (claim,) = desk(redis).exchange([], 1).claims
+    (claim,) = desk(redis).settle_and_claim([], 1).claims
     assert claim.fields[b"origin"] == claim.origin.encode()
     assert claim.origin.encode() == (b"default" if origin in ORIGINS else origin)
     assert desk(redis).release([claim]) == []
@@ -168,7 +168,7 @@ def test_a_job_that_was_moved_to_another_queue_is_rescued_where_it_belongs(redis
     queue, other = Queue("default", connection=redis), Queue("elsewhere", connection=redis)
     job = other.enqueue(tasks.add, 1, 2)
     redis.lmove(other.key, queue.key)
-    desk(redis, "dead").exchange([], 1)
+    desk(redis, "dead").settle_and_claim([], 1)
     assert orphans(script_calls(redis), ["default"]).dead == ["dead"]
     assert rescuer(redis, "default").rescue_orphans() == 1
     assert redis.lrange(other.key, 0, -1) == [job.id.encode()]

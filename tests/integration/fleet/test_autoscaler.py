@@ -16,6 +16,7 @@ from worker.fleet.autoscaler import Autoscaler
 from worker.fleet.decision import Policy, Reason
 from worker.fleet.render_api import RenderApi, RenderApiError
 from worker.fleet.state import ConsumerState, Fleet, QueueState
+from worker.keys import Keys
 
 POLICY = Policy(least=1, most=4, step=1, wait=30, idle=300, cooldown=120)
 
@@ -33,7 +34,7 @@ def api(render: Render) -> Iterator[RenderApi]:
 
 
 def scaler(redis: redis_py.Redis, api: RenderApi, policy: Policy = POLICY, *, dry_run: bool = False) -> Autoscaler:
-    return Autoscaler(redis, "rq", api, NAME, policy, dry_run=dry_run)
+    return Autoscaler(redis, Keys("rq"), api, NAME, policy, dry_run=dry_run)
 
 
 def fleet(*, waits: float = 0.0, waiting: int = 0, running: int = 0, consumers: int = 2) -> Fleet:
@@ -186,5 +187,5 @@ def test_a_service_is_found_by_name_or_id(api: RenderApi) -> None:
 
 def test_an_answer_that_is_none_of_renders_is_named_so(render: Render, api: RenderApi) -> None:
     render.faults = [200]
-    with pytest.raises(RenderApiError, match="something else than its documentation says"):
+    with pytest.raises(RenderApiError, match="otherwise than its documentation says"):
         api.find(SERVICE_ID)

@@ -33,7 +33,7 @@ from tests.support.server import RedisServer
 from worker.dispatcher.scheduled_jobs import move_due
 from worker.engine.claims import Claims
 from worker.engine.leases import LEASE_SECONDS, heartbeat, orphans
-from worker.engine.records import Buried, Claim, Finished, Outcome, Rescue
+from worker.engine.records import Buried, Claim, Finished, LeftBehind, Outcome
 
 WORKERS = ("ann", "bob", "carl")
 #: The same examples each time. Shrinking one that fails takes minutes: add `Phase.shrink` to see the shortest.
@@ -168,7 +168,7 @@ class ScriptsMachine(RuleBasedStateMachine):
         outcomes = self._outcomes(data, name)
         claim = outcomes[0].claim
         if data.draw(st.booleans()):
-            assert self.workers[name].claims.hold(claim) == (claim.execution_id in self.owned)
+            assert self.workers[name].claims.extend(claim) == (claim.execution_id in self.owned)
             self.notes.pop(claim.execution_id, None)
         self._exchange(name, outcomes, want)
 
@@ -202,7 +202,7 @@ class ScriptsMachine(RuleBasedStateMachine):
     ) -> None:
         worker = self.workers[name]
         ending = [outcome.claim for outcome in outcomes]
-        exchange = worker.claims.exchange(outcomes, want, company=company)
+        exchange = worker.claims.settle_and_claim(outcomes, want, others_running=company)
         fenced = [outcome.claim.execution_id for outcome in self._in_order(outcomes) if not self._ends(name, outcome)]
         expected = self._claim(0 if suspended else want, company)
         assert sorted(exchange.fenced) == sorted(fenced)
@@ -214,7 +214,7 @@ class ScriptsMachine(RuleBasedStateMachine):
             self.owned[claim.execution_id] = (name, claim.job_id)
         worker.hands = [claim for claim in worker.hands if claim not in ending]
         if lost:  # all is sent again, and what was claimed is recovered
-            again = worker.claims.exchange(outcomes, 0)
+            again = worker.claims.settle_and_claim(outcomes, 0)
             assert sorted(again.fenced) == sorted(outcome.claim.execution_id for outcome in outcomes)
             self._recover(name, "", [claim.execution_id for claim in worker.hands])
         else:
@@ -450,11 +450,11 @@ class ScriptsMachine(RuleBasedStateMachine):
         return left
 
     def _arrives_late(self, claims: Claims) -> None:
-        exchange = claims.exchange([], 2)
+        exchange = claims.settle_and_claim([], 2)
         assert (exchange.claims, exchange.registered) == ([], False)
 
-    def _rescue(self, name: str, running: str, keep: list[str], rescue: Callable[[], Rescue]) -> list[Claim]:
-        """Rescue what `name` holds, on the server and in the model; returns the claims whose code ran."""
+    def _rescue(self, name: str, running: str, keep: list[str], rescue: Callable[[], LeftBehind]) -> list[Claim]:
+        """LeftBehind what `name` holds, on the server and in the model; returns the claims whose code ran."""
         holding = sorted(
             execution for execution, (worker, _) in self.owned.items() if worker == name and execution not in keep
         )
@@ -483,7 +483,7 @@ class ScriptsMachine(RuleBasedStateMachine):
             if what != "nothing":
                 outcome: Outcome = retried(claim, at_front=True, crashes=1) if what == "front" else buried(claim)
                 dead = desk(self.redis, name)
-                assert dead.exchange([outcome], 0).fenced == []
+                assert dead.settle_and_claim([outcome], 0).fenced == []
                 assert self._ends(name, outcome)
 
     def _put_back(self, job_id: str, queue: str) -> None:

@@ -67,7 +67,7 @@ def test_a_url_that_cannot_work_is_told_without_showing_it(url: str | None, word
     assert words in told.stdout
     assert "hunter2" not in told.stdout
     assert "secret" not in told.stdout
-    assert "– Name, TCP, TLS, Redis, Login, Latency, Server, Fitness, Queues: makes no sense after URL" in told.stdout
+    assert "– Name, TCP, TLS, Redis, Login, Latency, Server, Fitness, Queues: skipped: needs URL" in told.stdout
 
 
 def test_json_is_what_the_schema_says(server: RedisServer) -> None:

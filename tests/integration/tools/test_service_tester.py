@@ -146,7 +146,7 @@ def test_a_wrong_token_is_told() -> None:
         (render_api(), {"RENDER_SERVICE_ID": "srv-other"}, "failed", "no service of that id"),
         (render_api(suspended=True), {}, "failed", "is suspended"),
         (render_api(running=0), {}, "failed", "no running instance"),
-        (render_api(plan="free"), {}, "warning", "sleeps when nobody calls it"),
+        (render_api(plan="free"), {}, "warning", "sleeps while nobody calls it"),
         (
             render_api(running=2),
             {"RENDER_SERVICE_ID": "", "RENDER_SERVICE_NAME": NAME},
@@ -169,7 +169,7 @@ def test_what_is_not_renders_api_is_told() -> None:
     with broken.answering(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as port:
         url = f"http://127.0.0.1:{port}/v1"
         _, services = told("--render", RENDER_API_KEY="x", RENDER_API_URL=url, RENDER_SERVICE_ID="srv-a")
-    assert services["render"]["says"] == "What answers is not Render's API."
+    assert services["render"]["says"] == "Another server than Render's API answers."
 
 
 def test_a_sentry_that_refuses_is_told() -> None:
@@ -185,7 +185,7 @@ def test_a_health_url_that_is_dead_or_somebody_elses() -> None:
     assert "refused" in told("--health", f"http://127.0.0.1:{free_port()}")[1]["health"]["says"]
     with broken.web_server() as url:
         somebody = f"http://127.0.0.1:{url.rpartition(':')[2]}"
-        assert "is not this worker" in told("--health", somebody)[1]["health"]["says"]
+        assert "Another server than this worker" in told("--health", somebody)[1]["health"]["says"]
     assert "no http://" in told("--health", "ftp://x")[1]["health"]["says"]
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from worker.dead_letters.filter import Filter, age, moment, rate
-from worker.dead_letters.letter import UNKNOWN, Letter
+from worker.dead_letters.letter import UNKNOWN, DeadLetter
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC).timestamp()
 
 
-def letter(**record: Any) -> Letter:
+def letter(**record: Any) -> DeadLetter:
     told = {
         "reason": "failed",
         "exception": "shop.Gone",
@@ -22,7 +22,7 @@ def letter(**record: Any) -> Letter:
         "function": "jobs.shop.fetch",
         **record,
     }
-    return Letter("j", "high", "2026-11-25T11:00:00.000000Z", json.dumps(told).encode())
+    return DeadLetter("j", "high", "2026-11-25T11:00:00.000000Z", json.dumps(told).encode())
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_the_server_looks_for_stands_in_every_record_that_is_meant() -> Non
 
 
 def test_a_letter_without_a_record_has_an_unknown_reason_and_nothing_else() -> None:
-    bare = Letter("j")
+    bare = DeadLetter("j")
     assert (bare.reason, bare.function, bare.fingerprint, bare.moment, bare.record) == (UNKNOWN, "", "", 0.0, {})
     assert Filter(reason=UNKNOWN).matches(bare)
 
@@ -68,7 +68,7 @@ def test_a_letter_without_a_record_has_an_unknown_reason_and_nothing_else() -> N
 @pytest.mark.parametrize("separators", [(", ", ": "), (",", ":")])
 def test_parts_are_read_alike_whether_the_record_was_parsed_or_not(separators: tuple[str, str]) -> None:
     told = {"reason": "failed", "message": '"reason": "fake"', "fingerprint": "abc", "function": "jobs.größe.f"}
-    one = Letter("j", written=json.dumps(told, separators=separators).encode())
+    one = DeadLetter("j", written=json.dumps(told, separators=separators).encode())
     unparsed = (one.reason, one.fingerprint, one.function)
     assert one.record["message"] == '"reason": "fake"'
     assert unparsed == (one.reason, one.fingerprint, one.function) == ("failed", "abc", "jobs.größe.f")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import tasks
-from worker.dead_letters.rq_failures import failure, text_of
+from worker.dead_letters.rq_failures import failure, traceback_of
 from worker.engine.dead_letter import MESSAGE_CHARACTERS, fingerprint
 
 
@@ -94,8 +94,8 @@ def test_a_timeout_is_named_wherever_it_was_raised() -> None:
 
 @pytest.mark.parametrize("stored", [None, b"", b"!", b64encode(b"not zlib")])
 def test_a_text_that_cannot_be_read_is_no_text(stored: bytes | None) -> None:
-    assert text_of(stored) == ""
+    assert traceback_of(stored) == ""
 
 
 def test_a_text_is_stored_as_rq_stores_it() -> None:
-    assert text_of(b64encode(zlib.compress(b"caf\xc3\xa9 \xff"))) == "café \ufffd"
+    assert traceback_of(b64encode(zlib.compress(b"caf\xc3\xa9 \xff"))) == "café \ufffd"

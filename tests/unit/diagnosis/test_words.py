@@ -59,7 +59,7 @@ def test_hosts_limits_follow_from_what_was_found() -> None:
     assert told("redis://host", {}) == ""
     assert "Netlify: functions have 10 s" in told("redis://host", {"latency": {"p50_ms": 200.0}})
     near = {"latency": {"p50_ms": 1.0}, "fitness": {"max_clients": 30}}
-    assert "this server takes 30" in told("redis://host", near)
+    assert "this server accepts 30" in told("redis://host", near)
     assert "internal" in told("rediss://oregon-keyvalue.render.com", {}, RENDER="true")
     assert "only resolve inside Render" in told("redis://red-abc123:6379", {})
     assert "loses the queue" in told("redis://red-abc123:6379", {"fitness": {"aof": False}}, RENDER="true")

@@ -18,13 +18,13 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from tests.support import tasks
-from worker.engine.outcomes import LAST_ERROR_CHARACTERS, Deciding, attempt_of, function_name, number
+from worker.engine.outcomes import LAST_ERROR_CHARACTERS, Decider, attempt_of, function_name, number
 from worker.engine.records import Buried, Claim, Finished, Retried
 from worker.engine.serializers import AllowListedPickle, Refused
 from worker.retry import PermanentError, RetryLater, RetryPolicy
 
 NOWHERE = Redis(port=1)
-DECIDING = Deciding("ann", "dead-letter", max_crashes=3, result_ttl=500, release="abc123")
+DECIDING = Decider("ann", "dead-letter", max_crashes=3, result_ttl=500, release="abc123")
 POLICY = RetryPolicy(max_attempts=3, base=1.0, cap=8.0, retry_on=(OSError,), give_up_on=(FileNotFoundError,))
 
 

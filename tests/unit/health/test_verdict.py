@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.health import verdict
-from worker.health.verdict import Status
+from worker.health.verdict import ProbeStatus
 from worker.process import children, overdue, supervisor
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import RedisState, Slot, State
@@ -50,7 +50,7 @@ def answers(board: Scoreboard) -> tuple[bool, bool, bool]:
 
 def test_an_idle_connected_instance_passes_all_three() -> None:
     assert answers(board()) == (True, True, True)
-    assert verdict.healthy(board(), NOW).status is Status.OK
+    assert verdict.healthy(board(), NOW).status is ProbeStatus.OK
 
 
 def test_a_supervisor_that_does_not_tick_fails_all_three() -> None:
@@ -66,7 +66,7 @@ def test_a_child_that_does_not_tick_outside_a_job_is_stuck(child: str) -> None:
     slot = sick.consumers[1] if child == "consumer" else sick.dispatcher
     slot.heartbeat = NOW - verdict.CHILD_STALE_SECONDS - 1
     assert answers(sick) == (False, False, False)
-    assert verdict.healthy(sick, NOW).status is Status.STUCK
+    assert verdict.healthy(sick, NOW).status is ProbeStatus.STUCK
     assert "has not ticked for 76 s" in verdict.healthy(sick, NOW).reason
 
 
@@ -112,7 +112,7 @@ def test_a_consumer_being_replaced_is_degraded_then_missing() -> None:
     gone = wounded.consumers[1]
     gone.pid, gone.heartbeat = 0, NOW - 3
     assert answers(wounded) == (True, False, True)
-    assert verdict.healthy(wounded, NOW).status is Status.DEGRADED
+    assert verdict.healthy(wounded, NOW).status is ProbeStatus.DEGRADED
     gone.heartbeat = NOW - verdict.REPLACE_SECONDS - 5
     assert answers(wounded) == (False, False, False)
     assert verdict.healthy(wounded, NOW).reason == "Consumer 1 has been missing for 20 s."
@@ -148,7 +148,7 @@ def test_before_the_first_connection_the_platform_must_not_switch_over() -> None
     assert answers(deploy) == (True, False, False)
     assert verdict.healthy(deploy, NOW).reason == ("Not yet connected since the start. Redis has not answered yet.")
     outage(deploy.consumers[0], b"refused", seconds=12)
-    assert verdict.healthy(deploy, NOW).status is Status.STARTING
+    assert verdict.healthy(deploy, NOW).status is ProbeStatus.STARTING
     assert verdict.healthy(deploy, NOW).reason == (
         "Not yet connected since the start. Redis has been away for 12 s. The Redis host refuses the connection."
     )
@@ -160,7 +160,7 @@ def test_an_outage_after_the_first_connection_is_degraded_but_not_unhealthy() ->
     outage(away.consumers[1], b"refused", seconds=7)
     assert answers(away) == (True, False, True)
     answer = verdict.healthy(away, NOW)
-    assert answer.status is Status.DEGRADED
+    assert answer.status is ProbeStatus.DEGRADED
     assert answer.reason.startswith("Redis has been away for 42 s. The Redis host name does not resolve.")
 
 
@@ -196,7 +196,7 @@ def test_a_quiet_instance_is_healthy_but_not_ready() -> None:
     quiet = board()
     quiet.header.quiet = 1
     assert answers(quiet) == (True, False, True)
-    assert verdict.healthy(quiet, NOW).status is Status.QUIET
+    assert verdict.healthy(quiet, NOW).status is ProbeStatus.QUIET
 
 
 def test_a_stopping_instance_may_lose_its_children_but_takes_no_new_work() -> None:
@@ -205,7 +205,7 @@ def test_a_stopping_instance_may_lose_its_children_but_takes_no_new_work() -> No
     for slot in (*stopping.consumers, stopping.dispatcher):
         slot.pid = 0
     assert answers(stopping) == (True, False, True)
-    assert verdict.ready(stopping, NOW).status is Status.STOPPING
+    assert verdict.ready(stopping, NOW).status is ProbeStatus.STOPPING
 
 
 def test_probes_are_more_patient_than_the_supervisor() -> None:
@@ -215,27 +215,27 @@ def test_probes_are_more_patient_than_the_supervisor() -> None:
     assert verdict.SUPERVISOR_STALE_SECONDS > 10 * supervisor.TICK_SECONDS
 
 
-def deaf(slot: Slot, *, seconds: float) -> None:
+def blocked_in_threads(slot: Slot, *, seconds: float) -> None:
     slot.claimed_at, slot.unanswered_since = NOW - seconds - 100, NOW - seconds
 
 
 def test_an_idle_consumer_that_does_not_come_for_waiting_jobs_is_told_and_then_fails_the_probe() -> None:
     sick = board()
-    deaf(sick.consumers[1], seconds=12)
+    blocked_in_threads(sick.consumers[1], seconds=12)
     assert answers(sick) == (True, True, True), "the supervisor is about to replace it"
-    assert verdict.healthy(sick, NOW).status is Status.DEGRADED
+    assert verdict.healthy(sick, NOW).status is ProbeStatus.DEGRADED
     assert verdict.healthy(sick, NOW).reason == "Consumer 1 is idle although jobs have waited for it for 12 s."
-    deaf(sick.consumers[1], seconds=verdict.CHILD_STALE_SECONDS + 1)
+    blocked_in_threads(sick.consumers[1], seconds=verdict.CHILD_STALE_SECONDS + 1)
     assert answers(sick) == (False, False, False), "and did not"
 
 
 @pytest.mark.parametrize("change", [{"claimed_at": NOW - 1}, {"state": State.BUSY}, {"spawned_at": NOW - 2}])
 def test_a_consumer_that_has_claimed_runs_a_job_or_is_new_is_not_deaf(change: dict[str, float]) -> None:
     well = board()
-    deaf(well.consumers[0], seconds=12)
+    blocked_in_threads(well.consumers[0], seconds=12)
     for name, value in change.items():
         setattr(well.consumers[0], name, value)
-    assert verdict.healthy(well, NOW).status is Status.OK
+    assert verdict.healthy(well, NOW).status is ProbeStatus.OK
 
 
 def test_the_last_claim_is_that_of_the_consumer_that_claimed_last() -> None:

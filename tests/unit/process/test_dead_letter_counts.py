@@ -9,7 +9,7 @@ from worker.process.scoreboard import Scoreboard
 
 
 def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() -> None:
-    board = Scoreboard(1).letters
+    board = Scoreboard(1).dead_letters
     now = time.monotonic()
     board.still(now)
     assert not board.fresh(now), "it never counted"

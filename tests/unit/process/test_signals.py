@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 
-from worker.process.signals import SUPERVISED, deaf
+from worker.process.signals import SUPERVISED, blocked_in_threads
 
 
 def test_threads_started_in_the_block_get_no_signals_and_the_main_thread_does() -> None:
@@ -15,7 +15,7 @@ def test_threads_started_in_the_block_get_no_signals_and_the_main_thread_does() 
         masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with deaf():
+    with blocked_in_threads():
         thread = threading.Thread(target=look)
         thread.start()
     thread.join()

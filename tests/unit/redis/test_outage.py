@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis as redis_py
 from structlog.testing import capture_logs
 
 from worker.process.slot import RedisState
@@ -15,10 +14,9 @@ from worker.redis.outage import Outage, delay_after
 from worker.redis.trouble import Policy
 from worker.redis.troubles import TROUBLES, trouble
 
-CUT = redis_py.ConnectionError("Connection closed by server.")
-REFUSED = redis_py.ConnectionError("Error 111 connecting")
-REFUSED.__cause__ = ConnectionRefusedError(111, "Connection refused")
-FULL = redis_py.ConnectionError("max number of clients reached")
+CUT = trouble("reset")
+REFUSED = trouble("refused")
+FULL = trouble("max_clients")
 
 
 class Watched:
@@ -142,15 +140,8 @@ def test_a_wrong_password_is_retried_slowly(watched: Watched, monkeypatch: pytes
     monkeypatch.setattr(
         outage_module.backoff, "full_jitter", lambda attempt, *, base, cap: min(cap, base * 2 ** (attempt - 1))
     )
-    watched.outage.note(redis_py.AuthenticationError("WRONGPASS invalid username-password pair"))
+    watched.outage.note(trouble("wrong_password"))
     assert watched.outage.delay() == outage_module.CAP_SECONDS / 2
-
-
-def test_a_bug_is_no_outage() -> None:
-    """What a server answers to a script of ours that is wrong."""
-    bug = redis_py.ResponseError("user_script:1: Script attempted to access nonexistent global variable 'nothing'")
-    with pytest.raises(redis_py.ResponseError):
-        Outage(lambda _state, _reason: None).note(bug)
 
 
 def test_each_reason_of_an_outage_is_logged_once(watched: Watched, logged: list[Any]) -> None:

@@ -13,9 +13,9 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs
 from worker.cli.tools import connect, settings_or_exit
-from worker.dead_letters.changes import Actions, whoever
+from worker.dead_letters.changes import Changes, whoever
 from worker.dead_letters.filter import Filter, age, moment, rate
-from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.queue import DeadLetterQueue
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -70,21 +70,21 @@ def older_than(chosen: Filter, seconds: float) -> Filter:
     return replace(chosen, until=until if chosen.until is None else min(until, chosen.until))
 
 
-def open_box() -> LetterBox:
+def open_box() -> DeadLetterQueue:
     """Read the settings and connect; ends the process in words if that fails."""
     settings = settings_or_exit()
-    return LetterBox(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
+    return DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
 
 
-def open_actions(note: str) -> Actions:
+def open_actions(note: str) -> Changes:
     """The same for a command that changes letters; its events go to standard error, in the service's format."""
     settings = settings_or_exit()
     logs.configure(settings.log_level, settings.log_format, stream=sys.stderr)
-    box = LetterBox(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
-    return Actions(box, whoever(), note)
+    box = DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
+    return Changes(box, whoever(), note)
 
 
-def log_done(actions: Actions, action: str, count: int, **fields: Any) -> None:
+def log_done(actions: Changes, action: str, count: int, **fields: Any) -> None:
     """Log what a command has done; the same stands in the audit."""
     if count:
         told = {"action": action, "count": count, "who": actions.who, "run": actions.run, "note": actions.note}

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import click
-from redis.exceptions import RedisError
 
 from worker.cli.dead.choosing import (
     AGE,
@@ -22,11 +21,12 @@ from worker.cli.dead.choosing import (
 )
 from worker.cli.dead.stopping import Stopping
 from worker.cli.tools import RedisCommand
-from worker.dead_letters.batches import Pace, Rounds
-from worker.dead_letters.changes import Actions
+from worker.dead_letters.batches import Batches, Throttle
+from worker.dead_letters.changes import Changes
 from worker.dead_letters.filter import Filter
-from worker.dead_letters.letter import Letter
+from worker.dead_letters.letter import DeadLetter
 from worker.exits import Exit
+from worker.redis.trouble import RedisTrouble
 from worker.text import printable
 
 
@@ -57,16 +57,16 @@ def purge(older_than_seconds: float, yes: bool, as_json: bool, **options: Any) -
 
 def _delete(action: str, job_ids: tuple[str, ...], chosen: Filter, *, yes: bool, as_json: bool) -> None:
     actions = open_actions(described(job_ids, chosen))
-    named = actions.box.letters(tuple(dict.fromkeys(job_ids)))
+    named = actions.dead_letters.letters(tuple(dict.fromkeys(job_ids)))
     if not yes:
         _ask(actions, job_ids, named, chosen)
     with Stopping() as stopping:
         act = partial(actions.discard, action=action)
-        rounds = Rounds(actions.box, chosen, act, pace=Pace(None, stopping.wait))
+        rounds = Batches(actions.dead_letters, chosen, act, throttle=Throttle(None, stopping.wait))
         try:
             for _ in rounds.over(named) if job_ids else rounds.through_all():
                 pass
-        except RedisError:
+        except RedisTrouble:
             click.echo(
                 f"{rounds.tally.done:,} deleted so far, perhaps one batch more. The same command goes on from here.",
                 err=True,
@@ -77,16 +77,18 @@ def _delete(action: str, job_ids: tuple[str, ...], chosen: Filter, *, yes: bool,
     _tell(actions, rounds, job_ids, named, as_json=as_json)
 
 
-def _ask(actions: Actions, job_ids: tuple[str, ...], named: list[Letter], chosen: Filter) -> None:
+def _ask(actions: Changes, job_ids: tuple[str, ...], named: list[DeadLetter], chosen: Filter) -> None:
     """Ask whoever sits there; a program must say --yes."""
     if not sys.stdin.isatty():
         raise click.UsageError("This deletes jobs for good. Say --yes where nobody can be asked.")
-    count = len(named) if job_ids else sum(1 for _ in actions.box.oldest_first(chosen))
+    count = len(named) if job_ids else sum(1 for _ in actions.dead_letters.oldest_first(chosen))
     which = f" ({chosen})" if chosen else ""
     click.confirm(f"Delete {count:,} dead letter{'' if count == 1 else 's'}{which} for good?", abort=True)
 
 
-def _tell(actions: Actions, rounds: Rounds, job_ids: tuple[str, ...], named: list[Letter], *, as_json: bool) -> None:
+def _tell(
+    actions: Changes, rounds: Batches, job_ids: tuple[str, ...], named: list[DeadLetter], *, as_json: bool
+) -> None:
     tally = rounds.tally
     missing = len(set(job_ids)) - len(named) + tally.gone if job_ids else 0
     if as_json:

@@ -14,7 +14,7 @@ from rq.job import Job
 from worker.cli.dead.choosing import log_done, open_actions
 from worker.cli.dead.showing import read_payload
 from worker.cli.tools import RedisCommand
-from worker.dead_letters.changes import Actions
+from worker.dead_letters.changes import Changes
 from worker.engine.serializers import Json, Refused
 from worker.exits import Exit
 from worker.text import printable
@@ -39,7 +39,7 @@ def edit(job_id: str, args: str | None, kwargs: str | None, function: str | None
     given = {"args": args, "kwargs": kwargs, "function": function}
     changed = [name for name, value in given.items() if value is not None]
     actions = open_actions("undo" if undo else ", ".join(changed))
-    seen: bytes | None = actions.box.redis.hget(f"{actions.box.prefix}:job:{job_id}", "data")  # type: ignore[assignment]
+    seen: bytes | None = actions.dead_letters.redis.hget(f"{actions.dead_letters.prefix}:job:{job_id}", "data")  # type: ignore[assignment]
     if undo:
         trouble = actions.undo(job_id, seen or b"")
     else:
@@ -57,11 +57,11 @@ def edit(job_id: str, args: str | None, kwargs: str | None, function: str | None
 
 
 def _rewritten(
-    actions: Actions, job_id: str, function: str | None, args: list[Any] | None, kwargs: dict[str, Any] | None
+    actions: Changes, job_id: str, function: str | None, args: list[Any] | None, kwargs: dict[str, Any] | None
 ) -> tuple[bytes, str]:
     """Return the new payload as RQ stores it, and its description."""
     try:
-        job, _ = read_payload(actions.box, job_id)
+        job, _ = read_payload(actions.dead_letters, job_id)
     except Refused as refused:
         if function is None or args is None or kwargs is None:
             click.echo(

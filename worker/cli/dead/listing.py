@@ -16,8 +16,8 @@ from worker.cli.dead.choosing import choosing, chosen_by, open_box
 from worker.cli.terminal import print_lines, print_table
 from worker.cli.tools import RedisCommand
 from worker.dead_letters.filter import Filter
-from worker.dead_letters.letter import Letter
-from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.text import one_line
 
 #: Characters of an error's message in a table.
@@ -77,14 +77,14 @@ def groups(as_json: bool, **options: Any) -> None:
 class Group:
     """Letters of one kind; `newest` is the first that was seen."""
 
-    newest: Letter
+    newest: DeadLetter
     count: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     queues: Counter[str] = field(default_factory=Counter)
     oldest_moment: float = 0.0
     newest_moment: float = 0.0
 
-    def add(self, letter: Letter) -> None:
+    def add(self, letter: DeadLetter) -> None:
         """Count a letter."""
         moment = letter.moment
         self.oldest_moment = min(self.oldest_moment, moment) if self.count else moment
@@ -121,14 +121,14 @@ class Group:
         )
 
 
-def chosen_letters(box: LetterBox, job_ids: tuple[str, ...], chosen: Filter) -> Iterator[Letter]:
+def chosen_letters(box: DeadLetterQueue, job_ids: tuple[str, ...], chosen: Filter) -> Iterator[DeadLetter]:
     """Return the letters of some ids, or those that a filter means, newest first."""
     if job_ids:
         return iter(chosen.among(box.letters(job_ids)))
     return box.newest_first(chosen)
 
 
-def error_of(letter: Letter) -> str:
+def error_of(letter: DeadLetter) -> str:
     """Return a letter's exception and message on one line, cut to fit."""
     text = one_line(f"{letter.record.get('exception', '')} {letter.record.get('message', '')}".strip())
     return text if len(text) <= ERROR_CHARACTERS else f"{text[: ERROR_CHARACTERS - 1]}…"
@@ -139,7 +139,7 @@ def date(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
-def _row(letter: Letter) -> tuple[object, ...]:
+def _row(letter: DeadLetter) -> tuple[object, ...]:
     record = letter.record
     return (
         letter.job_id,

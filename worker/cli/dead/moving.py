@@ -11,13 +11,13 @@ from itertools import islice
 from typing import Any, Final, TextIO, TypeVar
 
 import click
-from redis.exceptions import RedisError
 
 from worker.cli.dead.choosing import choosing, chosen_by, log_done, open_actions, open_box
 from worker.cli.tools import RedisCommand
 from worker.dead_letters.changes import Exported
-from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.exits import Exit
+from worker.redis.trouble import RedisTrouble
 
 #: What a line says of itself.
 FORMAT: Final = "worker-dead-letter/1"
@@ -73,7 +73,7 @@ def import_letters(source: TextIO, as_json: bool) -> None:
             err=True,
         )
         sys.exit(Exit.FAILED)
-    except RedisError:
+    except RedisTrouble:
         click.echo(f"{done:,} imported so far, perhaps a batch more. Import the file again to go on.", err=True)
         raise
     finally:
@@ -114,7 +114,7 @@ def _letters(source: TextIO) -> Iterator[Exported]:
         raise BadLine(f"Line {number}: {error}") from error
 
 
-def _lines(box: LetterBox, job_ids: list[str]) -> Iterator[dict[str, Any]]:
+def _lines(box: DeadLetterQueue, job_ids: list[str]) -> Iterator[dict[str, Any]]:
     """Read jobs and describe them; those that went meanwhile are left out."""
     with box.redis.pipeline(transaction=False) as pipeline:
         for job_id in job_ids:

@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any, Final
 
 import click
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -21,12 +20,14 @@ from worker.cli.dead.choosing import RATE, choosing, chosen_by, described, log_d
 from worker.cli.dead.stopping import Stopping
 from worker.cli.terminal import print_table
 from worker.cli.tools import RedisCommand
-from worker.dead_letters.batches import Pace, Rounds
-from worker.dead_letters.changes import Actions
+from worker.dead_letters.batches import Batches, Throttle
+from worker.dead_letters.changes import Changes
 from worker.dead_letters.filter import Filter
-from worker.dead_letters.letter import Letter
+from worker.dead_letters.letter import DeadLetter
 from worker.exits import Exit
 from worker.fleet import reading
+from worker.keys import Keys
+from worker.redis.trouble import RedisTrouble
 from worker.text import one_line, printable
 
 #: How often canaries are looked at.
@@ -81,13 +82,13 @@ def replay(
     need_a_choice(job_ids, chosen, everything=everything)
     plan = Plan(tuple(dict.fromkeys(job_ids)), chosen, to, limit, canary or 0, canary_timeout)
     actions = open_actions(described(job_ids, chosen))
-    if to == actions.box.queue:
+    if to == actions.dead_letters.name:
         raise click.UsageError(f"{to} holds dead letters, and no consumer reads it. Name another queue with --to.")
     if dry_run:
         _tell_dry_run(_meant(actions, plan), as_json=as_json)
         return
     with Stopping() as stopping:
-        run = Replay(actions, plan, Pace(rate, stopping.wait), stopping)
+        run = Replay(actions, plan, Throttle(rate, stopping.wait), stopping)
         run.go(quiet=as_json)
     run.tell(as_json=as_json)
     sys.exit(run.exit_code)
@@ -96,13 +97,15 @@ def replay(
 class Replay:
     """One replay. `failed` are canaries that did not finish, with the state that they are in."""
 
-    def __init__(self, actions: Actions, plan: Plan, pace: Pace, stopping: Stopping) -> None:
+    def __init__(self, actions: Changes, plan: Plan, throttle: Throttle, stopping: Stopping) -> None:
         self.failed: dict[str, str] = {}
         self.gone: list[str] = []  #: ids that were named and are no dead letters
         self._actions = actions
         self._plan = plan
         self._stopping = stopping
-        self._rounds = Rounds(actions.box, plan.chosen, partial(actions.replay, to=plan.to), pace=pace)
+        self._rounds = Batches(
+            actions.dead_letters, plan.chosen, partial(actions.replay, to=plan.to), throttle=throttle
+        )
         self._letters = self._find()
 
     def go(self, *, quiet: bool) -> None:
@@ -114,7 +117,7 @@ class Replay:
                 task = bar.add_task("replaying", total=self._total())
                 for step in self._steps():
                     bar.update(task, completed=self._rounds.tally.done, description=step)
-        except RedisError:
+        except RedisTrouble:
             done = self._rounds.tally.done
             click.echo(f"{done:,} replayed so far, perhaps a batch more. The same command goes on from here.", err=True)
             raise
@@ -149,11 +152,11 @@ class Replay:
                 err=True,
             )
 
-    def _find(self) -> list[Letter] | None:
+    def _find(self) -> list[DeadLetter] | None:
         """Return the letters that were named, unread: the script says whether they are any. None: a filter chooses."""
         if not self._plan.job_ids:
             return None
-        return [Letter(job_id) for job_id in self._plan.job_ids]
+        return [DeadLetter(job_id) for job_id in self._plan.job_ids]
 
     def _steps(self) -> Iterator[str]:
         plan, rounds = self._plan, self._rounds
@@ -185,7 +188,7 @@ class Replay:
 
     def _watch(self, canaries: list[str]) -> Iterator[str]:
         """Wait until every canary has come to an end; note those that did not finish."""
-        box, deadline = self._actions.box, monotonic() + self._plan.canary_timeout
+        box, deadline = self._actions.dead_letters, monotonic() + self._plan.canary_timeout
         self._warn_if_nobody_reads(canaries)
         while canaries:
             status = dict(zip(canaries, box.status(canaries), strict=True))
@@ -202,28 +205,28 @@ class Replay:
                 return
 
     def _warn_if_nobody_reads(self, canaries: list[str]) -> None:
-        box = self._actions.box
+        box = self._actions.dead_letters
         for origin in sorted(set(box.origins(canaries)) - {""}):
-            if not reading.readers(box.redis, box.prefix, origin):
+            if not reading.readers(box.redis, Keys(box.prefix), origin):
                 click.echo(f"No consumer reads the queue {one_line(origin)!r}; the canaries wait for one.", err=True)
 
     def _total(self) -> int | None:
         plan = self._plan
         if self._letters is not None:
             return len(self._letters)
-        return plan.limit or (None if plan.chosen else self._actions.box.count())
+        return plan.limit or (None if plan.chosen else self._actions.dead_letters.count())
 
 
 _GONE: Final = "is no dead letter any more: it was replayed or deleted, or it never was one."
 
 
-def _meant(actions: Actions, plan: Plan) -> Iterator[Letter]:
+def _meant(actions: Changes, plan: Plan) -> Iterator[DeadLetter]:
     if plan.job_ids:
-        return islice(actions.box.letters(plan.job_ids), plan.limit)
-    return islice(actions.box.oldest_first(plan.chosen), plan.limit)
+        return islice(actions.dead_letters.letters(plan.job_ids), plan.limit)
+    return islice(actions.dead_letters.oldest_first(plan.chosen), plan.limit)
 
 
-def _tell_dry_run(letters: Iterator[Letter], *, as_json: bool) -> None:
+def _tell_dry_run(letters: Iterator[DeadLetter], *, as_json: bool) -> None:
     kinds: Counter[tuple[str, str, str]] = Counter()
     named: list[str] = []
     for letter in letters:

@@ -14,8 +14,8 @@ from worker.cli.dead.listing import date, error_of
 from worker.cli.terminal import print_table
 from worker.cli.tools import RedisCommand, settings_or_exit
 from worker.dead_letters import changes
-from worker.dead_letters.letter import Letter
-from worker.dead_letters.queue import LetterBox
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.engine.dead_letter import NEXT_STEPS, REASONS
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim
@@ -58,7 +58,7 @@ def audit(limit: int, as_json: bool) -> None:
     print_table(("at", "who", "action", "count", "run", "which", "first id"), map(_audit_row, _by_run(lines)))
 
 
-def read_payload(box: LetterBox, job_id: str) -> tuple[Job, bytes]:
+def read_payload(box: DeadLetterQueue, job_id: str) -> tuple[Job, bytes]:
     """Read a letter's call through the service's own gates, and its payload's bytes; raises `Refused`."""
     settings = settings_or_exit()
     fields: dict[bytes, bytes] = box.redis.hgetall(f"{box.prefix}:job:{job_id}")  # type: ignore[assignment]
@@ -67,7 +67,7 @@ def read_payload(box: LetterBox, job_id: str) -> tuple[Job, bytes]:
     return payloads.restore(Claim(job_id, "", origin, origin, fields), box.redis), fields[b"data"]
 
 
-def _call(box: LetterBox, job_id: str) -> dict[str, Any]:
+def _call(box: DeadLetterQueue, job_id: str) -> dict[str, Any]:
     try:
         job, _ = read_payload(box, job_id)
     except Refused as refused:
@@ -75,14 +75,14 @@ def _call(box: LetterBox, job_id: str) -> dict[str, Any]:
     return {"args": list(job._args), "kwargs": job._kwargs}
 
 
-def _not_there(box: LetterBox, job_id: str) -> str:
+def _not_there(box: DeadLetterQueue, job_id: str) -> str:
     status = box.status([job_id])[0]
     if not status:
         return f"There is no job {job_id}: it was deleted or has expired."
     return f"The job {job_id} is no dead letter: its status is {status}."
 
 
-def _print(letter: Letter, call: dict[str, Any]) -> None:
+def _print(letter: DeadLetter, call: dict[str, Any]) -> None:
     record = letter.record
     for name, value in (
         ("id", letter.job_id),
@@ -106,7 +106,7 @@ def _print(letter: Letter, call: dict[str, Any]) -> None:
     if history:
         click.echo("It was a dead letter before:")
         for entry in history:
-            earlier = Letter(letter.job_id, written=json.dumps(entry).encode())
+            earlier = DeadLetter(letter.job_id, written=json.dumps(entry).encode())
             click.echo(
                 f"  {one_line(entry.get('at', ''))}  {one_line(earlier.reason)}  {error_of(earlier)}"
                 f"  (attempts {one_line(entry.get('attempts', '?'))})"

@@ -19,6 +19,7 @@ from worker.cli.terminal import print_table
 from worker.cli.tools import PATIENCE_SECONDS, RedisCommand, settings_or_exit
 from worker.errors import SettingsError
 from worker.exits import Exit
+from worker.redis.client import Client
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 from worker.settings.load import load
@@ -66,9 +67,8 @@ def _connect(settings: Settings, url: str, option: str) -> Redis:
         sys.exit(Exit.USAGE)
     own = settings.model_copy(update={"redis_url": SecretStr(url)})
     try:
-        return queue.connect_with_retry(
-            own, client_name="worker.cli.migration.run", deadline=monotonic() + PATIENCE_SECONDS
-        )
+        until = monotonic() + PATIENCE_SECONDS
+        return Client.over(queue.connect_with_retry(own, client_name="worker.migrate", deadline=until))
     except RedisTrouble as trouble:
         click.echo(f"{option}: {trouble}", err=True)
         sys.exit(Exit.REDIS)

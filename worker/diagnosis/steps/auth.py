@@ -1,4 +1,4 @@
-"""Step: does the server take the user and the password, and what may that user do?"""
+"""Step `auth`: does the server accept the user and the password, and what may that user do?"""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from redis.exceptions import RedisError
 
 from worker import queue
 from worker.diagnosis.case import Case, Found
-from worker.diagnosis.report import Finding, Status
+from worker.diagnosis.report import Finding, Status, quoted
 from worker.diagnosis.steps.rights import check_rights
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.redis.troubles import trouble
 from worker.settings import Settings
 
-#: With these the worker cannot connect, but a plainer client can, which finds out the rest.
+#: Codes with which the worker cannot connect, but perhaps a plainer client can, which then finds out the rest.
 _PLAINER_HELPS = ("no_permission", "unknown_command", "unknown")
 
 
-def check_login(case: Case) -> Found:
-    """Log in exactly as the worker does (HELLO 3, CLIENT SETNAME, SELECT), then try what it needs."""
+def check_auth(case: Case) -> Found:
+    """Log in exactly as the worker does (HELLO 3, CLIENT SETNAME, SELECT), then try every command that it needs."""
     client = client_of(case)
     reason = _try(client)
     found = Found("")
@@ -30,7 +30,7 @@ def check_login(case: Case) -> Found:
         plainer = client_of(case, client_name=None, protocol=2)
         if _try(plainer) is None:
             found.findings.append(
-                Finding.of(reason, f"Connecting takes HELLO 3 and CLIENT SETNAME. {_said(reason)}".strip())
+                Finding.of(reason, f"The worker connects with HELLO 3 and CLIENT SETNAME. {quoted(reason)}".strip())
             )
             client, reason = plainer, None
             found.halt = False
@@ -43,7 +43,7 @@ def check_login(case: Case) -> Found:
     found.findings += rights.findings
     found.facts = rights.facts
     found.says += rights.says
-    if found.findings:  # what may be done still tells more
+    if found.findings:  # the next steps can still find more
         found.halt = False
     if not case.password_needed:
         _open_door(case, found)
@@ -67,13 +67,9 @@ def _try(client: Redis) -> RedisTrouble | None:
         with suppress(RedisError, OSError):
             client.close()
         return translate(error) or trouble("unknown", type(error).__name__)
-    except (AttributeError, TypeError, ValueError):  # redis-py takes a HELLO's answer of another shape apart
+    except (AttributeError, TypeError, ValueError):  # redis-py fails on an answer to HELLO that has another shape
         return trouble("unknown", "not the answer to HELLO 3")
     return None
-
-
-def _said(reason: RedisTrouble) -> str:
-    return f"The server said: {reason.detail}." if reason.detail else ""
 
 
 def _welcome(case: Case) -> str:
@@ -89,8 +85,8 @@ def _open_door(case: Case, found: Found) -> None:
     if any(address.is_public for address in case.addresses):
         found.add(
             Status.WARNING,
-            "This server wants no password and has a public address: whoever reaches it can change everything.",
-            "Set a password (requirepass, or an ACL), or put it into a private network.",
+            "This server needs no password and has a public address: anyone who reaches it can change everything.",
+            "Set a password (requirepass, or an ACL), or move it into a private network.",
             "no_password",
         )
 
@@ -101,10 +97,10 @@ def _refusal(reason: RedisTrouble) -> str:
         "wrong_password": "user or password rejected",
         "needless_password": "a password where none is set",
         "bad_database": "no such database",
-    }.get(reason.code, "not let in")
+    }.get(reason.code, "login refused")
 
 
 def denied(error: Exception) -> Finding:
-    """Make a warning of a command that was refused to this step."""
+    """Turn a command that the server refused into a warning."""
     reason = translate(error) or trouble("unknown", type(error).__name__)
-    return Finding.of(reason, _said(reason), Status.WARNING)
+    return Finding.of(reason, status=Status.WARNING)

@@ -1,4 +1,4 @@
-"""Read the certificate of a server, trusted or not."""
+"""Part of a step: read the certificate of a server, trusted or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_NAMES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a certificate says of itself."""
+    """The contents of a certificate."""
 
     names: tuple[str, ...]
     issuer: str
@@ -29,20 +29,20 @@ class Certificate:
         return (self.expires - datetime.now(UTC)).days
 
     def named(self) -> str:
-        """Name the hosts that it is for, the first few."""
+        """Return the names of the hosts that it is for, the first few."""
         more = len(self.names) - _SHOWN_NAMES
         return ", ".join(self.names[:_SHOWN_NAMES]) + f" and {more} more" * (more > 0) if self.names else "no host"
 
 
 def of_handshake(end: ssl.SSLSocket) -> Certificate | None:
     """Read the certificate of a handshake that has checked it; None when it did not (ssl_cert_reqs=none)."""
-    told: dict[str, Any] = end.getpeercert() or {}
-    if not told:
+    contents: dict[str, Any] = end.getpeercert() or {}
+    if not contents:
         return None
-    issuer = {name: value for part in told.get("issuer", ()) for name, value in part}
-    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(told["notAfter"]), UTC)
+    issuer = {name: value for part in contents.get("issuer", ()) for name, value in part}
+    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(contents["notAfter"]), UTC)
     return Certificate(
-        tuple(value for _, value in told.get("subjectAltName", ())),
+        tuple(value for _, value in contents.get("subjectAltName", ())),
         issuer.get("organizationName") or issuer.get("commonName") or "an authority without a name",
         expires,
     )
@@ -51,8 +51,8 @@ def of_handshake(end: ssl.SSLSocket) -> Certificate | None:
 def look(case: Case) -> Certificate | None:
     """Read the certificate of a server that was not trusted; None when it cannot be had.
 
-    The ssl module tells the contents only of a certificate that it has verified, so a second handshake takes the
-    server's own certificate for the authority, whatever its dates and names are. Nothing is sent over either.
+    The ssl module shows the contents only of a certificate that it has verified. So a second handshake trusts the
+    server's own certificate as the authority and ignores its dates and names. Nothing is sent over either connection.
     """
     try:
         with sockets.wrap(case, sockets.unchecked()) as end:

@@ -1,4 +1,4 @@
-"""Step: which addresses does the host name stand for?"""
+"""Step `dns`: which addresses does the host name stand for?"""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _DNS_PORT: Final = 53
 
 Resolve = Callable[..., Iterable[tuple[Any, ...]]]
-Outcome = list[str] | OSError | None
+Answer = list[str] | OSError | None
 
 
-def check_names(case: Case, resolve: Resolve = socket.getaddrinfo) -> Found:
+def check_dns(case: Case, resolve: Resolve = socket.getaddrinfo) -> Found:
     """Resolve the host as the worker does, IPv4 and IPv6 apart, and tell an unknown name from a silent name server."""
     target = case.there
     if target.is_unix:
         return skipped("a socket of this machine has no host name")
-    outcomes = {kind: _ask(resolve, target.host, target.port, family) for kind, family in _FAMILIES.items()}
-    answers = {kind: _wait(future, case.left) for kind, future in outcomes.items()}
+    futures = {kind: _ask(resolve, target.host, target.port, family) for kind, family in _FAMILIES.items()}
+    answers = {kind: _wait(future, case.left) for kind, future in futures.items()}
     case.addresses = [
         Address(_FAMILIES[kind], ip, target.port)
-        for kind, outcome in answers.items()
-        if isinstance(outcome, list)
-        for ip in outcome
+        for kind, answer in answers.items()
+        if isinstance(answer, list)
+        for ip in answer
     ]
-    facts = {kind: outcome if isinstance(outcome, list) else _words(outcome) for kind, outcome in answers.items()}
+    facts = {kind: answer if isinstance(answer, list) else _words(answer) for kind, answer in answers.items()}
     if case.addresses:
         literal = _is_address(target.host)
         says = "the URL names an address" if literal else ", ".join(map(str, case.addresses))
@@ -49,7 +49,7 @@ def check_names(case: Case, resolve: Resolve = socket.getaddrinfo) -> Found:
 
 
 def _ask(resolve: Resolve, host: str, port: int, family: int) -> Future[list[str]]:
-    """Ask in a thread: the C library waits 5 s and more for each name server, and nothing can stop it."""
+    """Resolve in a thread: the C library waits 5 s and more for each name server, and nothing can stop it."""
     future: Future[list[str]] = Future()
 
     def run() -> None:
@@ -63,7 +63,7 @@ def _ask(resolve: Resolve, host: str, port: int, family: int) -> Future[list[str
     return future
 
 
-def _wait(future: Future[list[str]], seconds: float) -> Outcome:
+def _wait(future: Future[list[str]], seconds: float) -> Answer:
     try:
         return future.result(timeout=seconds)
     except FutureTimeoutError:
@@ -74,22 +74,22 @@ def _wait(future: Future[list[str]], seconds: float) -> Outcome:
         return error
 
 
-def _words(outcome: OSError | None) -> str:
-    if outcome is None:
+def _words(answer: OSError | None) -> str:
+    if answer is None:
         return "no answer in time"
-    return "none" if outcome.errno in _NO_DATA else (outcome.strerror or "failed")
+    return "none" if answer.errno in _NO_DATA else (answer.strerror or "failed")
 
 
-def _cause(outcomes: list[Outcome]) -> tuple[str, str]:
-    """Say why there is no address, and a better fix than the table's where there is one."""
-    codes = {outcome.errno for outcome in outcomes if isinstance(outcome, OSError)}
+def _cause(answers: list[Answer]) -> tuple[str, str]:
+    """Return why there is no address, and a fix where the table's is not the best."""
+    codes = {answer.errno for answer in answers if isinstance(answer, OSError)}
     if socket.EAI_NONAME in codes:
-        return "The name servers know no such name (NXDOMAIN).", ""
+        return "The name servers do not know this name (NXDOMAIN).", ""
     if codes and codes <= _NO_DATA:
-        return "The name exists, but no address is behind it.", ""
+        return "The name exists, but has no address.", ""
     if not _has_network():
         return "This machine has no network.", "Bring the network of this machine up: no name server can be reached."
-    words = "do not answer in time" if None in outcomes else "cannot be reached or fail"
+    words = "do not answer in time" if None in answers else "cannot be reached or fail"
     return (
         f"The name servers of this machine {words}.",
         "The host may be right: check name resolution here (/etc/resolv.conf, a firewall on port 53), then try again.",
@@ -97,7 +97,7 @@ def _cause(outcomes: list[Outcome]) -> tuple[str, str]:
 
 
 def _has_network() -> bool:
-    """Whether the kernel knows a way to a name server; nothing is sent for that."""
+    """Whether the kernel has a route to a name server; sends nothing."""
     try:
         lines = _RESOLV_CONF.read_text(errors="replace").splitlines()
     except OSError:

@@ -1,10 +1,11 @@
-"""Step: is the server fit to be a queue?"""
+"""Step `fitness`: is the server fit to be a queue?"""
 
 from __future__ import annotations
 
 from worker.diagnosis.case import Case, Found
 from worker.diagnosis.report import Status
 from worker.diagnosis.steps import limits, trials
+from worker.text import counted
 
 
 def check_fitness(case: Case) -> Found:
@@ -12,13 +13,10 @@ def check_fitness(case: Case) -> Found:
     found = Found("", halt=False)
     limits.judge(case, found)
     trials.run(case, found)
-    bad = [finding for finding in found.findings if finding.status is Status.FAILED]
-    odd = [finding for finding in found.findings if finding.status is Status.WARNING]
-    found.says = (
-        f"{len(bad)} thing{'s' * (len(bad) > 1)} in the way"
-        if bad
-        else f"fit, {len(odd)} thing{'s' * (len(odd) > 1)} to look at"
-        if odd
-        else "fit"
-    )
+    statuses = [finding.status for finding in found.findings]
+    failures, warnings = statuses.count(Status.FAILED), statuses.count(Status.WARNING)
+    if failures:
+        found.says = f"not fit: {counted(failures, 'problem')}"
+    else:
+        found.says = "fit" + (f", {counted(warnings, 'thing')} to look at" if warnings else "")
     return found

@@ -1,4 +1,4 @@
-"""Say PING to whatever is there, without redis-py, and tell from the first bytes what it is."""
+"""Part of a step: send PING without redis-py, and recognise the kind of server by the first bytes of its answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from worker.redis.trouble import RedisTrouble
 
 _PING: Final = b"*1\r\n$4\r\nPING\r\n"
 _ENOUGH_BYTES: Final = 512
-#: What begins like this is no Redis; the names are for people. (TLS: RFC 8446, 5.1: alert 21, handshake 22, version 3.)
+#: How the answers of other servers begin, and their names for people. (TLS: RFC 8446, 5.1: alert 21, handshake 22,
+#: version 3.)
 _OTHERS: Final = (
     (re.compile(rb"HTTP/|\s*<(!DOCTYPE|html)", re.IGNORECASE), "an HTTP server"),
     (re.compile(rb"[\x15\x16]\x03"), "a TLS server"),
@@ -39,7 +40,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """The answer. `trouble` is what Redis complained about, None after a PONG; `words` name what is no Redis."""
+    """The answer. `trouble` is what Redis complained about, None after a PONG; `words` name any other server."""
 
     kind: Kind
     words: str = ""
@@ -47,11 +48,11 @@ class Greeting:
 
 
 def greet(case: Case, *, tls: bool) -> Greeting:
-    """Connect (over TLS when asked, taking any certificate) and say PING. Never raises."""
+    """Connect (with `tls` over TLS, accepting any certificate) and send PING. Never raises."""
     try:
         with sockets.wrap(case, sockets.unchecked()) if tls else sockets.plain(case) as end:
             end.settimeout(case.left * sockets.FIRST_SHARE)
-            with suppress(ConnectionError):  # who hangs up at once may have said why
+            with suppress(ConnectionError):  # a server that hangs up at once may have sent its reason
                 end.sendall(_PING)
             return _read(end.recv(_ENOUGH_BYTES))
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Step: how long does a round trip take?"""
+"""Step `latency`: how long does a round trip take?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.diagnosis.case import Case, Found
 from worker.diagnosis.report import Status
 
 PINGS: Final = 50
-#: p50 below so many milliseconds → where the server probably is. Rules of thumb: light in fibre takes 1 ms for 100 km
+#: p50 below this many milliseconds → where the server probably is. Rules of thumb: light in fibre takes 1 ms for 100 km
 #: and back, providers name 1–2 ms between zones of a region.
 _PLACES: Final = (
     (0.5, "on this machine or beside it"),
@@ -20,9 +20,9 @@ _PLACES: Final = (
     (90.0, "on the same continent, far away"),
     (float("inf"), "on another continent"),
 )
-#: From here on distance is worth a warning: a job that talks to Redis pays it again and again.
+#: Warn from here on: a job that talks to Redis pays this again and again.
 _FAR_MS: Final = 30.0
-#: A p99 that is so many times the p50, and over `_ROUGH_MS`, says that the way or the server stalls.
+#: Warn when p99 is above `_ROUGH_MS` and this many times p50: the network or the server stalls.
 _ROUGH_FACTOR: Final = 10
 _ROUGH_MS: Final = 50.0
 
@@ -45,13 +45,13 @@ def check_latency(case: Case) -> Found:
         found.add(
             Status.WARNING,
             f"A round trip takes {measured['p50']:.0f} ms: the server is {place}.",
-            "Put the worker and Redis into the same region; until then every call of a job to Redis costs that much.",
+            "Put the worker and Redis into the same region; until then each call of a job to Redis takes that long.",
         )
     if measured["p99"] >= _ROUGH_MS and measured["p99"] > _ROUGH_FACTOR * measured["p50"]:
         found.add(
             Status.WARNING,
             f"Some round trips take {measured['p99']:.0f} ms, most {measured['p50']:.1f} ms.",
-            "Slow commands (SLOWLOG GET), a throttled plan or a lossy way do that: watch it with --watch.",
+            "Slow commands (SLOWLOG GET), a throttled plan or a lossy network cause this: observe it with --watch.",
         )
     return found
 
@@ -60,6 +60,6 @@ def summary(samples: list[float]) -> dict[str, float]:
     """Return min, p50, p99, max and jitter (mean difference of neighbours) of some milliseconds."""
     cuts = quantiles(samples, n=100, method="inclusive") if len(samples) > 1 else [samples[0]] * 99
     steps = [abs(later - earlier) for earlier, later in pairwise(samples)]
-    told = {"min": min(samples), "p50": cuts[49], "p99": cuts[98], "max": max(samples)}
-    told["jitter"] = fmean(steps) if steps else 0.0
-    return {name: round(value, 3) for name, value in told.items()}
+    figures = {"min": min(samples), "p50": cuts[49], "p99": cuts[98], "max": max(samples)}
+    figures["jitter"] = fmean(steps) if steps else 0.0
+    return {name: round(value, 3) for name, value in figures.items()}

@@ -1,4 +1,4 @@
-"""Whether the server's limits and promises suit a queue: eviction, memory, persistence, clients, idle timeout."""
+"""Part of `fitness`: do the server's limits suit a queue? Eviction, memory, persistence, clients, idle timeout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from redis.exceptions import ResponseError
 from worker.diagnosis.case import Case, Found
 from worker.diagnosis.report import Finding, Status
 from worker.redis.troubles import trouble
+from worker.text import size
 
-#: Of its memory; above it a burst of jobs may not fit.
+#: Share of the memory limit above which a burst of jobs may not fit.
 _FULL_SHARE: Final = 0.8
-#: A server that closes idle connections sooner than the health check of 30 s comes cuts the worker all the time.
+#: A server with a shorter idle timeout cuts the worker again and again; its health check comes every 30 s.
 _SHORT_IDLE_SECONDS: Final = 60
 
 
 def judge(case: Case, found: Found) -> None:
-    """Add what INFO (and CONFIG, where it is allowed) say; what they do not say is not judged."""
+    """Judge what INFO (and CONFIG, where it is allowed) shows; what it does not show is not judged."""
     facts = case.facts
     _eviction(facts, found, _config(case, "maxmemory-policy"))
     _memory(facts, found)
@@ -28,10 +29,10 @@ def judge(case: Case, found: Found) -> None:
 
 
 def _config(case: Case, name: str) -> str | None:
-    """Read one setting; None when the server or its provider does not tell."""
+    """Read one setting; None when the server or its provider does not show it."""
     with suppress(ResponseError):
-        told: dict[Any, Any] = case.redis.config_get(name)
-        return told.get(name)
+        shown: dict[Any, Any] = case.redis.config_get(name)
+        return shown.get(name)
     return None
 
 
@@ -39,7 +40,9 @@ def _eviction(facts: dict[str, Any], found: Found, configured: str | None) -> No
     policy = facts.get("maxmemory_policy") or configured
     found.facts["eviction"] = policy
     if policy is None:
-        found.add(Status.OK, "The eviction policy is not told.", "See in the provider's console that eviction is off.")
+        found.add(
+            Status.OK, "The eviction policy is not shown.", "Check in the provider's console that eviction is off."
+        )
     elif policy != "noeviction":
         limited = int(facts.get("maxmemory") or 0) > 0
         found.add(
@@ -58,10 +61,10 @@ def _memory(facts: dict[str, Any], found: Found) -> None:
     used, limit = int(facts["used_memory"]), int(facts.get("maxmemory") or 0)
     found.facts |= {"used_memory_bytes": used, "max_memory_bytes": limit or None}
     if not limit:
-        found.add(Status.OK, f"Memory: {_size(used)} used, no limit set.")
+        found.add(Status.OK, f"Memory: {size(used)} used, no limit set.")
         return
-    # Even above the limit it has not failed: buffers of clients count in the one and not in the other. A write tells.
-    words = f"Memory: {_size(used)} of {_size(limit)} used ({used / limit:.0%})."
+    # More than the limit is no failure yet: client buffers count as used, but not against it. The write trial decides.
+    words = f"Memory: {size(used)} of {size(limit)} used ({used / limit:.0%})."
     if used > _FULL_SHARE * limit:
         found.add(Status.WARNING, words, trouble("out_of_memory").trouble.fix, "memory_headroom")
     else:
@@ -111,12 +114,3 @@ def _idle(found: Found, configured: str | None) -> None:
             "Set timeout to 0, or to 300 and more.",
             "idle_timeout",
         )
-
-
-def _size(size: int) -> str:
-    amount = float(size)
-    for unit in ("B", "KB", "MB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GB"

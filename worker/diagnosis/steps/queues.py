@@ -1,4 +1,4 @@
-"""Step: what stands in the queues? Read only."""
+"""Step `rq`, shown as Queues: what is in the queues, and what is stuck? Changes nothing."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from worker.diagnosis.case import Case, Found
 from worker.diagnosis.report import Status
 from worker.diagnosis.steps.auth import denied
 from worker.fleet import reading
+from worker.keys import Keys
+from worker.text import counted
 
-#: Most jobs whose time to live is looked at: each costs two commands.
+#: How many jobs are sampled for their time to live; each costs two commands.
 _SAMPLE: Final = 500
-#: A job at the head of its queue that has waited so long while consumers are there, seconds.
+#: Warn when the job at the head of a queue with consumers has waited longer, seconds.
 _LONG_WAIT: Final = 300.0
-#: Scheduled jobs are moved within the interval (15 s on Upstash); later than this nobody moves them, seconds.
+#: Seconds after which nobody seems to move scheduled jobs; a dispatcher does within its interval (15 s on Upstash).
 _OVERDUE: Final = 60
 _START: Final = "Start a worker with that queue in WORKER_QUEUES."
 _MANY_LETTERS: Final = 1000
 _ENDED: Final = (b"finished", b"failed", b"stopped", b"canceled")
 
 
-def check_backlog(case: Case) -> Found:
+def check_queues(case: Case) -> Found:
     """Read queues, workers and registries as `python -m worker status` does, and look for what is stuck."""
     found = Found("", halt=False)
     try:
-        seen = reading.read(case.redis, case.prefix, case.queues, case.letters_queue)
+        seen = reading.read(case.redis, case.keys, case.queues, case.letters_queue)
         names = [queue.name for queue in seen.queues]
         stuck, overdue = _late(case, names)
         forever, looked = _without_ttl(case)
@@ -53,7 +55,7 @@ def check_backlog(case: Case) -> Found:
     }
     workers = len(seen.consumers)
     found.says = (
-        f"{len(names)} queue{'s' * (len(names) != 1)} · {waiting:,} waiting · {workers} workers alive · "
+        f"{counted(len(names), 'queue')} · {waiting:,} waiting · {workers} workers alive · "
         f"{failed:,} failed · {seen.dead_letters:,} dead letters"
     )
     for sentence in seen.attention():
@@ -64,7 +66,7 @@ def check_backlog(case: Case) -> Found:
         found.add(
             Status.WARNING,
             f"The job at the head of {queue.name!r} has waited for {queue.next_waits:,.0f} s.",
-            "More consumers (WORKER_PROCESSES, WORKER_THREADS, instances), or see what the running ones do.",
+            "Add consumers (WORKER_PROCESSES, WORKER_THREADS, instances), or see what the running ones do.",
             "long_wait",
         )
     return found
@@ -74,29 +76,29 @@ def _judge(found: Found, stuck: int, overdue: int, forever: int, looked: int) ->
     if stuck:
         found.add(
             Status.WARNING,
-            f"Claims of {stuck} started job{'s' * (stuck > 1)} have run out: their workers died and nobody took over.",
-            "A running instance of this worker takes them over within a minute, `rq info` those of RQ's own workers.",
+            f"The claims of {counted(stuck, 'started job')} have run out: the workers died and no other took over.",
+            "A running instance of this worker takes them over within a minute; for RQ's own workers, run `rq info`.",
             "stuck_started",
         )
     if overdue:
         found.add(
             Status.WARNING,
-            f"{overdue} scheduled job{'s are' if overdue > 1 else ' is'} overdue by more than a minute.",
-            "Nobody moves them: start a worker for that queue, with WORKER_SCHEDULER_INTERVAL above 0.",
+            f"{counted(overdue, 'scheduled job is', 'scheduled jobs are')} overdue by more than a minute.",
+            "No scheduler moves them: start a worker for that queue, with WORKER_SCHEDULER_INTERVAL above 0.",
             "scheduled_overdue",
         )
     if forever:
         found.add(
             Status.WARNING,
-            f"{forever} of {looked} jobs that were looked at have ended and are kept for ever.",
-            "Producers set result_ttl or failure_ttl to -1, or jobs were ended by hand: they fill the memory.",
+            f"{forever} of {looked} sampled jobs have ended and are kept for ever.",
+            "Producers set result_ttl or failure_ttl to -1, or somebody ended jobs by hand: such jobs fill the memory.",
             "no_ttl",
         )
     if found.facts["dead_letters"] > _MANY_LETTERS:
         found.add(
             Status.WARNING,
             f"{found.facts['dead_letters']:,} dead letters take memory.",
-            "See what they are: python -m worker dead list.",
+            "Look at them: python -m worker dead list.",
             "many_dead_letters",
         )
 
@@ -106,18 +108,19 @@ def _late(case: Case, names: list[str]) -> tuple[int, int]:
     now = int(case.redis.time()[0])
     with case.redis.pipeline(transaction=False) as pipe:
         for name in names:
-            pipe.zrangebyscore(f"{case.prefix}:wip:{name}", "-inf", now, start=0, num=1000)
-            pipe.zrangebyscore(f"{case.prefix}:scheduled:{name}", "-inf", now - _OVERDUE, start=0, num=1000)
+            pipe.zrangebyscore(case.keys.registry("wip", name), "-inf", now, start=0, num=1000)
+            pipe.zrangebyscore(case.keys.registry("scheduled", name), "-inf", now - _OVERDUE, start=0, num=1000)
         replies: list[Any] = pipe.execute()
     return sum(map(len, replies[::2])), sum(map(len, replies[1::2]))
 
 
 def _without_ttl(case: Case) -> tuple[int, int]:
     """Count, among some jobs, those that have ended and never expire; returns (count, looked at)."""
+    pattern = Keys(_escaped(case.keys.prefix)).job("*")
     keys: list[Any] = []
     cursor = 0
     while len(keys) < _SAMPLE and case.left > case.patience / 2:
-        cursor, batch = case.redis.scan(cursor, match=f"{_escaped(case.prefix)}:job:*", count=_SAMPLE, _type="hash")
+        cursor, batch = case.redis.scan(cursor, match=pattern, count=_SAMPLE, _type="hash")
         keys += batch
         if not cursor:
             break

@@ -1,4 +1,4 @@
-"""Step: does Upstash's REST API answer, where UPSTASH_REDIS_REST_URL and _TOKEN are set?"""
+"""Step `rest`: does Upstash's REST API answer, where UPSTASH_REDIS_REST_URL and _TOKEN are set?"""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from redis.exceptions import ResponseError
 from worker.diagnosis.case import Case, Found, skipped
 from worker.diagnosis.report import Finding, Status
 from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
 from worker.redis.troubles import trouble
 
 URL_VARIABLE: Final = "UPSTASH_REDIS_REST_URL"
 TOKEN_VARIABLE: Final = "UPSTASH_REDIS_REST_TOKEN"  # noqa: S105 — a variable's name
-#: Upstash's documented errors are these; anything longer is somebody else's page.
+#: How much of an error is read: Upstash's own are shorter, and a longer one is another server's page.
 _ERROR_CHARACTERS: Final = 200
 
 
@@ -27,7 +28,7 @@ def check_rest(case: Case) -> Found:
     if not url and not token:
         return skipped(f"{URL_VARIABLE} is not set")
     if wrong := _wrong(case.environ):
-        return Found("not usable as it is set", wrong)
+        return Found("not usable as set", wrong)
     began = monotonic()
     try:
         answer = httpx.post(
@@ -38,8 +39,8 @@ def check_rest(case: Case) -> Found:
     seconds = monotonic() - began
     found = Found(f"HTTP {answer.status_code} after {seconds * 1000:.0f} ms", facts={"http_status": answer.status_code})
     found.facts["seconds"] = round(seconds, 6)
-    told = _json(answer)
-    if told.get("result") == "PONG":
+    body = _json(answer)
+    if body.get("result") == "PONG":
         return found
     if answer.status_code in (401, 403):
         found.add(
@@ -49,7 +50,7 @@ def check_rest(case: Case) -> Found:
             "rest_token",
         )
         return found
-    complaint = str(told.get("error", ""))[:_ERROR_CHARACTERS]
+    complaint = str(body.get("error", ""))[:_ERROR_CHARACTERS]
     reason = translate(ResponseError(complaint)) if complaint else None
     found.findings.append(
         Finding.of(reason)
@@ -85,29 +86,34 @@ def _finding(says: str, fix: str) -> Finding:
 
 
 def _unreached(error: httpx.HTTPError) -> Finding:
-    """Name what kept the request from being answered; httpx keeps the system's error among its causes."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and (reason := translate(cause)) is not None:
-            return Finding(
-                status=Status.FAILED,
-                says=f"The REST API cannot be reached ({reason.code}).",
-                fix=f"Check the host in {URL_VARIABLE}, and whether this machine reaches https:// hosts.",
-                code=f"rest_{reason.code}",
-            )
-        cause = cause.__cause__ or cause.__context__
-    kind = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+    """Name why the request was not answered."""
+    if reason := cause_of(error):
+        says, code = f"cannot be reached ({reason.code})", reason.code
+    elif isinstance(error, httpx.TimeoutException):
+        says, code = "did not answer in time", trouble("connect_timeout").code
+    else:
+        says, code = "cannot be reached", trouble("unreachable").code
     return Finding(
         status=Status.FAILED,
-        says=f"The REST API {kind}.",
+        says=f"The REST API {says}.",
         fix=f"Check the host in {URL_VARIABLE}, and whether this machine reaches https:// hosts.",
-        code="rest_" + trouble("connect_timeout" if "time" in kind else "unreachable").code,
+        code=f"rest_{code}",
     )
+
+
+def cause_of(error: httpx.HTTPError) -> RedisTrouble | None:
+    """Translate the system's error, which httpx keeps among the causes of its own; None when there is none."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and (reason := translate(link)) is not None:
+            return reason
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
     try:
-        told = answer.json()
+        body = answer.json()
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return body if isinstance(body, dict) else {}

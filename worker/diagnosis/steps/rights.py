@@ -1,4 +1,4 @@
-"""Whether the user may run every command that the worker needs, by running a harmless form of each."""
+"""Part of `auth`: whether the user may run every command that the worker needs, by running a harmless form of each."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from typing import Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from worker.diagnosis import needs
-from worker.diagnosis.case import Case, Found
+from worker.diagnosis.case import KEY_TTL_SECONDS, Case, Found
 from worker.diagnosis.report import Finding
 from worker.redis.translate import translate
 from worker.redis.troubles import trouble
 
-#: The key of the trial lives so long, should this process die before it is deleted.
-TTL_SECONDS: Final = 60
 _SHOWN: Final = 12
 _DENIED: Final = ("no_permission", "unknown_command")
 
 
 def check_rights(case: Case) -> Found:
-    """Try each need once; what else is answered (wrong type, out of memory, read-only) is not about rights."""
+    """Try each need once; other errors (wrong type, out of memory, read-only) are not about rights."""
     key = case.key("rights")
     refusals: dict[str, str] = {}  # need → code
-    (made,) = _answers(case, [("SET", key, "probe", "EX", str(TTL_SECONDS))])
+    (made,) = _answers(case, [("SET", key, "probe", "EX", str(KEY_TTL_SECONDS))])
     if code := _refusal(made):
         refusals["SET"] = code
-    tried = needs.forms(key, case.key("nothing"), f"{case.prefix}:pubsub:diagnosis-{case.token}")
+    tried = needs.forms(key, case.key("nothing"))
     if not isinstance(made, Exception):
         answers = _answers(case, [form for _, form in tried])
         answers += _answers(case, [("DEL", key)])
@@ -47,7 +45,7 @@ def check_rights(case: Case) -> Found:
 
 
 def _answers(case: Case, commands: list[tuple[str, ...]]) -> list[Any]:
-    """Send commands at once; returns what each was answered, errors among them."""
+    """Send commands in one go; returns the answer to each, which may be an error."""
     connection: Any = case.redis.connection_pool.get_connection()
     try:
         for command in commands:

@@ -1,4 +1,4 @@
-"""Step: which server is it, in which role?"""
+"""Step `server`: which server is it, in which role?"""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from worker.diagnosis.report import Finding, Status
 from worker.redis.translate import translate
 from worker.redis.troubles import trouble
 from worker.settings import redis_url
+from worker.text import counted, duration, text_of
 
-#: BLMOVE and LPOP with a count came with it.
+#: The first version with BLMOVE and LPOP with a count.
 OLDEST_REDIS: Final = (6, 2)
-#: Field of INFO that holds a product's own version; more telling ones first, because all give a redis_version too.
+#: Field of INFO with a product's own version. Redis comes last, because the others show a redis_version too.
 _PRODUCTS: Final = {
     "upstash_version": "Upstash",
     "dragonfly_version": "Dragonfly",
@@ -34,12 +35,12 @@ def check_server(case: Case) -> Found:
     mode = str(facts.get("redis_mode", facts.get("server_mode", "")))
     replicas = facts.get("connected_slaves")
     found.facts = {"product": product, "version": version, "role": role, "mode": mode, "replicas": replicas}
-    parts = [f"{product} {version or '(version not told)'}", f"role {_role(role) or 'not told'}"]
-    parts += [f"{replicas} replica{'s' * (replicas != 1)}"] * (replicas is not None)
+    parts = [f"{product} {version or '(version unknown)'}", f"role {_role(role) or 'unknown'}"]
+    parts += [counted(replicas, "replica")] if replicas is not None else []
     parts += ["cluster mode"] * _is_cluster(facts)
     if uptime := facts.get("uptime_in_seconds"):
         found.facts["uptime_seconds"] = uptime
-        parts.append(f"up {_span(int(uptime))}")
+        parts.append(f"up {duration(int(uptime))}")
     found.says = " · ".join(parts)
     _judge(case, found, version, role)
     return found
@@ -54,7 +55,7 @@ def _info(case: Case, found: Found) -> dict[str, Any]:
             raise
         found.add(
             Status.OK,
-            "INFO is refused: the worker does not need it, but memory, persistence and eviction cannot be looked at.",
+            "INFO is refused: the worker does not need it, but memory, persistence and eviction cannot be checked.",
             "Allow +info for a full diagnosis, or see the provider's console.",
             reason.code,
         )
@@ -63,11 +64,11 @@ def _info(case: Case, found: Found) -> dict[str, Any]:
 
 
 def _hello(case: Case) -> dict[str, Any]:
-    """Ask HELLO, which everybody may: server, version, mode and role."""
+    """Read server, version, mode and role from HELLO, which every user may send."""
     with suppress(ResponseError):
-        told = case.redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
-        pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=False)
-        facts = {_text(name): _text(value) for name, value in pairs}
+        answer = case.redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
+        pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=False)
+        facts = {text_of(name): text_of(value) for name, value in pairs}
         server = facts.get("server", "redis")
         return {
             f"{server}_version": facts.get("version", ""),
@@ -81,19 +82,19 @@ def _product(case: Case, facts: dict[str, Any]) -> tuple[str, str]:
     for field, product in _PRODUCTS.items():
         if field in facts:
             return product, str(facts[field])
-    return ("Upstash" if redis_url.is_upstash(case.there.host) else "Redis or alike"), ""
+    return ("Upstash" if redis_url.is_upstash(case.there.host) else "Redis or similar"), ""
 
 
 def _judge(case: Case, found: Found, version: str, role: str) -> None:
     product = found.facts["product"]
     oldest = {"Redis": OLDEST_REDIS}.get(product, ())
     if oldest and (numbers := tuple(map(int, re.findall(r"\d+", version)[:2]))) and numbers < oldest:
-        found.findings.append(Finding.of(trouble("unknown_command"), f"It is {product} {version}, from before 6.2."))
+        found.findings.append(Finding.of(trouble("unknown_command"), f"It is {product} {version}, older than 6.2."))
     if role in ("slave", "replica"):
         found.findings.append(Finding.of(trouble("read_only")))
         if found.facts["mode"] != "cluster" and case.facts.get("master_link_status") == "down":
             found.add(Status.WARNING, "Its link to the primary is down.", "See whether the primary runs.")
-    if _is_cluster(case.facts) and not re.search(r"\{.+\}", case.prefix):
+    if _is_cluster(case.facts) and not re.search(r"\{.+\}", case.keys.prefix):
         found.findings.append(Finding.of(trouble("cluster_keys")))
 
 
@@ -103,14 +104,3 @@ def _is_cluster(facts: dict[str, Any]) -> bool:
 
 def _role(role: str) -> str:
     return {"master": "primary", "slave": "replica"}.get(role, role)
-
-
-def _span(seconds: int) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""Open the kind of socket that the worker would: TCP, TLS or a unix socket."""
+"""Part of a step: open the kind of socket that the worker would: TCP, TLS or a unix socket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from worker.diagnosis.case import Case, Target
 
 _REQUIREMENTS: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-#: What the first try of a step may take of its time, when a second one tells more about silence.
+#: Share of a step's time for its first try, where a second try finds out more about silence.
 FIRST_SHARE: Final = 0.6
 _FALSE: Final = ("false", "0", "no", "off")
 
@@ -61,7 +61,7 @@ def context_of(target: Target) -> ssl.SSLContext:
 
 
 def unchecked() -> ssl.SSLContext:
-    """Make a context that takes any certificate: for looking at it, never for sending a secret."""
+    """Make a context that accepts any certificate: for looking at it, never for sending a secret."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

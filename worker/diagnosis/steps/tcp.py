@@ -1,4 +1,4 @@
-"""Step: does something accept TCP connections at each address?"""
+"""Step `tcp`: does something accept TCP connections at each address?"""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def dial(address: Address, timeout: float) -> socket.socket:
 
 
 def name(error: OSError) -> RedisTrouble:
-    """Name what kept a connection from being made."""
+    """Name why no connection was made."""
     if isinstance(error, TimeoutError):
         return trouble("connect_timeout")
     return translate(error) or trouble("unknown", type(error).__name__)

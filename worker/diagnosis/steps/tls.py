@@ -1,4 +1,4 @@
-"""Step: does the TLS handshake succeed, and for how long will it?"""
+"""Step `tls`: does the TLS handshake succeed, and for how long will it?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.diagnosis.steps.greeting import Kind, greet
 from worker.redis.translate import translate
 from worker.redis.troubles import trouble
 
-#: A certificate that ends sooner should have been renewed by now (Let's Encrypt renews 30 days before).
+#: A certificate that expires sooner should have been renewed by now (Let's Encrypt renews 30 days before).
 SOON_DAYS: Final = 14
 #: X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED and the two for self-signed chains (openssl/x509_vfy.h).
 _NOT_YET, _EXPIRED, _SELF_SIGNED = 9, 10, (18, 19)
@@ -54,7 +54,7 @@ def check_tls(case: Case) -> Found:
         found.add(
             Status.WARNING,
             f"The certificate expires on {certificate.expires:%Y-%m-%d}.",
-            "See to its renewal: when it has expired, nothing connects any more.",
+            "Renew it: once it has expired, nothing connects any more.",
         )
     return found
 
@@ -73,32 +73,32 @@ def _failure(case: Case, error: OSError) -> Found:
         reason = trouble("tls_to_plain")
     if isinstance(error, TimeoutError) and reason.code != "tls_to_plain":
         reason = trouble("tls", "")
-        return Found("no answer", [Finding.of(reason, "It was not answered in time.")])
-    return Found("no handshake", [Finding.of(reason, _why(error) and f"TLS says: {_why(error)}.")])
+        return Found("no answer", [Finding.of(reason, "The handshake was not answered in time.")])
+    return Found("no handshake", [Finding.of(reason, _why(error) and f"OpenSSL reports: {_why(error)}.")])
 
 
 def _verdict(case: Case, error: ssl.SSLCertVerificationError, certificate: Certificate | None) -> tuple[str, str]:
-    """Say why the certificate was not taken, and a better fix than the table's where there is one."""
+    """Return why the certificate was not accepted, and a fix where the table's is not the best."""
     if translated := translate(error):
         if translated.code == "tls_hostname" and certificate is not None:
             return f"It is for {certificate.named()}, not for {case.there.host}.", ""
         if error.verify_code == _EXPIRED and certificate is not None:
             return (
                 f"It expired on {certificate.expires:%Y-%m-%d}, {-certificate.days_left} days ago.",
-                "Renew the server's certificate, or tell its provider; if it is newer, the clock here is wrong.",
+                "Renew the server's certificate, or ask its provider to; if it is newer, the clock here is wrong.",
             )
         if error.verify_code == _NOT_YET:
             return (
                 "It is not valid yet.",
-                "Set the clock of this machine; if that is right, wait, or tell the provider.",
+                "Set the clock of this machine; if that is right, wait, or ask the provider.",
             )
         if error.verify_code in _SELF_SIGNED:
             return "It is self-signed, or ends in an authority that this machine does not know.", ""
-    return f"OpenSSL says: {error.verify_message}.", ""
+    return f"OpenSSL reports: {error.verify_message}.", ""
 
 
 def _why(error: OSError) -> str:
-    """OpenSSL's name of the reason, in words; "" when it gave none. File names and hosts are not among them."""
+    """Return OpenSSL's reason in words; "" when it gave none. It holds no file names and no hosts."""
     return str(getattr(error, "reason", None) or "").replace("_", " ").lower()
 
 

@@ -1,4 +1,4 @@
-"""Whether what a queue is made of works: write, read and delete; scripts; waiting; pub/sub. Tried, not asked."""
+"""Part of `fitness`: try what a queue needs, which is write, read and delete; scripts; waiting; pub/sub."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from redis.client import PubSub
 from redis.exceptions import RedisError, ResponseError
 
 from worker import queue
-from worker.diagnosis.case import Case, Found
-from worker.diagnosis.report import Finding, Status
+from worker.diagnosis.case import KEY_TTL_SECONDS, Case, Found
+from worker.diagnosis.report import Finding, Status, quoted
 from worker.redis import scripts
 from worker.redis.translate import translate
 from worker.redis.troubles import trouble
 
-#: Keys of trials live so long, should this process die before they are deleted.
-TTL_SECONDS: Final = 60
 #: Longer than a network's jitter, short enough for the step.
 _BLOCK_SECONDS: Final = 1.0
 #: Like the worker's scripts: a key that was not declared, and the server's clock. Some servers refuse the one or other.
@@ -28,7 +26,7 @@ _SCRIPT: Final = (
 
 
 def run(case: Case, found: Found) -> None:
-    """Run every trial; one that is refused does not keep the others from being run."""
+    """Run every trial, the others after one was refused, too."""
     for trial in (_write, _script, _wait, _subscribe):
         try:
             trial(case, found)
@@ -37,23 +35,23 @@ def run(case: Case, found: Found) -> None:
             known = {finding.code for finding in found.findings if finding.status is Status.FAILED}
             if reason.code not in known:
                 doing = (trial.__doc__ or "").partition(".")[0].lower()
-                said = f" The server said: {reason.detail}." if reason.detail else ""
-                found.findings.append(Finding.of(reason, f"Met when trying to {doing}.{said}"))
-    with suppress(RedisError):  # they go by themselves after a minute
+                says = f"Trying to {doing} failed. {quoted(reason)}".strip()
+                found.findings.append(Finding.of(reason, says))
+    with suppress(RedisError):  # they expire after a minute
         case.redis.delete(*(case.key(name) for name in ("write", "script", "wait")))
 
 
 def _write(case: Case, found: Found) -> None:
     """Write, read and delete a key."""
     key = case.key("write")
-    case.redis.set(key, case.token, ex=TTL_SECONDS)
+    case.redis.set(key, case.token, ex=KEY_TTL_SECONDS)
     read = case.redis.get(key)
     gone = case.redis.delete(key)
     if read != case.token.encode() or gone != 1:
         found.add(
             Status.FAILED,
             "A key that was just written was not there to read or delete.",
-            "Somebody deletes keys (FLUSHDB, eviction), or reads go to a replica that lags: use the primary.",
+            "Something deletes keys (FLUSHDB, eviction), or reads go to a replica that lags: use the primary.",
             "lost_write",
         )
     else:
@@ -63,7 +61,7 @@ def _write(case: Case, found: Found) -> None:
 def _script(case: Case, found: Found) -> None:
     """Run a script like the worker's. The server compiles all of those, too."""
     case.redis.script_load(_SCRIPT)
-    case.redis.evalsha(case.redis.script_load(_SCRIPT), 0, case.key("script"), str(TTL_SECONDS))
+    case.redis.evalsha(case.redis.script_load(_SCRIPT), 0, case.key("script"), str(KEY_TTL_SECONDS))
     case.redis.delete(case.key("script"))
     with case.redis.pipeline(transaction=False) as pipe:
         for script in scripts.ALL:
@@ -83,7 +81,7 @@ def _wait(case: Case, found: Found) -> None:
         began = monotonic()
         with case.redis.pipeline(transaction=True) as pipe:
             pipe.rpush(key, "probe")
-            pipe.expire(key, TTL_SECONDS)
+            pipe.expire(key, KEY_TTL_SECONDS)
             pipe.execute()
         woken = waiter.read_response() == b"probe"
         seconds = monotonic() - began
@@ -104,23 +102,23 @@ def _wait(case: Case, found: Found) -> None:
 
 
 def _subscribe(case: Case, found: Found) -> None:
-    """Subscribe to a channel and be sent something on it."""
-    channel = f"{case.prefix}:pubsub:diagnosis-{case.token}"
+    """Subscribe to a channel and receive a message on it."""
+    channel = case.keys.channel(f"diagnosis-{case.token}")
     with closing(queue.clone(case.redis)) as other, closing(PubSub(other.connection_pool)) as listener:
         listener.subscribe(channel)
         if _next(listener, case.left) is None:
             raise ResponseError("no answer to SUBSCRIBE")
         try:
             case.redis.publish(channel, "probe")
-        except ResponseError:  # orders are published by producers; the worker only listens
-            found.add(Status.OK, "Subscribing works; publishing is not this user's to do.")
+        except ResponseError:  # the worker only listens: RQ's tools publish
+            found.add(Status.OK, "Subscribing works; this user may not publish.")
             return
         message = _next(listener, case.left)
     if message is None:
         found.add(
             Status.WARNING,
-            "What is published does not arrive: stopping a running job from outside will not work.",
-            "Connect to the primary, without a proxy between.",
+            "Published messages do not arrive: stopping a running job from outside will not work.",
+            "Connect to the primary, without a proxy in between.",
             "no_pubsub",
         )
     else:

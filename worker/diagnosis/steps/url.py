@@ -1,4 +1,4 @@
-"""Step: is REDIS_URL a URL that can work at all?"""
+"""Step `url`: is REDIS_URL a URL that can work at all?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.settings import redis_url
 
 
 def check_url(case: Case) -> Found:
-    """Read the URL; shows neither user nor password, and of a bad one nothing at all."""
+    """Check the URL; show neither user nor password, and nothing at all of a bad one."""
     found = Found("")
     for problem in redis_url.problems(case.url, needed=True):
         found.says = f"{problem.variable}: got {problem.got}."
@@ -37,7 +37,7 @@ def check_url(case: Case) -> Found:
     if target.options.get("ssl_cert_reqs") in ("none", "optional"):
         found.add(
             Status.WARNING,
-            "ssl_cert_reqs turns the check of the certificate off: whoever sits between can read the password.",
+            "ssl_cert_reqs turns the check of the certificate off: anyone on the way can read the password.",
             "Name the provider's CA file with ?ssl_ca_certs=/path/ca.pem instead.",
         )
     return found

@@ -18,16 +18,16 @@ _PARTS = {
     "settle": ["_claim"],
     "lead": ["_leader"],
     "done": ["_leader"],
-    "abdicate": ["_leader"],
+    "resign": ["_leader"],
     "cron": ["_leader"],
     "cron_show": ["_leader"],
     "replay": ["_letters"],
     "discard": ["_letters"],
     "edit": ["_letters"],
     "restore": ["_letters"],
-    "homeless": ["_homeless"],
-    "mend": ["_leader", "_homeless"],
-    "schedule": ["_enqueue"],
+    "strays": ["_strays"],
+    "return_strays": ["_leader", "_strays"],
+    "move_due": ["_enqueue"],
     "maintain": ["_enqueue"],
 }
 
@@ -60,20 +60,20 @@ SETTLE = load("settle")
 RETRY = load("retry")
 BURY = load("bury")
 RELEASE = load("release")
-HOLD = load("hold")
+EXTEND = load("extend")
 COLLECT = load("collect")
 RESCUE = load("rescue")
 HEARTBEAT = load("heartbeat")
 ORPHANS = load("orphans")
-SCHEDULE = load("schedule")
+MOVE_DUE = load("move_due")
 REPLAY = load("replay")
 LEAD = load("lead")
 DONE = load("done")
-ABDICATE = load("abdicate")
+RESIGN = load("resign")
 CRON = load("cron")
 CRON_SHOW = load("cron_show")
-HOMELESS = load("homeless")
-MEND = load("mend")
+STRAYS = load("strays")
+RETURN_STRAYS = load("return_strays")
 MAINTAIN = load("maintain")
 DISCARD = load("discard")
 EDIT = load("edit")
@@ -85,6 +85,6 @@ LETTER_MARKS = load("letter_marks")
 #: What consumers and the dispatcher give a server that has lost its scripts; those about dead letters beyond replaying
 #: are loaded when they are used.
 ALL = (
-    *(CLAIM, SETTLE, RETRY, BURY, RELEASE, HOLD, COLLECT, RESCUE, HEARTBEAT, ORPHANS, SCHEDULE, REPLAY),
-    *(LEAD, DONE, ABDICATE, CRON, CRON_SHOW, HOMELESS, MEND, MAINTAIN),
+    *(CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
+    *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN),
 )

@@ -1,5 +1,5 @@
 -- Prepended to the scripts that put jobs on their queues once what they waited for has come: a moment, other jobs. As in
--- RQ's Queue a job's own ttl begins anew, and a rate-limited job goes on only with a slot of its key.
+-- RQ's Queue a job's own ttl begins anew, and a rate-limited job goes on only with a place under its key.
 --   P:rl:<key> hash · P:rl:<key>:allowed|rate_limited zsets · P:rl-keys set
 local ENQUEUED_AT, STAMP = utc(0)
 
@@ -8,8 +8,8 @@ local function push(id, job, queue, at_front)
   call(at_front and 'LPUSH' or 'RPUSH', P .. ':queue:' .. queue, id)
 end
 
--- Let a job wait for a slot of `key`, then give free slots to those that have waited longest (RQ's rate_limit.py).
-local function wait_for_slot(id, job, key, concurrency, at_front)
+-- Let a job wait for a place under `key`, then give free places to those that have waited longest (RQ's rate_limit.py).
+local function wait_for_place(id, job, key, concurrency, at_front)
   local registry = P .. ':rl:' .. key
   local allowed, waiting = registry .. ':allowed', registry .. ':rate_limited'
   call('SADD', P .. ':rl-keys', key)
@@ -38,7 +38,7 @@ local function enqueue(id, queue)
   local at_front = (on_retry == '1' and ended_at and ended_at ~= '') or front == '1'
   call('HSET', job, 'origin', queue)
   if key and concurrency then
-    wait_for_slot(id, job, key, concurrency, at_front)
+    wait_for_place(id, job, key, concurrency, at_front)
   else
     push(id, job, queue, at_front)
   end

@@ -129,7 +129,7 @@ def test_the_claims_of_a_dead_worker_are_rescued_on_the_new_one(
 ) -> None:
     Queue("default", connection=redis).enqueue(tasks.add, 1, 1, job_id="orphan")
     register_worker(redis, "ann")
-    assert desk(redis, "ann").exchange([], 1).claims
+    assert desk(redis, "ann").settle_and_claim([], 1).claims
     redis.delete("rq:worker:ann")
     told(migrate(server, new_server, "--json"))
     rescuer = consumer(new)

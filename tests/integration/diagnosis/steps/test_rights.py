@@ -16,6 +16,7 @@ from tests.support.service import ROOT, Service, until
 from worker.diagnosis import needs
 from worker.diagnosis.course import REACHING
 from worker.diagnosis.report import Status
+from worker.keys import Keys
 
 USER = "worker-user"
 
@@ -23,7 +24,7 @@ USER = "worker-user"
 @pytest.fixture
 def limited(server: RedisServer) -> Iterator[str]:
     """The URL of a user with the rights that `acl_rules` lists."""
-    with server.user(USER, *needs.acl_rules("rq")) as url:
+    with server.user(USER, *needs.acl_rules(Keys("rq"))) as url:
         yield url
 
 

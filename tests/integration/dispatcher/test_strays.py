@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from tests.support import tasks
 from tests.support.engine import QUEUES, desk, everything, rescuer, script_calls
 from tests.support.worker import consumer
-from worker.dispatcher.leader import Deposed, Lead, Leadership
-from worker.dispatcher.reconcile import GRACE_SECONDS, PASS_SECONDS, POSTPONE_SECONDS, Reconcile, strays
+from worker.dispatcher.leader import Lead, Leadership, NotLeader
+from worker.dispatcher.strays import GRACE_SECONDS, PASS_SECONDS, POSTPONE_SECONDS, StrayChore, all_strays
 
 
 class Instance:
@@ -26,7 +26,7 @@ class Instance:
         self.leadership = Leadership(script_calls(redis), name)
         self.rescues = 0
         self.calm = calm
-        self.chore = Reconcile(script_calls(redis), lambda: self.calm, self._mended)
+        self.chore = StrayChore(script_calls(redis), lambda: self.calm, self._put_back)
         self.later = 0.0
 
     def step(self) -> float:
@@ -42,7 +42,7 @@ class Instance:
             self.later += wait
             self.step()
 
-    def _mended(self) -> None:
+    def _put_back(self) -> None:
         self.rescues += 1
 
 
@@ -96,7 +96,7 @@ def test_a_stray_is_put_back_and_runs_once(redis: redis_py.Redis, lose: Callable
     assert consumer(redis).work(burst=True)
     assert job.return_value(refresh=True) == 3
     assert redis.keys("rq:queue:*") == []
-    assert list(strays(script_calls(redis))) == []
+    assert list(all_strays(script_calls(redis))) == []
 
 
 @pytest.mark.parametrize("lose", BREAKS)
@@ -130,10 +130,10 @@ def test_two_instances_put_a_job_back_once(redis: redis_py.Redis) -> None:
     for instance in (one, other):
         instance.step()
         instance.later = GRACE_SECONDS + 1
-        instance.leadership.abdicate()
+        instance.leadership.resign()
     for instance in (one, other):
         instance.step()
-        instance.leadership.abdicate()
+        instance.leadership.resign()
     assert queue(redis).job_ids == [job.id]
 
 
@@ -144,7 +144,7 @@ def test_a_leader_that_lost_the_lead_puts_nothing_back(redis: redis_py.Redis) ->
     stale = instance.leadership.take("reconcile")
     assert isinstance(stale, Lead)
     redis.delete("rq:leader")
-    with pytest.raises(Deposed):
+    with pytest.raises(NotLeader):
         instance.chore.run(Lead(stale.name, stale.token, stale.server_time + GRACE_SECONDS + 1))
     assert queue(redis).count == 0
 
@@ -156,7 +156,7 @@ def test_whatever_is_where_it_should_be_is_no_stray(redis: redis_py.Redis) -> No
     front = default.enqueue(tasks.add, 1, 2, at_front=True)  # now the others are older than the head
     default.enqueue_in(timedelta(hours=1), tasks.add, 1, 2)
     waits = default.enqueue(tasks.add, 1, 2, depends_on=front)
-    claim = desk(redis, "ann", *QUEUES).exchange([], 1).claims[0]
+    claim = desk(redis, "ann", *QUEUES).settle_and_claim([], 1).claims[0]
     rq_running = default.enqueue(tasks.add, 1, 2)
     redis.lrem(default.key, 0, rq_running.id)
     with redis.pipeline() as pipeline:
@@ -167,14 +167,14 @@ def test_whatever_is_where_it_should_be_is_no_stray(redis: redis_py.Redis) -> No
     consumer(redis).work(burst=True)
     found = [job.get_status() for job in (Job.fetch(claim.job_id, connection=redis), waits, rq_running, failed)]
     assert found == ["started", "deferred", "started", "failed"]
-    assert list(strays(script_calls(redis))) == []
+    assert list(all_strays(script_calls(redis))) == []
 
 
 def test_a_look_changes_nothing(redis: redis_py.Redis) -> None:
     for lose in BREAKS:
         lose(redis)
     before = everything(redis)
-    assert sorted(stray.status for stray in strays(script_calls(redis))) == [
+    assert sorted(stray.status for stray in all_strays(script_calls(redis))) == [
         "queued",
         "queued",
         "scheduled",
@@ -188,7 +188,7 @@ def test_a_pass_waits_for_a_calm_moment_but_not_for_ever(
 ) -> None:
     instance = Instance(redis, calm=False)
     assert instance.step() == POSTPONE_SECONDS
-    monkeypatch.setattr("worker.dispatcher.reconcile.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.dispatcher.strays.MOST_POSTPONED_SECONDS", 0.0)
     assert instance.step() > PASS_SECONDS / 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rq.worker import DequeueStrategy
 
-from worker.consumer.rq_queue_order import reordered
+from worker.engine.claims import reordered
 
 QUEUES = ("high", "default", "low")
 

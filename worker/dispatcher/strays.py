@@ -1,9 +1,10 @@
-"""The leader's chore that finds jobs which stand in no list although their status promises one, and puts them back.
+"""The leader's chore that finds strays, jobs in no list although their status promises one, and puts them back.
 
-Plain RQ workers leave such jobs when they die between two commands, producers when they write a job in two steps and
-lose the second. It looks at every job's hash, a bounded number at a time, seldom, and while this instance is idle. A
-job is put back when it is seen astray twice, `GRACE_SECONDS` apart by the server's clock, without having moved; seeing
-it the second time and putting it back is one script, so it is never done twice and never races with its producer.
+Plain RQ workers leave strays when they die between two commands, producers when they write a job in two steps and lose
+the second. The chore looks at every job's hash, a bounded number at a time, seldom, and while this instance is idle. A
+job is put back when it was astray at two looks, `GRACE_SECONDS` apart by the server's clock, and has not moved between.
+The second look and the putting back are one script, so a job is never put back twice, and never while its producer
+still writes it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from time import monotonic
 from typing import Any, Final
 
 from worker import logs
-from worker.dispatcher.leader import Deposed, Lead
+from worker.dispatcher.leader import Lead, NotLeader
 from worker.engine.leases import EXECUTION_MARK, LEASE_SECONDS
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
@@ -24,16 +25,16 @@ log = logs.get_logger()
 
 #: Between two passes over all jobs.
 PASS_SECONDS: Final = 6 * 3600.0
-#: A pass that is due waits so long for a calm moment, and looks for one this often.
-PATIENCE_SECONDS: Final = 24 * 3600.0
+#: A pass that is due waits this long for a calm moment, and looks for one this often.
+MOST_POSTPONED_SECONDS: Final = 24 * 3600.0
 POSTPONE_SECONDS: Final = 900.0
-#: Between the two sightings: producers that write a job in two steps need far less.
+#: Between the two looks: producers that write a job in two steps need far less.
 GRACE_SECONDS: Final = 120.0
 #: Keys that one SCAN looks at.
 PAGE: Final = 500
 #: Pages of one run, so that the dispatcher's other chores are kept waiting for milliseconds only.
 PAGES: Final = 5
-#: Jobs that are remembered from the first sighting; more wait for the next pass.
+#: Strays that are remembered from the first look; more wait for the next pass.
 MOST: Final = 1000
 
 
@@ -52,11 +53,11 @@ def page(calls: ScriptCalls, cursor: int) -> tuple[int, list[Stray]]:
     lead_in = f"{calls.prefix}:job:"
     reply: Any = calls.redis.scan(cursor, match=f"{lead_in}*", count=PAGE)
     ids = [key[len(lead_in) :] for key in reply[1] if key[len(lead_in) :][:1] != b":"]  # rq:job::<id>:dependencies
-    found = calls.call(scripts.HOMELESS, *ids) if ids else []
+    found = calls.call(scripts.STRAYS, *ids) if ids else []
     return int(reply[0]), [Stray(*(part.decode(errors="replace") for part in row)) for row in found]
 
 
-def strays(calls: ScriptCalls) -> Iterator[Stray]:
+def all_strays(calls: ScriptCalls) -> Iterator[Stray]:
     """Look at every job once. Changes nothing."""
     cursor = -1
     while cursor:
@@ -64,15 +65,15 @@ def strays(calls: ScriptCalls) -> Iterator[Stray]:
         yield from found
 
 
-class Reconcile:
-    """`calm` says whether this instance is idle; `mended` is called when orphans may have come of a repair."""
+class StrayChore:
+    """`calm` says whether this instance is idle; `put_back` is called after jobs were put back: some may be orphans."""
 
-    name = "reconcile"
+    name = "reconcile"  # stands in Redis (`rq:agenda`), where instances of other releases read it
 
-    def __init__(self, calls: ScriptCalls, calm: Callable[[], bool], mended: Callable[[], None]) -> None:
+    def __init__(self, calls: ScriptCalls, calm: Callable[[], bool], put_back: Callable[[], None]) -> None:
         self._calls = calls
         self._calm = calm
-        self._mended = mended
+        self._put_back = put_back
         self._cursor = 0
         self._seen: dict[str, Stray] = {}
         self._second_look_at = 0.0
@@ -99,21 +100,21 @@ class Reconcile:
 
     def _may_begin(self) -> bool:
         self._due_since = self._due_since or monotonic()
-        return self._calm() or monotonic() - self._due_since > PATIENCE_SECONDS
+        return self._calm() or monotonic() - self._due_since > MOST_POSTPONED_SECONDS
 
     def _look_again(self, lead: Lead) -> float:
         if lead.server_time < self._second_look_at:
             return self._second_look_at - lead.server_time
         pairs = [part for stray in self._seen.values() for part in (stray.job_id, stray.mark)]
         adopter = EXECUTION_MARK + "0" * 23
-        reply: Any = self._calls.call(scripts.MEND, lead.name, lead.token, adopter, LEASE_SECONDS, *pairs)
+        reply: Any = self._calls.call(scripts.RETURN_STRAYS, lead.name, lead.token, adopter, LEASE_SECONDS, *pairs)
         self._seen, self._second_look_at = {}, 0.0
         if reply == -1:
-            raise Deposed
+            raise NotLeader
         for job_id, status, queue in ([part.decode() for part in row] for row in reply):
             log.error("job.put_back", job_id=job_id, queue=queue, status=status, why="it stood in no list")
         if reply:
-            self._mended()
+            self._put_back()
         return _next_pass()
 
 

@@ -7,10 +7,10 @@
 --   scheduled: at the tail, because the moment is not known any more;
 --   started: claimed for a worker that does not exist, so that the next rescue deals with it as with any orphan.
 if not lead(ARGV[3], ARGV[4]) then return -1 end
-local mended = {}
+local returned = {}
 for at = 7, #ARGV, 2 do
   local id = ARGV[at]
-  local job, status, origin, mark = P .. ':job:' .. id, homeless(id)
+  local job, status, origin, mark = P .. ':job:' .. id, stray(id)
   if status and mark == ARGV[at + 1] then
     local queue = P .. ':queue:' .. origin
     if status == 'started' then
@@ -21,7 +21,7 @@ for at = 7, #ARGV, 2 do
       call(status == 'queued' and 'LPUSH' or 'RPUSH', queue, id)
       call('SADD', P .. ':queues', queue)
     end
-    mended[#mended + 1] = {id, status, origin}
+    returned[#returned + 1] = {id, status, origin}
   end
 end
-return mended
+return returned

@@ -1,7 +1,7 @@
--- homeless(id): is this job in none of the places that its status promises? It is when a worker or a producer lost the
--- half of what it had to write. Returns status, queue, and a mark of when it got there; nil when it is where it should
--- be, is something else, or cannot be told cheaply: of a queue, only jobs that are older than its head are looked for
--- (the others have not had their turn), and no more than MOST_STEPS ids are passed on the way in one call.
+-- stray(id): a job is astray when it is in none of the places that its status promises: a worker or a producer died
+-- between two writes. Returns status, queue, and a mark that changes when the job moves; nil when the job is where it
+-- should be, has another status, or looking would cost too much. On a queue only jobs older than its head are looked for
+-- (younger ones have not had their turn), and one call passes at most MOST_STEPS ids.
 -- Touches besides the keys of _common.lua: P:queue:<q>:intermediate list (RQ's, between pop and start).
 local MOST_STEPS, steps = 500000, 0
 
@@ -16,7 +16,7 @@ local function claimed(id, origin)
   return false
 end
 
-local function homeless(id)
+local function stray(id)
   local job = P .. ':job:' .. id
   if call('TYPE', job).ok ~= 'hash' then return nil end
   local status, origin, worker, enqueued, started, beat = unpack(call('HMGET', job, 'status', 'origin', 'worker_name',

@@ -1,0 +1,40 @@
+"""Texts for people: numbers, durations and sizes; texts of strangers are harmless."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.text import counted, duration, one_line, printable, size, text_of
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *[(0, "0.0 s"), (9.94, "9.9 s"), (45.4, "45 s"), (599, "599 s"), (600, "10.0 min"), (5400, "90.0 min")],
+        *[(7200, "2.0 h"), (2 * 86_400, "2.0 d"), (1000 * 86_400, "1,000.0 d")],
+    ],
+)
+def test_a_duration_has_a_fitting_unit(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KB"), (3 * 2**30, "3.0 GB")])
+def test_a_size_has_a_fitting_unit(count: int, words: str) -> None:
+    assert size(count) == words
+
+
+def test_a_noun_has_its_number() -> None:
+    assert (counted(1, "job"), counted(0, "job"), counted(1200, "child", "children")) == (
+        "1 job",
+        "0 jobs",
+        "1,200 children",
+    )
+
+
+def test_redis_answers_become_text() -> None:
+    assert (text_of(b"caf\xc3\xa9"), text_of(b"\xff"), text_of(None), text_of("a")) == ("café", "�", "", "a")
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert printable("\x1b[2Jred\n") == "\\x1b[2Jred\n"
+    assert one_line("two\n lines\x07") == "two lines\\x07"
