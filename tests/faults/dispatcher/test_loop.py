@@ -204,6 +204,7 @@ def test_a_leader_that_stops_hands_over_at_once(server: RedisServer, redis: redi
         until(lambda: not redis.exists("rq:leader") or other.of("leader.elected"), 5, service=other)
 
 
+@pytest.mark.slow
 def test_a_leader_that_is_paused_while_another_takes_over_runs_nothing_twice(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -226,6 +227,7 @@ def test_a_leader_that_is_paused_while_another_takes_over_runs_nothing_twice(
 # -- clocks, and RQ beside us ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_instance_whose_clock_is_wrong_does_nothing_early_late_or_to_others(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -256,6 +258,7 @@ def test_an_instance_whose_clock_is_wrong_does_nothing_early_late_or_to_others(
                 assert not service.of("claims.rescued")
 
 
+@pytest.mark.slow
 def test_rq_infos_cleaning_never_fails_a_job_that_we_still_run(server: RedisServer, redis: redis_py.Redis) -> None:
     """It fails started jobs whose lease is over; ours are prolonged long before that."""
     with Service(server.url) as service:
@@ -312,6 +315,7 @@ def test_commands_are_heard_again_when_only_their_connection_was_cut(
         assert not service.of("redis.outage_started"), "a provider that cuts silent connections is no outage"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queues", ["high,default", "default"])
 def test_an_instance_that_idles_gives_back_what_another_one_left_within_45_seconds(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path, queues: str
