@@ -9,6 +9,7 @@ import redis as redis_py
 from hypothesis import HealthCheck, settings
 from rq import Queue
 
+from tests.support import warm
 from tests.support.broken import Authority
 from tests.support.rest_stub import RestStub
 from tests.support.server import RedisServer
@@ -19,6 +20,12 @@ pytest_plugins = ("tests.support.leaks", "tests.support.reports", "tests.support
 # How long an example takes is the machine's affair: hypothesis fails one of 0.2 s otherwise, and slow drawing.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_warm_interpreter_is_left() -> Iterator[None]:
+    yield
+    warm.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.burst import burst
 
 
+@pytest.mark.slow
 def test_a_burst_is_met_with_instances_that_go_when_it_is_over() -> None:
     trace = burst(60)
     print(trace.changes)

@@ -87,6 +87,7 @@ def test_a_job_that_goes_on_is_reminded_of_a_hard_stop_until_it_is_killed(
     assert status(job) == "queued"
 
 
+@pytest.mark.slow
 def test_a_stop_while_redis_is_away_ends_in_time_and_the_next_release_has_the_jobs(
     own_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 
 from tests.support import processes, tasks
+from tests.support.commands import rq
 from tests.support.engine import claimed_everything_back
 from tests.support.server import RedisServer, free_port
 from tests.support.service import ROOT, Service, until
@@ -66,10 +67,7 @@ def test_it_runs_a_job_and_stops_in_order(service: Service, queue: Queue, redis:
 
 def test_rq_info_sees_its_workers(service: Service, server: RedisServer, redis: redis_py.Redis) -> None:
     until(lambda: redis.scard("rq:workers") == 2, service=service)
-    told = subprocess.run(
-        [Path(sys.executable).parent / "rq", "info", "-u", server.url], capture_output=True, text=True, check=True
-    ).stdout
-    assert "2 workers" in told
+    assert "2 workers" in rq("info", url=server.url).stdout
 
 
 def test_a_killed_consumers_job_runs_again_within_five_seconds(
@@ -185,7 +183,7 @@ def test_a_job_that_swallows_its_timeout_is_ended_with_its_process(
 def test_a_job_stuck_in_native_code_is_ended_with_its_process(
     service: Service, queue: Queue, redis: redis_py.Redis
 ) -> None:
-    job = queue.enqueue(tasks.native_loop, job_timeout=1)
+    job = queue.enqueue(tasks.stuck_in_native_code, job_timeout=1)
     until(lambda: job.get_status() == "failed", 60, service=service)
     assert json.loads(redis.hget(job.key, "dead_letter"))["reason"] == "timeout"
 
@@ -387,7 +385,7 @@ def test_a_job_that_ignores_the_stop_command_is_ended_with_its_process(
     service: Service, redis: redis_py.Redis, queue: Queue, tmp_path: Path
 ) -> None:
     path = tmp_path / "journal"
-    job = queue.enqueue(tasks.native_loop, str(path), job_timeout=300)
+    job = queue.enqueue(tasks.stuck_in_native_code, str(path), job_timeout=300)
     until(lambda: runs(path)[job.id] == 1, service=service)
     heard(redis, job)
     send_stop_job_command(redis, job.id)

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.service import ROOT
+from tests.support import warm
+from tests.support.warm import ROOT
 
 RQ = str(Path(sys.executable).parent / "rq")
 
@@ -17,12 +18,12 @@ def run(*arguments: str, url: str | None, **environ: str) -> subprocess.Complete
     base = {"PATH": os.environ["PATH"], "WORKER_JOB_MODULES": "tests.support.tasks", **environ}
     if url is not None:
         base["REDIS_URL"] = url
-    command = [sys.executable, "-m", "worker", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=base, capture_output=True, text=True, timeout=120, check=False)
+    return warm.run(["-m", "worker", *arguments], base)
 
 
 def rq(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
     """Run RQ's command line, which must succeed."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WORKER_JOB_MODULES": "tests.support.tasks"}
-    command = [RQ, arguments[0], "-u", url, *arguments[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=True)
+    done = warm.run([RQ, arguments[0], "-u", url, *arguments[1:]], environ)
+    done.check_returncode()
+    return done

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Final
 
 from rq import Queue
 
-from tests.support import demo
+from tests.support import demo, warm
 from tests.support.letters import LETTERS
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
@@ -98,24 +97,15 @@ def _run(line: str, url: str, environ: dict[str, str]) -> str:
         "USER": "ann",
         "LOGNAME": "ann",
     }
-    told = subprocess.run(
-        arguments,
-        cwd=ROOT,
-        env={**base, "REDIS_URL": url, "RQ_REDIS_URL": url, **environ},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    told = warm.run(arguments, {**base, "REDIS_URL": url, "RQ_REDIS_URL": url, **environ}, merged=True)
     text = "\n".join(part.rstrip() for part in told.stdout.replace(f"{ROOT}/", "").split("\n"))
     return text.replace(os.uname().nodename, "laptop")
 
 
 def _words(line: str, tools: Path) -> Iterator[str]:
     program, *rest = shlex.split(line)
-    yield str(tools / program) if program == "rq" else sys.executable
+    if program == "rq":
+        yield str(tools / program)
     yield from rest
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
+from tests.support import warm
 from tests.support.broken import PASSWORD
 from tests.support.service import ROOT
 from worker.diagnosis.course import STEPS, Step, diagnose
@@ -43,15 +43,7 @@ def tool(
     base = {"PATH": os.environ["PATH"], **environ}
     if url is not None:
         base["REDIS_URL"] = url
-    done = subprocess.run(
-        [sys.executable, *command, *arguments],
-        cwd=cwd or ROOT,
-        env=base,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = warm.run([*command, *arguments], base, cwd=cwd or ROOT)
     assert "Traceback" not in done.stderr, done.stderr
     assert PASSWORD not in done.stdout + done.stderr
     return done

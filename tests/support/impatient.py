@@ -5,12 +5,13 @@ The supervisor imports job packages before it forks, so all children have it. On
 
 from __future__ import annotations
 
-from worker.dispatcher import keepalive
+from worker.dispatcher import keepalive, maintenance
 from worker.health import verdict
 from worker.process import overdue
 from worker.redis import outage
 
 outage.REMIND_SECONDS = 1.0  # type: ignore[misc]
+maintenance.AFTER_SECONDS = 2.0  # type: ignore[misc]
 keepalive.LOOK_SECONDS = 1.0  # type: ignore[misc]
 overdue.DEAF_SECONDS = 4.0  # type: ignore[misc]
 verdict.UNRESPONSIVE_SECONDS = 1.0  # type: ignore[misc]

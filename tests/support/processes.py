@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,12 +48,13 @@ def with_environment(name: str, value: str) -> list[int]:
     """Return the living processes that were started with ``name=value``, wherever they were reparented to.
 
     Forked children keep their parent's environment, so one mark finds a whole tree, orphans and new sessions included.
+    `Popen` may return before the new program has its environment: such a process is waited for.
     """
     mark = f"{name}={value}".encode()
     found = []
     for pid in _pids():
         with contextlib.suppress(*_GONE):
-            if mark in (_PROC / str(pid) / "environ").read_bytes().split(b"\0") and is_alive(pid):
+            if mark in _environment(pid).split(b"\0") and is_alive(pid):
                 found.append(pid)
     return found
 
@@ -100,6 +102,21 @@ def belong_to_the_tests() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def _environment(pid: int) -> bytes:
+    """Return what a process was started with, once it is there."""
+    path = _PROC / str(pid) / "environ"
+    while not (environment := path.read_bytes()) and _is_in_exec(pid):
+        time.sleep(0.001)
+    return environment or path.read_bytes()  # it may have come between the two looks
+
+
+def _is_in_exec(pid: int) -> bool:
+    """Tell whether execve(2) has given the process its new memory, but not yet an environment; see proc(5)."""
+    fields = _fields(pid)
+    memory, end_of_environment = int(fields[20]), int(fields[48])  # a kernel thread has neither
+    return memory > 0 and end_of_environment == 0
+
+
 def _pids() -> list[int]:
     return sorted(int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
 
@@ -117,6 +134,11 @@ def _parents() -> dict[int, int]:
 
 def _stat(pid: int) -> tuple[str, int]:
     """Return a process's state letter and its parent; see proc(5), fields 3 and 4."""
-    text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    fields = text[text.rindex(")") + 2 :].split()
+    fields = _fields(pid)
     return fields[0], int(fields[1])
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of a process's stat from the third on: the second, a name, may hold anything."""
+    text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    return text[text.rindex(")") + 2 :].split()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +143,13 @@ def swallow(path: str = os.devnull) -> None:
             continue
 
 
-def native_loop(path: str = os.devnull) -> None:
-    """Sit in native code for ever, holding the interpreter: no Python signal handler runs."""
+def stuck_in_native_code(path: str = os.devnull) -> None:
+    """Wait for ever in native code for a lock taken twice, holding the interpreter: no Python signal handler runs."""
     journal(path, "begin")
-    deque(repeat(None), maxlen=0)
+    libc = ctypes.PyDLL(None)  # keeps the interpreter while it calls
+    lock = ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(lock)
+    libc.pthread_mutex_lock(lock)
 
 
 def die(path: str = "", number: int = signal.SIGKILL) -> None:

@@ -91,6 +91,16 @@ def test_a_tree_is_found_by_its_mark_wherever_it_went() -> None:
     assert processes.with_environment("TREE", mark) == []
 
 
+def test_a_process_is_found_as_soon_as_it_was_started() -> None:
+    for _ in range(20):
+        mark = uuid.uuid4().hex
+        sleeper = subprocess.Popen(["sleep", "60"], env={"TREE": mark})
+        found = processes.with_environment("TREE", mark)
+        sleeper.kill()
+        sleeper.wait()
+        assert found == [sleeper.pid]
+
+
 # -- server -----------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -20,6 +19,7 @@ from rq.command import send_stop_job_command
 from rq.suspension import resume, suspend
 
 from tests.support import processes, tasks
+from tests.support.commands import RQ, rq
 from tests.support.schedules import Package
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
@@ -204,6 +204,7 @@ def test_a_leader_that_stops_hands_over_at_once(server: RedisServer, redis: redi
         until(lambda: not redis.exists("rq:leader") or other.of("leader.elected"), 5, service=other)
 
 
+@pytest.mark.slow
 def test_a_leader_that_is_paused_while_another_takes_over_runs_nothing_twice(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -226,6 +227,7 @@ def test_a_leader_that_is_paused_while_another_takes_over_runs_nothing_twice(
 # -- clocks, and RQ beside us ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_instance_whose_clock_is_wrong_does_nothing_early_late_or_to_others(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -256,6 +258,7 @@ def test_an_instance_whose_clock_is_wrong_does_nothing_early_late_or_to_others(
                 assert not service.of("claims.rescued")
 
 
+@pytest.mark.slow
 def test_rq_infos_cleaning_never_fails_a_job_that_we_still_run(server: RedisServer, redis: redis_py.Redis) -> None:
     """It fails started jobs whose lease is over; ours are prolonged long before that."""
     with Service(server.url) as service:
@@ -265,15 +268,14 @@ def test_rq_infos_cleaning_never_fails_a_job_that_we_still_run(server: RedisServ
         redis.zadd("rq:wip:default", {member: redis.time()[0] + 14})  # a lease that ends while the job runs
         until(lambda: redis.zscore("rq:wip:default", member) > redis.time()[0] + 60, 13, service=service)
         while job.get_status() == "started":
-            rq = [Path(sys.executable).parent / "rq", "info", "-u", server.url]
-            subprocess.run(rq, capture_output=True, text=True, check=True)
+            rq("info", url=server.url)
         assert job.get_status() == "finished"
 
 
 def test_a_job_of_a_plain_rq_worker_is_left_to_rq(server: RedisServer, redis: redis_py.Redis, tmp_path: Path) -> None:
     journal, gate = tmp_path / "journal", tmp_path / "gate"
-    rq = [Path(sys.executable).parent / "rq", "worker", "default", "-u", server.url, "--quiet"]
-    plain = subprocess.Popen(rq, cwd=ROOT, preexec_fn=processes.belong_to_the_tests)
+    command = [RQ, "worker", "default", "-u", server.url, "--quiet"]
+    plain = subprocess.Popen(command, cwd=ROOT, preexec_fn=processes.belong_to_the_tests)
     try:
         until(lambda: redis.scard("rq:workers") == 1, 60)
         job = Queue("default", connection=redis).enqueue(tasks.journal_and_wait, str(journal), str(gate))
@@ -313,6 +315,7 @@ def test_commands_are_heard_again_when_only_their_connection_was_cut(
         assert not service.of("redis.outage_started"), "a provider that cuts silent connections is no outage"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queues", ["high,default", "default"])
 def test_an_instance_that_idles_gives_back_what_another_one_left_within_45_seconds(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path, queues: str

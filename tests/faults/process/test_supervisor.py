@@ -13,7 +13,8 @@ from tests.support.waiting import SLACK_SECONDS
 
 PRELUDE = """
 import sys, time
-from worker import logs, overdue, signals, supervisor
+from worker import logs
+from worker.process import overdue, signals, supervisor
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Role, State
 logs.configure("INFO", "json")

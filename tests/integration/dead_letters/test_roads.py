@@ -148,6 +148,7 @@ def cleaning_fails(redis: redis_py.Redis, queue: Queue) -> Job:
     return job
 
 
+@pytest.mark.slow
 def test_failures_of_plain_rq_are_collected_within_a_minute(server: RedisServer, redis: redis_py.Redis) -> None:
     queue = Queue("default", connection=redis)
     before = [plain_worker_fails(redis, queue), cleaning_fails(redis, queue)]

@@ -11,10 +11,9 @@ from tests.support import tasks
 from tests.support.engine import aged, script_calls
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
-from tests.support.waiting import SLACK_SECONDS
 from tests.support.worker import consumer
 from worker.dispatcher import maintenance
-from worker.dispatcher.maintenance import AFTER_SECONDS, Maintenance
+from worker.dispatcher.maintenance import Maintenance
 
 
 class Clock:
@@ -91,8 +90,9 @@ def test_a_service_that_starts_finds_what_the_last_one_left(
     server: RedisServer, redis: redis_py.Redis, queue: Queue
 ) -> None:
     child = stranded(redis, queue)
-    with Service(server.url, WORKER_SCHEDULER_INTERVAL="0") as service:
-        until(lambda: child.get_status() == "finished", AFTER_SECONDS + SLACK_SECONDS, service=service)
+    modules = "tests.support.tasks,tests.support.impatient"
+    with Service(server.url, WORKER_SCHEDULER_INTERVAL="0", WORKER_JOB_MODULES=modules) as service:
+        until(lambda: child.get_status() == "finished", service=service)
         assert service.wait_for("job.put_back", job_id=child.id, status="deferred")
 
 

@@ -39,6 +39,7 @@ def python_that(folder: Path, script: str) -> str:
     return f"PYTHON={path}"
 
 
+@pytest.mark.slow
 def test_it_installs_once_from_whatever_state_and_again_when_the_requirements_change(checkout: Path) -> None:
     (checkout / ".venv" / "bin").mkdir(parents=True)  # half made, and its interpreter is gone
     (checkout / ".venv" / "bin" / "python").symlink_to("/nowhere/python3")
