@@ -89,7 +89,8 @@ class Waiting:
     def _for_threads(self, threads: ThreadPool) -> None:
         """Sleep until a thread is done or, if one is free, until there may be more to claim."""
         if self._capacity():
-            self._supervision.wait_for_work(SAFETY_POLL_SECONDS, self._tick, [threads.fileno()])
+            longest = self._longest_sleep(SAFETY_POLL_SECONDS)
+            self._supervision.wait_for_work(longest, self._tick, [threads.fileno()])
         else:
             self._tick()
             self._child.wait(PAUSE_SECONDS, [threads.fileno()])
@@ -98,7 +99,11 @@ class Waiting:
     def _for_jobs(self) -> ClaimReply:
         ahead = self._blocking_claim
         if ahead is None or not self._supervision.take_turn():
-            self._supervision.wait_for_work(self._longest, self._tick)
+            longest = self._longest_sleep(self._longest)
+            until = monotonic() + longest
+            self._supervision.wait_for_work(longest, self._tick)
+            if monotonic() < until:  # something came, whether or not it will come to us
+                self._exchanger.check.expect()
         if ahead is not None and self._supervision.take_turn():
             return self._claim_ahead(ahead)
         return ClaimReply()
@@ -106,8 +111,8 @@ class Waiting:
     def _claim_ahead(self, ahead: BlockingClaim) -> ClaimReply:
         reply = ClaimReply()
         try:
-            ahead.begin(self._capacity(), self._longest)
-            self._slot.watch_since = monotonic()
+            ahead.begin(self._capacity(), self._longest_sleep(self._longest))
+            self._slot.blocking_since = monotonic()
             while not self._child.stopping and not self._supervision.quiet:
                 self._tick()
                 if self._child.wait(TICK_SECONDS, [ahead.fileno()]) and ahead.answered():
@@ -116,14 +121,19 @@ class Waiting:
                     break
                 ahead.check_overdue()
         finally:
-            self._slot.watch_since = 0.0
+            self._slot.blocking_since = 0.0
             if ahead.abandon():
                 self._exchanger.doubt()
-        if ahead.woken and not reply.claims and self._supervision.lost_race():
-            self.stand_back()
+        if ahead.woken:
+            self._exchanger.check.expect()
+            if not reply.claims and self._supervision.lost_race():
+                self.stand_back()
         self._supervision.pass_turn()
         self._exchanger.note_reply(reply)
         return reply
+
+    def _longest_sleep(self, longest: float) -> float:
+        return min(longest, self._exchanger.check.due_in)
 
     def _tick(self) -> None:
         self._slot.tick(State.WAITING)

@@ -52,6 +52,7 @@ class RedisState(enum.IntEnum):
 class Slot(ctypes.Structure):
     """One child. Texts are UTF-8, NUL-padded and cut to the field's size."""
 
+    __slots__ = ()  # a misspelt field is an error
     _fields_ = (
         ("role", ctypes.c_int32),
         ("index", ctypes.c_int32),
