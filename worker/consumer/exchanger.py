@@ -14,6 +14,7 @@ from redis import Redis
 
 from worker import logs
 from worker.consumer.accounts import Accounts
+from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import timed_out
 from worker.consumer.rq_finish import RqFinish
@@ -33,7 +34,7 @@ log = logs.get_logger()
 
 
 class Exchanger:
-    """Speaks with the server for one consumer. Everything raises `RedisTrouble`.
+    """Speaks with the server for one consumer. Everything raises `RedisTrouble`. `check` is for whoever waits.
 
     `predecessor` knows the job under which the last process in this slot died, if one did.
     """
@@ -48,6 +49,7 @@ class Exchanger:
         supervision: Supervision,
         outage: Outage,
         predecessor: Predecessor,
+        check: ClaimCheck,
     ) -> None:
         self._claims = claims
         self._in_flight = in_flight
@@ -56,6 +58,7 @@ class Exchanger:
         self._supervision = supervision
         self._outage = outage
         self._predecessor = predecessor
+        self.check = check
         self._settling = threading.Lock()
         self._uncertain = True
 
@@ -64,6 +67,8 @@ class Exchanger:
         self._supervision.slot.tick(State.CLAIMING)
         if self._uncertain:
             self.recover()
+        elif self.check.is_due:
+            self.run_check()
         self._rq.settle()
         if not capacity and not self._in_flight.done:
             return ClaimReply(asked=False)
@@ -83,6 +88,8 @@ class Exchanger:
 
     def note_reply(self, reply: ClaimReply) -> None:
         """Take in what the server said about us with a claim."""
+        if reply.claims:
+            self.check.expect()
         if not reply.registered:
             self._record.write()
 
@@ -104,6 +111,12 @@ class Exchanger:
         self._predecessor.execution_id = ""
         for claim in left.running:
             self._predecessor.hand_on(claim)
+
+    def run_check(self, *, beside_job: bool = False) -> None:
+        """Release what the server holds in our name and we do not have; `beside_job` (housekeeper): if a job runs."""
+        with self._settling:  # no claim is under way: the main thread cannot begin one, or runs a job
+            if self._in_flight.running or not beside_job:
+                self.check.run()
 
     def release(self, claims: list[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
         """Put claims back at the head of their queues; returns the ids that were not ours any more."""

@@ -23,6 +23,7 @@ from rq.worker import BaseWorker, DequeueStrategy
 from worker import logs, queue, retry, sentry
 from worker.consumer.accounts import Accounts
 from worker.consumer.claim_ahead import BlockingClaim
+from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.exchanger import Exchanger, Predecessor
 from worker.consumer.housekeeper import Housekeeper, Upkeep
 from worker.consumer.in_flight import InFlight
@@ -58,18 +59,25 @@ log = logs.get_logger()
 
 
 class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
-    """One consumer; see the module. `supervision` is None when it runs alone. Other arguments are `BaseWorker`'s."""
+    """One consumer; see the module. `supervision` is None when it runs alone. Other arguments are `BaseWorker`'s.
 
+    What works (which excludes what ``Consumer.all()`` returns) has connections of its own, whatever `connection` it is
+    given: a client that repeats a command by itself would claim jobs that nobody knows of.
+    """
+
+    connection: Redis
+    _given_connection: Redis
     death_penalty_class = JobTimeout
 
     def __init__(
         self, *args: Any, supervision: Supervision | None = None, settings: Settings | None = None, **kwargs: Any
     ) -> None:
+        self._will_work = kwargs.get("prepare_for_work", True) or supervision is not None
         super().__init__(*args, **kwargs)
         self.settings = settings or settings_of_environment()
         self._given_supervision = supervision
         letters = self.settings.dead_letter_queue
-        self.claims = Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
+        self.claims = self._make_claims()
         self.decider = Decider(
             self.name,
             letters,
@@ -106,7 +114,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self._enter()
         try:
             if with_scheduler:
-                rq_private.start_scheduler(self, burst=burst, logging_level=logging_level)
+                self._start_rqs_scheduler(burst=burst, logging_level=logging_level)
             self._loop()
         finally:
             self._leave()
@@ -205,6 +213,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def _enter(self) -> None:
         """Make the parts; each gets what it needs of the others, and none gets the consumer."""
+        if self.connection is self._given_connection:
+            self.connection = queue.clone(self._given_connection)
+            self.claims = self._make_claims()
         alone = self._given_supervision is None
         self.supervision = self._given_supervision or Standalone(self._make_doorbell)
         self.slot, self.child = self.supervision.slot, self.supervision.child
@@ -285,6 +296,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             supervision=self.supervision,
             outage=self.outage,
             predecessor=predecessor,
+            check=ClaimCheck(claims, in_flight, thrifty=queue.thrifty(self.settings)),
         )
 
     def _leave(self) -> None:
@@ -307,6 +319,15 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.stop_scheduler()
         self.unsubscribe()
         self.supervision.close()
+        queue.close(self.connection)
+
+    def _start_rqs_scheduler(self, *, burst: bool, logging_level: str | None) -> None:
+        """Start RQ's scheduler on a client like the one that was given to us: its process relies on the retries."""
+        own, self.connection = self.connection, self._given_connection
+        try:
+            rq_private.start_scheduler(self, burst=burst, logging_level=logging_level)
+        finally:
+            self.connection = own
 
     # -- what RQ calls -----------------------------------------------------------------------------------------------
 
@@ -321,11 +342,16 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self._ending.dead_letter(pipeline)
 
     def _set_connection(self, connection: Redis) -> Redis:
-        """Leave the connection as it is: nothing here blocks on it, so short socket timeouts are right."""
-        return connection
+        """Return the client to work with: one of our own; nothing blocks on it, so short socket timeouts are right."""
+        self._given_connection = connection
+        return queue.clone(connection) if self._will_work else connection
+
+    def _make_claims(self) -> Claims:
+        letters = self.settings.dead_letter_queue
+        return Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
 
     def _make_doorbell(self) -> Doorbell:
-        return Doorbell(lambda: queue.clone(self.connection), RQ_KEY_PREFIX, self.queue_names())
+        return Doorbell(lambda: queue.clone(self.connection, blocking=True), RQ_KEY_PREFIX, self.queue_names())
 
 
 def main(

@@ -1,0 +1,53 @@
+"""The look for claims in a consumer's name that it does not hold, although no error has said that there may be any.
+
+A reply gets lost without an error where something on the way to Redis repeats a command: the server claims twice, and
+only the second claim arrives. The consumer lives, so nobody rescues what the first one took. One request shows it.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Final
+
+from worker import logs
+from worker.consumer.in_flight import InFlight
+from worker.engine.claims import Claims
+
+log = logs.get_logger()
+
+#: From a claim to the look; an idle consumer does not look.
+CHECK_SECONDS: Final = 60.0
+#: The same where commands are billed.
+THRIFTY_CHECK_SECONDS: Final = 600.0
+
+
+class ClaimCheck:
+    """The look of one consumer. It must not run while a claim is under way to the server."""
+
+    def __init__(self, claims: Claims, in_flight: InFlight, *, thrifty: bool) -> None:
+        self._claims = claims
+        self._in_flight = in_flight
+        self.seconds = THRIFTY_CHECK_SECONDS if thrifty else CHECK_SECONDS
+        self._due = float("inf")
+
+    @property
+    def due_in(self) -> float:
+        """In how many seconds it is due; infinity when nothing can have been claimed since the last one."""
+        return self._due - monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time."""
+        return self._due <= monotonic()
+
+    def expect(self) -> None:
+        """Note that the server may have claimed something."""
+        if self._due == float("inf"):
+            self._due = monotonic() + self.seconds
+
+    def run(self) -> None:
+        """Release what the server holds in our name and we do not have; raises `RedisTrouble`."""
+        self._due = float("inf")
+        left = self._claims.recover("", self._in_flight.executions())
+        if left.released:
+            log.warning("claims.recovered", released=left.released, running=0)
