@@ -7,13 +7,14 @@ import sys
 
 import click
 
-from worker.cli.tools import settings_or_exit
+from worker.cli.common import settings_or_exit
 from worker.diagnosis.course import REACHING, diagnose
 from worker.diagnosis.start import TIMEOUT_SECONDS, case_of
 from worker.diagnosis.text import Printer
 from worker.dispatcher import cron_file
 from worker.exits import Exit
 from worker.settings import Settings
+from worker.text import counted
 
 
 @click.command()
@@ -25,9 +26,9 @@ from worker.settings import Settings
     help="Seconds that a step of the diagnosis may take.",
 )
 def check(timeout: float) -> None:
-    """Check the settings, then diagnose Redis step by step; say in words what is wrong.
+    """Check the settings, then diagnose Redis step by step, and explain what is wrong.
 
-    `python tools/redis_diagnostics.py` takes the same steps, and gives them as JSON or Markdown, too.
+    `python tools/redis_diagnostics.py` runs the same steps, and can print them as JSON or Markdown, too.
     """
     settings = settings_or_exit()
     click.echo("Settings: good.")
@@ -57,7 +58,7 @@ def _check_schedule(settings: Settings) -> None:
     except cron_file.ScheduleError as error:
         click.echo(f"Schedule: {error}", err=True)
         sys.exit(Exit.FAILED)
-    lines = f"{len(schedule)} line{'s' if len(schedule) > 1 else ''}, good" if schedule else "none"
+    lines = f"{counted(len(schedule), 'line')}, good" if schedule else "none"
     click.echo(f"Schedule: {lines}.")
     for queue in cron_file.foreign_queues(schedule, settings):
         click.echo(f"! The schedule puts jobs on {queue!r}, which is not in WORKER_QUEUES.")

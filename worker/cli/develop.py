@@ -19,9 +19,9 @@ from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 
 from worker.cli import local_service
+from worker.cli.common import RedisCommand, connect, settings_or_exit
 from worker.cli.enqueue import follow, outcome, verdict_lines
 from worker.cli.local_service import DATA, ROOT
-from worker.cli.tools import RedisCommand, connect, settings_or_exit
 from worker.settings import Settings
 
 DEFAULT_HEALTH_PORT: Final = 8080
@@ -70,8 +70,8 @@ def _develop(stack: ExitStack) -> int:
         if local:
             _demonstrate(settings, shop)
         else:
-            click.echo("REDIS_URL is on another machine, so no sample job is put there.")
-        _say_what_next(settings, shop if local else "https://shop.example", embedded=embedded)
+            click.echo("REDIS_URL is on another machine, so no sample job is enqueued there.")
+        _print_next_steps(settings, shop if local else "https://shop.example", embedded=embedded)
     return service.wait()
 
 
@@ -94,7 +94,7 @@ def _ready(port: int, service: subprocess.Popen[bytes]) -> bool:
 
 
 def _demonstrate(settings: Settings, shop: str) -> None:
-    """Analyze one sample product, once a checkout."""
+    """Analyze one sample product, once in each checkout."""
     done = DATA / "demonstrated"
     if done.exists():
         return
@@ -104,7 +104,7 @@ def _demonstrate(settings: Settings, shop: str) -> None:
     try:
         job = follow(queue.enqueue(SAMPLE, url), Console())
     except NoSuchJobError:
-        click.echo("The job is gone: somebody has deleted it.", err=True)
+        click.echo("The job is gone: somebody deleted it.", err=True)
         return
     if job.get_status(refresh=False) == JobStatus.FINISHED:
         click.echo("\n".join(verdict_lines(job.return_value())))
@@ -114,7 +114,7 @@ def _demonstrate(settings: Settings, shop: str) -> None:
         click.echo(outcome(job), err=True)
 
 
-def _say_what_next(settings: Settings, shop: str, *, embedded: bool) -> None:
+def _print_next_steps(settings: Settings, shop: str, *, embedded: bool) -> None:
     url = os.environ["REDIS_URL"] if embedded else "$REDIS_URL"
     python = os.path.relpath(sys.executable, ROOT) if sys.executable.startswith(str(ROOT)) else sys.executable
     bin_folder = os.path.dirname(python)

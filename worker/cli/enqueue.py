@@ -1,4 +1,4 @@
-"""`python -m worker enqueue`: put a job on a queue and, if asked, wait for what comes of it."""
+"""`python -m worker enqueue`: put a job on a queue and, with --wait, show its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
 
-from worker.cli.tools import RedisCommand, connect, settings_or_exit
+from worker.cli.common import RedisCommand, connect, settings_or_exit
 from worker.engine.dead_letter import read
 from worker.exits import Exit
 from worker.fleet import reading
@@ -23,10 +23,10 @@ from worker.keys import Keys
 from worker.redis.trouble import RedisTrouble
 from worker.text import one_line, printable
 
-#: How often a waiting command looks.
-LOOK_SECONDS: Final = 0.1
+#: How often --wait reads the job.
+POLL_SECONDS: Final = 0.1
 #: The same while Redis is away.
-AWAY_SECONDS: Final = 1.0
+OUTAGE_POLL_SECONDS: Final = 1.0
 _ENDED: Final = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 
 
@@ -35,7 +35,7 @@ _ENDED: Final = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobSta
 @click.argument("arguments", nargs=-1)
 @click.option("--queue", "queue_name", help="The queue; the first of WORKER_QUEUES by default.")
 @click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments as a JSON object.")
-@click.option("--job-id", help="Letters, digits, - and _, not in use; made up by default.")
+@click.option("--job-id", help="Letters, digits, - and _, not in use; random by default.")
 @click.option("--timeout", type=int, help="Seconds that the job may run; RQ's default is 180.")
 @click.option("--wait", is_flag=True, help="Show its progress and print what it returns.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -59,12 +59,12 @@ def enqueue(
     if not any(function.startswith(f"{package}.") for package in settings.worker_job_modules):
         packages = ", ".join(settings.worker_job_modules)
         click.echo(
-            f"{function} is not in a package of WORKER_JOB_MODULES ({packages}): no worker would run it.", err=True
+            f"{function} is not in a package of WORKER_JOB_MODULES ({packages}), so no worker would run it.", err=True
         )
         sys.exit(Exit.USAGE)
     named = _json(kwargs)
     if not isinstance(named, dict):
-        raise click.UsageError("--kwargs takes a JSON object, like '{\"fresh\": true}'.")
+        raise click.UsageError("--kwargs must be a JSON object, like '{\"fresh\": true}'.")
     if queue_name == settings.dead_letter_queue:
         raise click.UsageError(f"{queue_name} holds dead letters, and no consumer reads it. Name another --queue.")
     queue = Queue(queue_name or settings.worker_queues[0], connection=connect(settings), serializer="json")
@@ -75,11 +75,11 @@ def enqueue(
             kwargs=named,
             job_id=job_id,
             job_timeout=timeout,
-            unique=job_id is not None,  # without it RQ writes over a job of that id, even over a running one
+            unique=job_id is not None,  # otherwise RQ overwrites a job of that id, even a running one
         )
     except DuplicateJobError:
         raise click.UsageError(
-            f"There is a job {job_id} already. Take another --job-id, or if it failed: python -m worker dead replay "
+            f"There is a job {job_id} already. Use another --job-id, or if it failed: python -m worker dead replay "
             f"{job_id}"
         ) from None
     except ValueError as error:
@@ -91,7 +91,7 @@ def enqueue(
 
 
 def follow(job: Job, console: Console) -> Job:
-    """Show a job's progress until it has ended; returns it refreshed. An outage of Redis is waited out.
+    """Show a job's progress until it has ended; returns it refreshed. Waits while Redis is away.
 
     Raises rq's `NoSuchJobError` when the job is deleted meanwhile.
     """
@@ -103,26 +103,26 @@ def follow(job: Job, console: Console) -> Job:
                 job.refresh()
             except RedisTrouble as trouble:
                 progress.update(task, description=f"{trouble.trouble.sentence} Waiting for it …")
-                time.sleep(AWAY_SECONDS)
+                time.sleep(OUTAGE_POLL_SECONDS)
                 continue
             status = job.get_status(refresh=False)
-            told = job.meta.get("progress") or {}
-            text = one_line(told.get("message") or status.value)
-            progress.update(task, completed=told.get("percent", 0), description=text)
+            shown = job.meta.get("progress") or {}
+            text = one_line(shown.get("message") or status.value)
+            progress.update(task, completed=shown.get("percent", 0), description=text)
             if status in _ENDED:
                 return job
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def outcome(job: Job) -> str:
-    """Say in a sentence why a job that has ended did not finish."""
+    """Return a sentence on why a job that has ended did not finish."""
     letter = read(job.connection.hget(job.key, "dead_letter"))
-    said = f"{letter.get('exception', '')} {letter.get('message', '')}".strip()
-    return printable(f"The job {job.get_status(refresh=False).value} ({letter.get('reason', 'no record')}): {said}")
+    error = f"{letter.get('exception', '')} {letter.get('message', '')}".strip()
+    return printable(f"The job {job.get_status(refresh=False).value} ({letter.get('reason', 'no record')}): {error}")
 
 
 def verdict_lines(result: dict[str, Any]) -> list[str]:
-    """Lay out a product analysis for a person; the page's own words are made safe to print."""
+    """Return the lines that show a product analysis; the page's own words are made safe to print."""
     price = (
         f"{result['price']} {result.get('currency') or ''}".strip() if result.get("price") is not None else "no price"
     )

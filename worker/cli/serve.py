@@ -71,13 +71,13 @@ def serve(settings: Settings) -> Exit:
 
 
 def preload(settings: Settings) -> None:
-    """Import every module of the job packages and what each child would import, so that forked children share them.
+    """Import every module of the job packages and what each child would import, so that the forked children share them.
 
     A module that cannot be imported ends the service here: a deploy with a broken job must not go live.
     """
-    import_module("encodings.idna")  # for the first connection: a megabyte in each child
+    import_module("encodings.idna")  # the first connection needs it: one megabyte in each child
     if settings.sentry_dsn is not None:
-        import_module("sentry_sdk")  # six
+        import_module("sentry_sdk")  # six megabytes
     for package in settings.worker_job_modules:
         name = package
         try:
@@ -90,14 +90,14 @@ def preload(settings: Settings) -> None:
             log.critical("service.bad_job_module", module=name, exc_info=error)
             click.echo(
                 f"WORKER_JOB_MODULES: the module {name} cannot be imported ({type(error).__name__}: {error}). "
-                f"Correct it, or take its package out of the variable.",
+                f"Correct it, or remove its package from the variable.",
                 err=True,
             )
             sys.exit(Exit.BOOT_FAILED)
 
 
 def read_schedule(settings: Settings) -> list[Entry]:
-    """Read the schedules of the job packages; one that cannot be used ends the service here, in words."""
+    """Read the schedules of the job packages; a wrong one ends the service here, with a sentence."""
     from worker.dispatcher import cron_file
 
     try:
@@ -112,8 +112,7 @@ def read_schedule(settings: Settings) -> list[Entry]:
 
 
 def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int:
-    """Run the health endpoint until the supervisor says stop (a TERM from the platform alone does not count)."""
-
+    """Run the health endpoint until the supervisor asks for a stop (a TERM from the platform alone does not count)."""
     signals.Child()
     limit = settings.worker_unhealthy_exit
     probe = SelfProbe(scoreboard, limit, settings.worker_shutdown_grace) if limit else None

@@ -6,15 +6,17 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from itertools import islice
+from typing import Any, Final
 
 import click
 from redis import Redis
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker.cli import status_view
-from worker.cli.status_view import Status
-from worker.cli.tools import RedisCommand, connect, settings_or_exit
-from worker.dead_letters import groups
+from worker.cli.common import RedisCommand, connect, settings_or_exit
+from worker.cli.status_view import Overview
+from worker.dead_letters.groups import Group, group
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.dispatcher.strays import all_strays
 from worker.fleet import reading, server, upcoming
@@ -23,17 +25,22 @@ from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
+#: Only the newest dead letters are grouped.
+GROUPED_LETTERS: Final = 2000
+
 
 @click.command(cls=RedisCommand)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one a line.")
-@click.option("--watch", is_flag=False, flag_value=2.0, type=click.FloatRange(min=0.1), help="Again every SECONDS [2].")
-@click.option("--deep", is_flag=True, help="Look at every job for those that stand in no list.")
+@click.option(
+    "--watch", is_flag=False, flag_value=2.0, type=click.FloatRange(min=0.1), help="Repeat every SECONDS [2]."
+)
+@click.option("--deep", is_flag=True, help="Read every job to find those that are in no queue and no registry.")
 def status(as_json: bool, watch: float | None, deep: bool) -> None:
     """Show queues, consumers of every instance, dead letters, what comes next, and Redis. Changes nothing."""
     settings = settings_or_exit()
     redis = connect(settings)
     if not watch:
-        tell(look(redis, settings, deep=deep), as_json=as_json)
+        show(look(redis, settings, deep=deep), as_json=as_json)
         return
     while True:
         try:
@@ -43,12 +50,12 @@ def status(as_json: bool, watch: float | None, deep: bool) -> None:
         else:
             if sys.stdout.isatty():
                 click.clear()
-            tell(seen, as_json=as_json)
+            show(seen, as_json=as_json)
         sys.stdout.flush()
         time.sleep(watch)
 
 
-def tell(seen: Status, *, as_json: bool) -> None:
+def show(seen: Overview, *, as_json: bool) -> None:
     """Print it, for people or for programs."""
     if as_json:
         click.echo(json.dumps(as_dict(seen)))
@@ -56,27 +63,38 @@ def tell(seen: Status, *, as_json: bool) -> None:
         status_view.show(seen)
 
 
-def look(redis: Redis, settings: Settings, *, deep: bool) -> Status:
+def look(redis: Redis, settings: Settings, *, deep: bool) -> Overview:
     """Read everything."""
     letters = settings.dead_letter_queue
     keys = Keys(RQ_KEY_PREFIX)
     seen = reading.read(redis, keys, settings.worker_queues, letters)
-    return Status(
+    return Overview(
         seen,
         upcoming.read(redis, keys, [queue.name for queue in seen.queues]),
-        groups.group(DeadLetterQueue(redis, RQ_KEY_PREFIX, letters)),
+        group(islice(DeadLetterQueue(redis, RQ_KEY_PREFIX, letters), GROUPED_LETTERS)),
         server.read(redis),
         list(all_strays(ScriptCalls(redis, RQ_KEY_PREFIX))) if deep else None,
     )
 
 
-def as_dict(seen: Status) -> dict[str, object]:
+def as_dict(seen: Overview) -> dict[str, object]:
     """Return what `--json` shows."""
     return {
         **asdict(seen.fleet),
         **asdict(seen.coming),
-        "letters": [asdict(one) for one in seen.letters],
+        "letters": [_group(one) for one in seen.letters],
         "redis": asdict(seen.server),
         **({} if seen.strays is None else {"strays": [asdict(stray) for stray in seen.strays]}),
         "attention": seen.attention(),
+    }
+
+
+def _group(one: Group) -> dict[str, Any]:
+    return {
+        "fingerprint": one.newest.fingerprint,
+        "count": one.count,
+        "reason": status_view.reason_of(one),
+        "function": one.newest.function,
+        "error": status_view.error_of(one),
+        "newest": status_view.failed_at(one),
     }

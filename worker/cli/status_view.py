@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import click
 
 from worker.cli.terminal import print_table
-from worker.dead_letters.groups import DeadLetterGroup
+from worker.dead_letters.groups import Group
 from worker.dispatcher.strays import Stray
 from worker.fleet.server import Server
 from worker.fleet.state import ConsumerState, Fleet, QueueState
 from worker.fleet.upcoming import Coming
-from worker.text import one_line
+from worker.text import counted, duration, one_line
 
-#: Groups of dead letters that are shown.
-_GROUPS = 5
-_ERROR_CHARACTERS = 80
+#: How many groups of dead letters are shown.
+_GROUPS: Final = 5
+_ERROR_CHARACTERS: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """All that was read; `strays` is None when nobody looked for them."""
+class Overview:
+    """All that was read; `strays` is None when they were not looked for."""
 
     fleet: Fleet
     coming: Coming
-    letters: list[DeadLetterGroup]
+    letters: list[Group]
     server: Server
     strays: list[Stray] | None
 
     def attention(self) -> list[str]:
-        """Say in sentences what a person should look at."""
-        told = [*self.fleet.attention(), *self.server.attention()]
+        """Return sentences about what a person should look at."""
+        found = [*self.fleet.attention(), *self.server.attention()]
         if self.strays:
-            told.append(
-                f"{len(self.strays)} job{'s stand' if len(self.strays) > 1 else ' stands'} in no list. "
-                f"A running instance puts such jobs back within hours."
+            found.append(
+                f"{counted(len(self.strays), 'job is', 'jobs are')} in no queue and no registry. A running instance "
+                f"puts such jobs back within hours."
             )
-        return told
+        return found
 
 
-def show(seen: Status) -> None:
+def show(seen: Overview) -> None:
     """Print everything."""
     _server(seen.server)
     print_table(
@@ -59,7 +60,7 @@ def show(seen: Status) -> None:
 
 def _server(server: Server) -> None:
     parts = [
-        f"{server.product} {server.version or '(version not told)'}",
+        f"{server.product} {server.version or '(version unknown)'}",
         f"answers in {server.answers_in * 1000:.1f} ms",
     ]
     if server.memory is not None:
@@ -95,22 +96,24 @@ def _coming(coming: Coming) -> None:
         )
 
 
-def _letters(seen: Status) -> None:
+def _letters(seen: Overview) -> None:
     count = seen.fleet.dead_letters
     click.echo(f"\nDead letters: {count:,}." + (" Next: python -m worker dead list" if count else ""))
     if seen.letters:
         rows = (
-            (one.count, one.fingerprint, one.function, one.reason, _cut(one.error), one.newest) for one in seen.letters
+            (one.count, newest.fingerprint, newest.function, reason_of(one), _cut(error_of(one)), failed_at(one))
+            for one in seen.letters[:_GROUPS]
+            for newest in (one.newest,)
         )
-        print_table(("count", "fingerprint", "function", "reason", "newest error", "at"), list(rows)[:_GROUPS])
+        print_table(("count", "fingerprint", "function", "reason", "newest error", "at"), rows)
 
 
 def _strays(strays: list[Stray]) -> None:
     if not strays:
-        click.echo("\nEvery job stands where its status says.")
+        click.echo("\nEvery job is in the queue or registry of its status.")
         return
-    click.echo("\nJobs that stand in no list:")
-    print_table(("job", "says", "queue"), ((stray.job_id, stray.status, stray.queue) for stray in strays))
+    click.echo("\nJobs in no queue and no registry:")
+    print_table(("job", "status", "queue"), ((stray.job_id, stray.status, stray.queue) for stray in strays))
 
 
 def _queue_row(queue: QueueState) -> tuple[object, ...]:
@@ -142,21 +145,32 @@ def _row(consumer: ConsumerState) -> tuple[object, ...]:
     )
 
 
+def reason_of(group: Group) -> str:
+    """Return the reason's code of the newest letter."""
+    return str(group.newest.record.get("reason", "failed elsewhere"))
+
+
+def error_of(group: Group) -> str:
+    """Return the exception and the message of the newest letter."""
+    record = group.newest.record
+    return f"{record.get('exception', '')}: {record.get('message', '')}".strip(": ")
+
+
+def failed_at(group: Group) -> str:
+    """Return when the newest letter failed."""
+    return group.newest.ended_at or str(group.newest.record.get("at", ""))
+
+
 def _seconds(value: float | None) -> str:
-    if value is None:
-        return ""
-    for unit, length, least in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 600)):
-        if value >= least:
-            return f"{value / length:,.1f} {unit}"
-    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
+    return "" if value is None else duration(value)
 
 
 def _ago(value: float | None) -> str:
-    return "" if value is None else f"{_seconds(value)} ago"
+    return "" if value is None else f"{duration(value)} ago"
 
 
 def _in(value: float | None) -> str:
-    return "" if value is None else f"{_seconds(-value)} late" if value < 0 else _seconds(value)
+    return "" if value is None else f"{duration(-value)} late" if value < 0 else duration(value)
 
 
 def _cut(text: str) -> str:

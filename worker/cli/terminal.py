@@ -18,7 +18,7 @@ _PIPE_WIDTH: Final = 10_000
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print many lines, some hundred at a time: one write for each would take longer than making them."""
+    """Print many lines, some hundred at a time: a write for each would take longer than making them."""
     rest = iter(lines)
     while chunk := list(islice(rest, 500)):
         click.echo("\n".join(chunk))

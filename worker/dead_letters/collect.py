@@ -20,6 +20,7 @@ from worker.engine.records import Claim
 from worker.engine.serializers import Refused
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls, Value, flat
+from worker.text import text_of
 
 log = logs.get_logger()
 
@@ -71,10 +72,10 @@ class Collect:
                 pipeline.hgetall(f"{prefix}:job:{job_id}")
                 pipeline.xrevrange(f"{prefix}:results:{job_id}", count=1)
             replies = pipeline.execute()
-        burials = [
-            self._burial(Claim(job_id, "", _text(fields, b"origin"), _text(fields, b"origin"), fields), results)
-            for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True)
-        ]
+        burials = []
+        for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True):
+            origin = text_of(fields.get(b"origin"))
+            burials.append(self._burial(Claim(job_id, "", origin, origin, fields), results))
         written = {letter["id"]: fields for letter, fields in burials}
         collected = self._calls.run(
             [
@@ -105,12 +106,12 @@ class Collect:
             return None
 
     def _record(self, claim: Claim, job: Job | None, function: str, said: Failure, reason: str) -> dict[str, Any]:
-        retries = _text(claim.fields, b"number_of_retries")
+        retries = text_of(claim.fields.get(b"number_of_retries"))
         letter = dead_letter.record(
             reason,
             claim,
             attempts=int(retries) + 1 if retries.isdigit() else 1,
-            worker=_text(claim.fields, b"worker_name"),
+            worker=text_of(claim.fields.get(b"worker_name")),
             release=self._release,
             function=function,
             sentence=said.message or dead_letter.REASONS[reason],
@@ -122,7 +123,3 @@ class Collect:
             "fingerprint": said.fingerprint(function),
             "traceback": said.traceback,
         }
-
-
-def _text(fields: dict[bytes, bytes], name: bytes) -> str:
-    return fields.get(name, b"").decode(errors="replace")

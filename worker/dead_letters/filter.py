@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any
 
 from worker.dead_letters.letter import UNKNOWN, DeadLetter
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+from worker.text import UNIT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +89,13 @@ def age(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
     if found is None:
         raise ValueError(f"{text!r} is no length of time. Write a number and a unit: 30s, 90m, 12h, 7d, 2w")
-    return float(found[1]) * _UNITS[found[2]]
+    return float(found[1]) * UNIT_SECONDS[found[2]]
 
 
 def rate(text: str) -> float:
     """Read jobs per second from 20, 20/s, 100/m or 500/h. Raises ValueError with a sentence."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/([smhd]))?", text)
-    per_second = float(found[1]) / _UNITS[found[2] or "s"] if found else 0.0
+    per_second = float(found[1]) / UNIT_SECONDS[found[2] or "s"] if found else 0.0
     if per_second <= 0:
         raise ValueError(f"{text!r} is no rate. Write jobs per unit of time: 20 or 20/s, 100/m, 500/h")
     return per_second

@@ -86,8 +86,3 @@ class Page:
     seen: int
     letters: list[DeadLetter]
     stale: list[tuple[int, str]]  #: index on the queue, id
-
-
-def text_of(value: bytes | None) -> str:
-    """Return a field of a hash as text, "" if there is none."""
-    return (value or b"").decode(errors="replace")

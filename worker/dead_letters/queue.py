@@ -8,9 +8,10 @@ from typing import Any, Final
 from redis import Redis
 
 from worker.dead_letters.filter import Filter
-from worker.dead_letters.letter import DeadLetter, Page, text_of
+from worker.dead_letters.letter import DeadLetter, Page
 from worker.redis import scripts
 from worker.redis.scripts import Script
+from worker.text import text_of
 
 #: Letters that are read in one round trip: about 0.2 MB, and some 2 ms of the server's time.
 PAGE: Final = 500

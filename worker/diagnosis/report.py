@@ -88,9 +88,9 @@ class Report(_Frozen):
     source: str = Field(description="Where the URL came from: --url, REDIS_URL or .env")
     status: Status = Field(description="The worst of its steps")
     exit_code: int = Field(description="0, or the code of the first step that failed")
-    seconds: float = Field(description="How long all took")
+    seconds: float = Field(description="How long all steps took")
     steps: tuple[StepReport, ...]
-    notes: tuple[str, ...] = Field((), description="What hosts' limits mean for what was found")
+    notes: tuple[str, ...] = Field((), description="What the limits of Netlify, Render and Upstash mean for this Redis")
     conclusion: str = Field(description="The most likely cause and the next step, in one sentence")
 
     def step(self, name: str) -> StepReport:

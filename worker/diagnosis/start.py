@@ -23,7 +23,7 @@ def case_of(environ: Mapping[str, str], url: str, *, timeout: float = TIMEOUT_SE
         settings = load({**environ, "REDIS_URL": ""}, need_redis_url=False)
     except SettingsError:
         settings = Settings.model_validate({})
-    # One a consumer, one doorbell a queue, the dispatcher's client, and its subscription to RQ's commands.
+    # Each consumer's, a doorbell for each queue, the dispatcher's, and its subscription to RQ's commands.
     connections = settings.worker_processes + len(settings.worker_queues) + 2
     return Case(
         url=url,

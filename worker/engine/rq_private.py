@@ -43,11 +43,6 @@ def instance(job: Job) -> Any:
     return job._instance
 
 
-def clear_instance(job: Job) -> None:
-    """Let the job call a function."""
-    job._instance = None
-
-
 def arguments(job: Job) -> tuple[Any, Any]:
     """Return the positional and the named arguments."""
     return job._args, job._kwargs

@@ -58,7 +58,7 @@ class Monitor:
         self.started_at = now
         self.view = View(turned_at=now, since=now)
         self.crashed = False
-        self._redis = Client.over(redis)
+        self._redis, self._keys = Client.over(redis), Keys(RQ_KEY_PREFIX)
         self._outage = Outage(self._edge, reports=True)
         self._over = threading.Event()
         self._rest_until = 0.0
@@ -88,7 +88,7 @@ class Monitor:
     def see(self) -> None:
         """Read the fleet and publish it."""
         names = self.settings.worker_queues
-        seen = reading.read(self._redis, Keys(RQ_KEY_PREFIX), names, self.settings.dead_letter_queue)
+        seen = reading.read(self._redis, self._keys, names, self.settings.dead_letter_queue)
         busy = any(one.waiting or one.running for one in seen.queues if one.name in names)
         now = monotonic()
         since = None if busy else self.view.idle_since if self.view.idle_since is not None else now

@@ -23,7 +23,7 @@ from worker.process.scoreboard import Scoreboard
 
 log = logs.get_logger()
 
-#: Between two probes.
+#: Seconds between two probes.
 PROBE_SECONDS: Final = 1.0
 #: A longer gap between two probes means that the whole container was paused: earlier failures do not count.
 PAUSED_SECONDS: Final = 30.0

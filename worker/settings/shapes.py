@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from worker.logs import FORMATS, LEVELS
+from worker.text import UNIT_SECONDS
 
 _QUEUE: Final = re.compile(r"[^\s,]+")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 #: RQ's own rule for its key prefix (rq/defaults.py).
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:{}-]+")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _split(value: Any) -> Any:
@@ -26,12 +26,12 @@ def _split(value: Any) -> Any:
 
 def _with_unit(value: Any) -> Any:
     found = re.fullmatch(r"(\d+)([smhd])", value.strip().lower()) if isinstance(value, str) else None
-    return int(found[1]) * _UNITS[found[2]] if found else value
+    return int(found[1]) * UNIT_SECONDS[found[2]] if found else value
 
 
 def _rate(value: Any) -> Any:
     found = re.fullmatch(r"(\d+)/(\d*)([smhd])", value.strip().lower()) if isinstance(value, str) else None
-    return (int(found[1]), int(found[2] or 1) * _UNITS[found[3]]) if found else value
+    return (int(found[1]), int(found[2] or 1) * UNIT_SECONDS[found[3]]) if found else value
 
 
 def _positive(rate: tuple[int, int]) -> tuple[int, int]:

@@ -148,7 +148,7 @@ def test_two_never_share_one_data_folder(checkout: Path) -> None:
         second = develop(checkout, mark, free_port())
         refused, _ = second.communicate(timeout=60)
         assert second.returncode == 1
-        assert f"Another `make run` has this checkout; its Redis is {url[1]}." in refused
+        assert f"Another `make run` uses this checkout; its Redis is {url[1]}." in refused
         assert "Traceback" not in refused
 
         first.send_signal(signal.SIGHUP)  # its terminal was closed
@@ -164,7 +164,7 @@ def test_a_redis_elsewhere_gets_no_sample_job(checkout: Path, server: RedisServe
     process = develop(checkout, mark, free_port(), REDIS_URL=elsewhere)
     try:
         told = read_until(process, "rq requeue")
-        assert "no sample job is put there" in told
+        assert "no sample job is enqueued there" in told
         with server.client() as redis:
             assert [key for key in redis.scan_iter() if b"rq:job:" in key] == []
         [service] = [
@@ -220,5 +220,5 @@ def test_a_sample_job_that_somebody_deletes_is_told(
     deleting.start()
     develop_command._demonstrate(load({"REDIS_URL": server.url}), "http://shop.example")
     deleting.join()
-    assert "The job is gone: somebody has deleted it." in capsys.readouterr().err
+    assert "The job is gone: somebody deleted it." in capsys.readouterr().err
     assert not (data / "demonstrated").exists(), "it is shown at the next start"

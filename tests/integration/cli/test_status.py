@@ -170,9 +170,9 @@ def test_a_deep_look_names_jobs_that_stand_in_no_list(server: RedisServer, redis
     told = run("status", "--deep", "--json", url=server.url)
     answer = json.loads(told.stdout)
     assert [(one["job_id"], one["status"], one["queue"]) for one in answer["strays"]] == [(job.id, "queued", "default")]
-    assert "1 job stands in no list." in run("status", "--deep", url=server.url).stdout
+    assert "1 job is in no queue and no registry." in run("status", "--deep", url=server.url).stdout
     redis.delete(job.key)
-    assert "Every job stands where its status says." in run("status", "--deep", url=server.url).stdout
+    assert "Every job is in the queue or registry of its status." in run("status", "--deep", url=server.url).stdout
 
 
 def test_watching_goes_on_through_an_outage(own_server: RedisServer) -> None:

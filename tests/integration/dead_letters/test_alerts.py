@@ -32,7 +32,7 @@ def passes(redis: redis_py.Redis, count: int = 1, **environ: str) -> list[str]:
     settings = load({**ALERTING, **environ}, need_redis_url=False)
     for _ in range(count):
         alerts = Alerts(redis, settings)
-        for _ in Trim(actions(redis), 86400, 100, alerts.see, alerts.tell).steps():
+        for _ in Trim(actions(redis), 86400, 100, alerts.count, alerts.send).steps():
             pass
     return Queue("default", connection=redis).job_ids
 

@@ -36,7 +36,7 @@ def test_a_pass_over_many_pages_sees_each_letter_once(redis: redis_py.Redis, mon
         redis.delete(f"rq:job:letter-{number}")
     seen: list[DeadLetter] = []
     told: list[Census] = []
-    keep_up(redis, max_jobs=50, see=lambda letter, _now: seen.append(letter), tell=told.append)
+    keep_up(redis, max_jobs=50, on_letter=lambda letter, _now: seen.append(letter), on_census=told.append)
     wanted = [f"letter-{number}" for number in range(60) if number not in (0, 6, 7, 33, 59)][5:]
     assert ids(redis) == wanted
     assert len({letter.job_id for letter in seen}) == len(seen) == 55

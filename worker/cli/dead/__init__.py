@@ -1,1 +1,1 @@
-"""The commands under `python -m worker dead`, one file for what belongs together."""
+"""`python -m worker dead`: ``command.py`` lists the sub-commands, which have a file each."""

@@ -1,18 +1,17 @@
-"""The options with which every command says which dead letters are meant, and what all commands begin with."""
+"""The options that choose dead letters, and what every command begins and ends with."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs
-from worker.cli.tools import connect, settings_or_exit
+from worker.cli.common import connect, settings_or_exit
 from worker.dead_letters.changes import Changes, whoever
 from worker.dead_letters.filter import Filter, age, moment, rate
 from worker.dead_letters.queue import DeadLetterQueue
@@ -21,7 +20,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Text(click.ParamType[float]):
-    """A text that `read` turns into something; what it raises is shown."""
+    """An option's text that `read` turns into a number; the message of its `ValueError` is shown."""
 
     def __init__(self, name: str, read: Callable[[str], float]) -> None:
         self.name = name
@@ -60,43 +59,37 @@ def choosing(command: _Command) -> _Command:
 
 
 def chosen_by(options: dict[str, Any]) -> Filter:
-    """Make the filter of those options."""
+    """Return the filter of those options."""
     return Filter(**options)
 
 
-def older_than(chosen: Filter, seconds: float) -> Filter:
-    """Narrow a filter to letters that are older than so many seconds."""
-    until = time.time() - seconds
-    return replace(chosen, until=until if chosen.until is None else min(until, chosen.until))
-
-
-def open_box() -> DeadLetterQueue:
+def open_dead_letters() -> DeadLetterQueue:
     """Read the settings and connect; ends the process in words if that fails."""
     settings = settings_or_exit()
     return DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
 
 
-def open_actions(note: str) -> Changes:
+def open_changes(note: str) -> Changes:
     """The same for a command that changes letters; its events go to standard error, in the service's format."""
     settings = settings_or_exit()
     logs.configure(settings.log_level, settings.log_format, stream=sys.stderr)
-    box = DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
-    return Changes(box, whoever(), note)
+    dead_letters = DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
+    return Changes(dead_letters, whoever(), note)
 
 
-def log_done(actions: Changes, action: str, count: int, **fields: Any) -> None:
-    """Log what a command has done; the same stands in the audit."""
+def log_done(changes: Changes, action: str, count: int, **fields: Any) -> None:
+    """Log what a command has done; the audit has the same."""
     if count:
-        told = {"action": action, "count": count, "who": actions.who, "run": actions.run, "note": actions.note}
-        logs.get_logger().info("dead_letters.changed", **told, **fields)
+        done = {"action": action, "count": count, "who": changes.who, "run": changes.run, "note": changes.note}
+        logs.get_logger().info("dead_letters.changed", **done, **fields)
 
 
-def need_a_choice(job_ids: tuple[str, ...], chosen: Filter, *, everything: bool) -> None:
-    """Refuse a change that names nothing, or two things."""
+def require_choice(job_ids: tuple[str, ...], chosen: Filter, *, everything: bool) -> None:
+    """Refuse a change that chooses no letters, or chooses them in two ways."""
     if bool(job_ids) + (bool(chosen) or everything) != 1:
-        raise click.UsageError("Name the ids, or choose with a filter (see --help), or say --all.")
+        raise click.UsageError("Name the ids, or choose with a filter (see --help), or give --all.")
 
 
 def described(job_ids: tuple[str, ...], chosen: Filter) -> str:
-    """Say which letters are meant, for the audit."""
+    """Describe the choice, for the audit."""
     return str(chosen) or (f"{len(job_ids)} by id" if job_ids else "all")

@@ -1,41 +1,29 @@
-"""`python -m worker dead`: dead letters on the command line. Its commands are in ``worker/dead/``."""
+"""`python -m worker dead`: dead letters on the command line."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import ClassVar
-
 import click
 
-from worker.cli.tools import RedisGroup
+from worker.cli.common import LazyGroup
+
+_HERE = "worker.cli.dead"
 
 
-class _Later(RedisGroup):
-    """Imports a command when it is called."""
-
-    commands_by_module: ClassVar = {
-        "listing": ("list", "groups"),
-        "showing": ("show", "audit"),
-        "replaying": ("replay",),
-        "deleting": ("discard", "purge"),
-        "editing": ("edit",),
-        "moving": ("export", "import"),
-    }
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click's signature
-        """Name every command, in the order in which they are needed."""
-        return [name for names in self.commands_by_module.values() for name in names]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — click's signature
-        """Import a command."""
-        for module, names in self.commands_by_module.items():
-            if cmd_name in names:
-                command: click.Command = import_module(f"worker.cli.dead.{module}").COMMANDS[cmd_name]
-                return command
-        return None
-
-
-@click.group(cls=_Later)
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "list": f"{_HERE}.list:list_letters",
+        "groups": f"{_HERE}.groups:groups",
+        "show": f"{_HERE}.show:show",
+        "audit": f"{_HERE}.audit:audit",
+        "replay": f"{_HERE}.replay:replay",
+        "discard": f"{_HERE}.discard:discard",
+        "purge": f"{_HERE}.purge:purge",
+        "edit": f"{_HERE}.edit:edit",
+        "export": f"{_HERE}.export:export_letters",
+        "import": f"{_HERE}.importing:import_letters",
+    },
+)
 def dead() -> None:
     """Look at dead letters, replay, edit or delete them.
 

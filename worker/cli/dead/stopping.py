@@ -1,4 +1,4 @@
-"""Ctrl-C for commands that change many letters: the batch under way is finished, then the command says where it is."""
+"""Ctrl-C for commands that change many letters: the batch under way is finished, then the command reports its state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stopping:
 
     @property
     def asked(self) -> bool:
-        """Whether somebody wants the command to stop."""
+        """Whether a signal has asked for a stop."""
         return self._asked.is_set()
 
     def wait(self, seconds: float) -> bool:

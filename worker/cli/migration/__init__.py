@@ -1,1 +1,1 @@
-"""`python -m worker migrate`: move everything to another Redis, each job once."""
+"""`python -m worker migrate`: copy everything to another Redis, each job once."""

@@ -1,4 +1,4 @@
-"""Read keys as they are and say the commands that write them elsewhere.
+"""Read keys and return the commands that write them elsewhere.
 
 Values are copied by type: DUMP's format differs between Redis, Valkey and the services that speak their protocol, and
 RESTORE refuses what it does not know.
@@ -13,11 +13,13 @@ from typing import Any, Final, TypeAlias, TypeVar
 from redis import Redis
 from redis.client import Pipeline
 
+from worker.keys import Keys
+
 T = TypeVar("T")
 Word: TypeAlias = bytes | str | int | float
 Words: TypeAlias = list[Word]
 
-#: Values in one command; a script unpacks them, and Lua's stack is not endless.
+#: Values in one command; a script unpacks them onto Lua's stack, which is limited.
 CHUNK: Final = 500
 
 
@@ -28,18 +30,18 @@ def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def read_jobs(redis: Redis, prefix: str, job_ids: Sequence[str]) -> list[list[Words]]:
+def read_jobs(redis: Redis, keys: Keys, job_ids: Sequence[str]) -> list[list[Words]]:
     """Return for each job the commands that write it: its hash, results, executions and the two sets of dependencies.
 
     All are read at one moment. A job that is gone has no commands.
     """
     plans = [
         (
-            (f"{prefix}:job:{job_id}", "hash"),
-            (f"{prefix}:results:{job_id}", "stream"),
-            (f"{prefix}:executions:{job_id}", "zset"),
-            (f"{prefix}:job:{job_id}:dependents", "set"),
-            (f"{prefix}:job::{job_id}:dependencies", "set"),
+            (keys.job(job_id), "hash"),
+            (keys.results(job_id), "stream"),
+            (keys.executions(job_id), "zset"),
+            (keys.dependents(job_id), "set"),
+            (keys.dependencies(job_id), "set"),
         )
         for job_id in job_ids
     ]
@@ -59,12 +61,12 @@ def read_jobs(redis: Redis, prefix: str, job_ids: Sequence[str]) -> list[list[Wo
 
 
 def read_key(redis: Redis, key: str) -> list[Words]:
-    """Return the commands that write any key; [] when it is gone. Raises `ValueError` for a type that RQ has not."""
+    """Return the commands that write any key; [] when it is gone. Raises `ValueError` for a type that RQ never uses."""
     kind = bytes(redis.type(key)).decode()  # type: ignore[arg-type]
     if kind == "none":
         return []
     if kind not in _READ:
-        raise ValueError(f"{key} is of type {kind}, which no key of RQ or the worker is")
+        raise ValueError(f"{key} is of type {kind}, which neither RQ nor the worker uses")
     with redis.pipeline(transaction=True) as pipeline:
         _READ[kind](pipeline, key)
         pipeline.pttl(key)

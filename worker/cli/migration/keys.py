@@ -1,4 +1,4 @@
-"""Which of RQ's keys a migration carries over, and how: RQ 3.0's key schema, seen as data."""
+"""Which of RQ's keys a migration copies, and how: RQ 3.0's key schema, seen as data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 Kind = Literal["list", "zset", "set"]
 
-#: What belongs to processes, not to jobs: it would be wrong, or at least old, on another database.
+#: Keys of processes, not of jobs: their contents would be wrong, or at least old, in another database.
 _LEFT: Final = (
     "worker:",
     "workers:",
@@ -25,7 +25,7 @@ _LEFT_NAMES: Final = frozenset(
         *("autoscaler", "autoscaler-lock"),
     }
 )
-#: Registries whose jobs run, now or later, because they stand there.
+#: Registries whose jobs run, now or later, because they are listed there.
 _RUNNING: Final = frozenset({"wip", "scheduled", "deferred", "ready"})
 _RESTING: Final = frozenset({"finished", "failed", "canceled"})
 _PLAIN_SETS: Final = frozenset({"queues", "groups", "rl-keys"})
@@ -33,9 +33,9 @@ _PLAIN_SETS: Final = frozenset({"queues", "groups", "rl-keys"})
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A key whose members name jobs, or names that are no jobs' (`of_jobs` False).
+    """A key whose members name jobs, or other things (`of_jobs` False).
 
-    `runs`: a job runs because it stands there. `name` is the key without the prefix.
+    `runs`: a job runs because it is listed there. `name` is the key without the prefix.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Index:
 
 @dataclass(slots=True)
 class Inventory:
-    """What is to be carried: job ids, indexes, and keys that are copied unless they are there."""
+    """What is to be copied: job ids, indexes, and keys that are copied unless they exist there."""
 
     job_ids: list[str] = field(default_factory=list)
     indexes: list[Index] = field(default_factory=list)
@@ -93,7 +93,7 @@ def _index(name: str, kind: str, rest: str, letters_queue: str) -> Index | None:
 
 
 def job_of(index: Index, member: str) -> str:
-    """Return the id of the job that `member` stands for; "" when it is none's."""
+    """Return the id of the job that `member` stands for; "" when it stands for no job."""
     if not index.of_jobs:
         return ""
     return member.rpartition(":")[0] if index.name.startswith("wip:") else member

@@ -1,8 +1,8 @@
-"""Carry a queue database over to another one: jobs, results, queues, registries, dead letters, caches.
+"""Copy a queue database to another one: jobs, results, queues, registries, dead letters, caches.
 
 The source is only read. What makes a job run (its place in a queue) comes last, after its data, and each place is taken
-once: scripts on the target write down what they did in the same step (``migration:*`` sets), so a migration that was
-killed, or ran an hour ago, goes on where it stood. Jobs that the target took over are its own from then on.
+once: scripts on the target record what they did in the same step (``migration:*`` sets), so that a migration that was
+killed, or ran an hour ago, goes on where it stopped. Jobs that the target took over belong to it from then on.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any, Final
 
 from redis import Redis
 
-from worker.cli.migration import keys as migrate_keys
 from worker.cli.migration.copying import Words, batched, read_jobs, read_key, score
-from worker.cli.migration.keys import Index, Inventory
+from worker.cli.migration.keys import Index, Inventory, job_of, sort_out
+from worker.keys import Keys
 from worker.redis.scripts import source
 
 #: Jobs, or members of an index, in one round trip.
 BATCH: Final = 100
-#: How long the target remembers what was carried: a second run, after the switch, takes what came late.
+#: How long the target remembers what was copied: a second run, after the switch, copies what was added later.
 REMEMBER_SECONDS: Final = 30 * 86400
 PLACE: Final = source("migrate_place")
 ADMIT: Final = source("migrate_admit")
 
-#: Gets what is being carried, how much of it is done, and how much there is.
+#: Called with what is being copied, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(slots=True)
 class Count:
-    """One line of the account. `left_out`: members without a job, or whose job's id the target has given away."""
+    """One line of the account. `left_out`: members without a job, or whose job's id the target uses for another job."""
 
     what: str
     source: int = 0
@@ -42,7 +42,7 @@ class Count:
 
     @property
     def missing(self) -> int:
-        """How many are not accounted for."""
+        """Return how many are not accounted for."""
         return self.source - self.carried - self.before - self.left_out
 
 
@@ -55,7 +55,7 @@ class Account:
 
     @property
     def missing(self) -> int:
-        """How many of all are not accounted for."""
+        """Return how many of all are not accounted for."""
         return sum(max(0, count.missing) for count in self.counts)
 
 
@@ -63,25 +63,25 @@ class Migration:
     """One run from `source` to `target`, under RQ's key prefix; neither client may decode responses."""
 
     def __init__(
-        self, source: Redis, target: Redis, prefix: str, letters_queue: str, progress: Progress = lambda *_: None
+        self, source: Redis, target: Redis, keys: Keys, letters_queue: str, progress: Progress = lambda *_: None
     ) -> None:
-        self._source, self._target, self._prefix = source, target, prefix
+        self._source, self._target, self._keys = source, target, keys
         self._letters_queue = letters_queue
         self._progress = progress
-        self._marks = [f"{prefix}:migration:{name}" for name in ("admitted", "copied", "moved")]
+        self._marks = [keys.migration(name) for name in ("admitted", "copied", "moved")]
         self._place: Callable[..., Any] = target.register_script(PLACE)
         self._admit: Callable[..., Any] = target.register_script(ADMIT)
 
     def inventory(self) -> Inventory:
         """List what the source holds."""
-        pattern = f"{self._prefix}:*"  # RQ allows no character in a prefix that patterns do not take literally
-        cut = len(self._prefix) + 1
+        pattern = self._keys.named("*")  # RQ allows no character in a prefix that patterns do not take literally
+        cut = len(self._keys.named(""))
         names = (key.decode()[cut:] for key in self._source.scan_iter(match=pattern, count=1000))
-        return migrate_keys.sort_out(names, self._letters_queue)
+        return sort_out(names, self._letters_queue)
 
     def live_workers(self) -> list[str]:
-        """Return the workers that are alive on the source: they would work on what is being copied."""
-        keys: list[bytes] = sorted(self._source.smembers(f"{self._prefix}:workers"))  # type: ignore[arg-type]
+        """Return the workers that are alive on the source: they would run jobs that are being copied."""
+        keys: list[bytes] = sorted(self._source.smembers(self._keys.all_workers))  # type: ignore[arg-type]
         with self._source.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.exists(key)
@@ -89,7 +89,7 @@ class Migration:
         return [key.decode().rpartition(":worker:")[2] for key, there in zip(keys, alive, strict=True) if there]
 
     def run(self) -> Account:
-        """Carry everything and account for it."""
+        """Copy everything and account for it."""
         found = self.inventory()
         account = Account(left=found.left)
         account.counts.append(self._jobs(found.job_ids))
@@ -100,7 +100,7 @@ class Migration:
         return account
 
     def preview(self) -> Account:
-        """Count what a run would carry, without writing anything."""
+        """Count what a run would copy, without writing anything."""
         found = self.inventory()
         admitted, copied, moved = self._marks
         account = Account(left=found.left)
@@ -108,13 +108,15 @@ class Migration:
         for chunk in batched(found.job_ids, BATCH):
             known = self._are_members(copied, chunk)
             gone_on = self._are_members(moved, chunk)
-            there = self._exist([f"job:{job_id}" for job_id in chunk])
+            there = self._exist([self._keys.job(job_id) for job_id in chunk])
             jobs.before += sum(gone_on)
             own = [t and not k for t, k in zip(there, known, strict=True)]
             jobs.left_out += sum(o and not m for o, m in zip(own, gone_on, strict=True))
         jobs.carried = jobs.source - jobs.before - jobs.left_out
         others = Count("other keys", len(found.others))
-        others.before = sum(sum(self._exist(chunk)) for chunk in batched(found.others, BATCH))
+        others.before = sum(
+            sum(self._exist(list(map(self._keys.named, chunk)))) for chunk in batched(found.others, BATCH)
+        )
         others.carried = others.source - others.before
         account.counts += [jobs, others]
         for index in found.indexes:
@@ -128,19 +130,19 @@ class Migration:
 
     def same_database(self, token: str) -> bool:
         """Whether both ends are one database: whether what is written here can be read there."""
-        key = f"{self._prefix}:migration:probe"
+        key = self._keys.migration("probe")
         self._target.set(key, token, ex=60)
         return self._source.get(key) == token.encode()
 
     def _jobs(self, job_ids: Sequence[str]) -> Count:
         count = Count("jobs", len(job_ids))
         for chunk in batched(job_ids, BATCH):
-            plans = read_jobs(self._source, self._prefix, chunk)
+            plans = read_jobs(self._source, self._keys, chunk)
             with self._target.pipeline(transaction=False) as pipeline:
                 for job_id, commands in zip(chunk, plans, strict=True):
                     if commands:
                         self._place(
-                            [self._key(f"job:{job_id}"), *self._marks[1:]],
+                            [self._keys.job(job_id), *self._marks[1:]],
                             [job_id, *_script(commands)],
                             client=pipeline,
                         )
@@ -155,10 +157,10 @@ class Migration:
     def _others(self, names: Sequence[str]) -> Count:
         count = Count("other keys", len(names))
         for name in names:
-            if self._target.exists(self._key(name)):
+            if self._target.exists(self._keys.named(name)):
                 count.before += 1
                 continue
-            commands = read_key(self._source, self._key(name))
+            commands = read_key(self._source, self._keys.named(name))
             if not commands:
                 count.source -= 1
                 continue
@@ -176,7 +178,7 @@ class Migration:
             arguments: Words = [index.kind, index.name, "1" if index.runs else "0"]
             for row in rows:
                 arguments += row
-            now, before, out = self._admit([self._key(index.name), *self._marks], arguments)
+            now, before, out = self._admit([self._keys.named(index.name), *self._marks], arguments)
             count.carried += now
             count.before += before
             count.left_out += out
@@ -185,7 +187,7 @@ class Migration:
 
     def _members(self, index: Index) -> Iterator[tuple[str, str, str]]:
         """Yield member, job id and score, in the order of the index."""
-        key = self._key(index.name)
+        key = self._keys.named(index.name)
         if index.kind == "set":
             rows: Iterator[tuple[bytes, float]] = ((member, 0.0) for member in self._source.sscan_iter(key, count=1000))
         elif index.kind == "list":
@@ -194,7 +196,7 @@ class Migration:
             rows = self._pages(partial(self._source.zrange, key, withscores=True))
         for raw, value in rows:
             member = raw.decode()
-            yield member, migrate_keys.job_of(index, member), score(value)
+            yield member, job_of(index, member), score(value)
 
     def _pages(self, read: Callable[..., Any]) -> Iterator[Any]:
         start = 0
@@ -205,14 +207,11 @@ class Migration:
     def _are_members(self, key: str, members: Sequence[str]) -> list[bool]:
         return [bool(there) for there in self._target.smismember(key, list(members))] if members else []
 
-    def _exist(self, names: Sequence[str]) -> list[bool]:
+    def _exist(self, keys: Sequence[str]) -> list[bool]:
         with self._target.pipeline(transaction=False) as pipeline:
-            for name in names:
-                pipeline.exists(self._key(name))
+            for key in keys:
+                pipeline.exists(key)
             return [bool(there) for there in pipeline.execute()]
-
-    def _key(self, name: str) -> str:
-        return f"{self._prefix}:{name}"
 
 
 def _script(commands: Sequence[Words]) -> Words:

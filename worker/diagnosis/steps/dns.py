@@ -27,7 +27,7 @@ Answer = list[str] | OSError | None
 
 
 def check_dns(case: Case, resolve: Resolve = socket.getaddrinfo) -> Found:
-    """Resolve the host as the worker does, IPv4 and IPv6 apart, and tell an unknown name from a silent name server."""
+    """Resolve the host as the worker does, IPv4 and IPv6 apart; tell unknown names from silent name servers."""
     target = case.there
     if target.is_unix:
         return skipped("a socket of this machine has no host name")

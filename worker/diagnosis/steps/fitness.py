@@ -9,7 +9,7 @@ from worker.text import counted
 
 
 def check_fitness(case: Case) -> Found:
-    """Read the limits, then try what the worker does."""
+    """Judge the limits, then try what the worker does: write, run scripts, wait for a queue, subscribe."""
     found = Found("", halt=False)
     limits.judge(case, found)
     trials.run(case, found)

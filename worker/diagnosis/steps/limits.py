@@ -14,7 +14,7 @@ from worker.text import size
 
 #: Share of the memory limit above which a burst of jobs may not fit.
 _FULL_SHARE: Final = 0.8
-#: A server with a shorter idle timeout cuts the worker again and again; its health check comes every 30 s.
+#: A shorter idle timeout cuts the worker again and again: it checks its connections only every 30 s.
 _SHORT_IDLE_SECONDS: Final = 60
 
 

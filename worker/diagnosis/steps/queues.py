@@ -17,7 +17,7 @@ from worker.text import counted
 _SAMPLE: Final = 500
 #: Warn when the job at the head of a queue with consumers has waited longer, seconds.
 _LONG_WAIT: Final = 300.0
-#: Seconds after which nobody seems to move scheduled jobs; a dispatcher does within its interval (15 s on Upstash).
+#: Seconds that a scheduled job may be late: a dispatcher moves it within its interval (15 s on Upstash).
 _OVERDUE: Final = 60
 _START: Final = "Start a worker with that queue in WORKER_QUEUES."
 _MANY_LETTERS: Final = 1000
@@ -115,7 +115,7 @@ def _late(case: Case, names: list[str]) -> tuple[int, int]:
 
 
 def _without_ttl(case: Case) -> tuple[int, int]:
-    """Count, among some jobs, those that have ended and never expire; returns (count, looked at)."""
+    """Count the jobs of a sample that have ended and never expire; returns (count, size of the sample)."""
     pattern = Keys(_escaped(case.keys.prefix)).job("*")
     keys: list[Any] = []
     cursor = 0

@@ -20,7 +20,7 @@ _NOT_YET, _EXPIRED, _SELF_SIGNED = 9, 10, (18, 19)
 
 
 def check_tls(case: Case) -> Found:
-    """Shake hands as redis-py does; on failure look at the certificate, or whether plain text is spoken there."""
+    """Shake hands as redis-py does; on failure read the certificate, or find out whether the port speaks plain text."""
     target = case.there
     if not target.tls:
         found = skipped("plain text: the URL does not ask for TLS")

@@ -18,7 +18,7 @@ from worker.redis.troubles import trouble
 
 #: Longer than a network's jitter, short enough for the step.
 _BLOCK_SECONDS: Final = 1.0
-#: Like the worker's scripts: a key that was not declared, and the server's clock. Some servers refuse the one or other.
+#: Like the worker's scripts: a key that was not declared, and the server's clock. Some servers refuse one of these.
 _SCRIPT: Final = (
     "local key = ARGV[1] redis.call('HSET', key, 'probe', redis.call('TIME')[1]) "
     "redis.call('EXPIRE', key, ARGV[2]) return redis.call('HGET', key, 'probe')"

@@ -1,0 +1,113 @@
+"""`dead show`: everything about one dead letter. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from worker.cli.common import RedisCommand
+from worker.cli.dead.choosing import open_dead_letters
+from worker.cli.dead.payload import read_payload
+from worker.cli.dead.shown import error_of
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.queue import DeadLetterQueue
+from worker.engine.dead_letter import NEXT_STEPS, REASONS
+from worker.engine.rq_private import arguments as arguments_of
+from worker.engine.serializers import Refused
+from worker.exits import Exit
+from worker.text import one_line, printable
+
+
+@click.command(cls=RedisCommand)
+@click.argument("job_id", metavar="ID")
+@click.option("--arguments", is_flag=True, help="Show its arguments, too; they may hold private data.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def show(job_id: str, arguments: bool, as_json: bool) -> None:
+    """Show one dead letter: why it failed, its traceback, what happened before, and what to do next."""
+    dead_letters = open_dead_letters()
+    letters = dead_letters.letters([job_id])
+    if not letters:
+        click.echo(_not_there(dead_letters, job_id), err=True)
+        sys.exit(Exit.FAILED)
+    call = _call(dead_letters, job_id) if arguments else {}
+    if as_json:
+        click.echo(json.dumps({**letters[0].as_dict(), **call}, indent=2, default=_repr))
+        return
+    _print(letters[0], call)
+
+
+def _call(dead_letters: DeadLetterQueue, job_id: str) -> dict[str, Any]:
+    try:
+        job = read_payload(dead_letters, job_id)
+    except Refused as refused:
+        return {"arguments_unreadable": str(refused)}
+    positional, named = arguments_of(job)
+    return {"args": list(positional), "kwargs": named}
+
+
+def _not_there(dead_letters: DeadLetterQueue, job_id: str) -> str:
+    status = dead_letters.status([job_id])[0]
+    if not status:
+        return f"There is no job {job_id}: it was deleted or has expired."
+    return f"The job {job_id} is no dead letter: its status is {status}."
+
+
+def _print(letter: DeadLetter, call: dict[str, Any]) -> None:
+    record = letter.record
+    for name, value in (
+        ("id", letter.job_id),
+        ("queue", letter.origin),
+        ("function", record.get("function", "")),
+        ("arguments", _shown(call)),
+        ("reason", f"{letter.reason}: {REASONS.get(letter.reason, 'nobody recorded why')}"),
+        ("error", f"{record.get('exception', '')} {record.get('message', '')}".strip()),
+        ("attempts", record.get("attempts", "")),
+        ("first failed", record.get("first_failed_at", "")),
+        ("last failed", letter.ended_at or record.get("at", "")),
+        ("worker", record.get("worker", "")),
+        ("release", record.get("release", "")),
+        ("fingerprint", record.get("fingerprint", "")),
+    ):
+        if value not in ("", None):
+            click.echo(f"{name:12} {printable(value)}")
+    if record.get("traceback"):
+        click.echo(f"\n{printable(record['traceback'])}")
+    _print_history(letter)
+    hint = NEXT_STEPS.get(letter.reason)
+    if hint:
+        click.echo(f"Hint: {hint}.")
+    click.echo(f"Next: python -m worker dead replay {printable(letter.job_id)}")
+
+
+def _print_history(letter: DeadLetter) -> None:
+    history = [entry for entry in letter.record.get("history") or [] if isinstance(entry, dict)]
+    if not history:
+        return
+    click.echo("It was a dead letter before:")
+    for entry in history:
+        earlier = DeadLetter(letter.job_id, written=json.dumps(entry).encode())
+        click.echo(
+            f"  {one_line(entry.get('at', ''))}  {one_line(earlier.reason)}  {error_of(earlier)}"
+            f"  (attempts {one_line(entry.get('attempts', '?'))})"
+        )
+    click.echo()
+
+
+def _shown(call: dict[str, Any]) -> str:
+    if "arguments_unreadable" in call:
+        return f"cannot be read: {call['arguments_unreadable']}"
+    if not call:
+        return ""
+    named = [f"{name}={_repr(value)}" for name, value in call["kwargs"].items()]
+    return f"({', '.join([*map(_repr, call['args']), *named])})"
+
+
+def _repr(value: object) -> str:
+    """Return the repr of a value, or its type's name if the job's own class cannot make one."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 — a class of the job packages may raise anything here
+        return f"<{type(value).__name__}>"

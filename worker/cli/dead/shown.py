@@ -1,0 +1,23 @@
+"""How the commands show a dead letter's parts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from worker.dead_letters.letter import DeadLetter
+from worker.text import one_line
+
+#: Characters of an error's message in a table.
+_ERROR_CHARACTERS: Final = 80
+
+
+def error_of(letter: DeadLetter) -> str:
+    """Return a letter's exception and message on one line, cut to fit."""
+    text = one_line(f"{letter.record.get('exception', '')} {letter.record.get('message', '')}".strip())
+    return text if len(text) <= _ERROR_CHARACTERS else f"{text[: _ERROR_CHARACTERS - 1]}…"
+
+
+def date(moment: float) -> str:
+    """Return a moment as people read it, in UTC; "" if it is unknown."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
