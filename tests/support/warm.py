@@ -211,7 +211,7 @@ def _execute(arguments: list[str]) -> None:
 
 
 def _execute_and_exit(arguments: list[str]) -> None:
-    """The same to its end. What ends in order leaves the interpreter as it is: taking it down costs more than commands."""
+    """The same to its end. Taking an interpreter down costs more than most commands: what ends in order leaves it."""
     code: object = 0
     try:
         _execute(arguments)
