@@ -7,7 +7,9 @@ from time import perf_counter
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ResponseError
+
+from worker.redis.client import Client
+from worker.redis.trouble import RedisTrouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,16 @@ class Server:
 
 
 def read(redis: Redis) -> Server:
-    """Ask the server; a provider or an ACL may refuse INFO."""
+    """Ask the server; a provider or an ACL may refuse INFO. Raises `RedisTrouble`."""
+    client = Client.over(redis)
     began = perf_counter()
-    redis.ping()
+    client.ping()
     answers_in = perf_counter() - began
     try:
-        facts: dict[str, Any] = redis.info()
-    except ResponseError:
+        facts: dict[str, Any] = client.info()
+    except RedisTrouble as trouble:
+        if not trouble.refuses_command:
+            raise
         facts = {}
     return Server(
         "Valkey" if "valkey_version" in facts else "Redis",

@@ -42,3 +42,8 @@ class RedisTrouble(WorkerError):
     def code(self) -> str:
         """The trouble's stable name."""
         return self.trouble.code
+
+    @property
+    def refuses_command(self) -> bool:
+        """Whether the server knows who asks, and does not run this command: an ACL, or a provider without it."""
+        return self.code in ("no_permission", "unknown_command")
