@@ -7,7 +7,6 @@ only the second claim arrives. The consumer lives, so nobody rescues what the fi
 from __future__ import annotations
 
 from time import monotonic
-from typing import Final
 
 from worker import logs
 from worker.consumer.in_flight import InFlight
@@ -15,19 +14,14 @@ from worker.engine.claims import Claims
 
 log = logs.get_logger()
 
-#: From a claim to the look; an idle consumer does not look.
-CHECK_SECONDS: Final = 60.0
-#: The same where commands are billed.
-THRIFTY_CHECK_SECONDS: Final = 600.0
-
 
 class ClaimCheck:
-    """The look of one consumer. It must not run while a claim is under way to the server."""
+    """The look of one consumer, `seconds` after a claim; it must not run while one is under way to the server."""
 
-    def __init__(self, claims: Claims, in_flight: InFlight, *, thrifty: bool) -> None:
+    def __init__(self, claims: Claims, in_flight: InFlight, seconds: float) -> None:
         self._claims = claims
         self._in_flight = in_flight
-        self.seconds = THRIFTY_CHECK_SECONDS if thrifty else CHECK_SECONDS
+        self.seconds = seconds
         self._due = float("inf")
 
     @property

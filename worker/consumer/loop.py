@@ -296,7 +296,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             supervision=self.supervision,
             outage=self.outage,
             predecessor=predecessor,
-            check=ClaimCheck(claims, in_flight, thrifty=queue.thrifty(self.settings)),
+            check=ClaimCheck(claims, in_flight, self.settings.pace.claim_check),
         )
 
     def _leave(self) -> None:
