@@ -40,10 +40,14 @@ _KEEPALIVE: Final = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "T
 #: Redis Cloud's notices of moves: asking for them is an error on all other servers, and a notice would look to a
 #: doorbell like a ring. A move cuts the connection, and that is ridden out.
 _NO_NOTICES: Final = MaintNotificationsConfig(enabled=False)
-#: What a pool keeps for itself among the arguments of its connections.
-_OF_THE_POOL: Final = (
+#: Arguments of somebody else's connections that ours do without: what belongs to the pool, and what changes answers.
+_NOT_OURS: Final = (
     "connection_pool",
+    "decode_responses",
+    "encoding",
+    "encoding_errors",
     "himport_registry",
+    "legacy_responses",
     "maint_notifications_pool_handler",
     "oss_cluster_maint_notifications_handler",
     "retry_on_error",
@@ -88,10 +92,9 @@ def clone(client: Redis, *, blocking: bool = False) -> Redis:
     with `close`.
     """
     pool = client.connection_pool
-    arguments = {name: value for name, value in pool.connection_kwargs.items() if name not in _OF_THE_POOL}
+    arguments = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS}
     arguments |= {
         "retry": Retry(NoBackoff(), 0),
-        "decode_responses": False,
         "socket_timeout": _bounded(arguments.get("socket_timeout")),
         "socket_connect_timeout": _bounded(arguments.get("socket_connect_timeout")),
         "maint_notifications_config": _NO_NOTICES,

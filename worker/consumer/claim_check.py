@@ -25,6 +25,11 @@ class ClaimCheck:
         self._due = float("inf")
 
     @property
+    def is_expected(self) -> bool:
+        """Whether the server may have claimed something since the last look."""
+        return self._due < float("inf")
+
+    @property
     def due_in(self) -> float:
         """In how many seconds it is due; infinity when nothing can have been claimed since the last one."""
         return self._due - monotonic()

@@ -124,7 +124,7 @@ class Exchanger:
 
     def release_unknown(self) -> None:
         """Release what the server holds in our name beyond what we know, on the way out."""
-        if self._uncertain:
+        if self._uncertain or self.check.is_expected:
             self._claims.recover("")
 
     def _exchange(self, capacity: int) -> ClaimReply:
