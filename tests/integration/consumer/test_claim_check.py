@@ -121,7 +121,7 @@ def test_jobs_in_hand_are_never_given_back(
 ) -> None:
     path, gate = tmp_path / "journal", tmp_path / "gate"
     queue = Queue("default", connection=redis)
-    modules = "tests.support.tasks,tests.support.impatient"
+    modules = "tests.support.tasks,tests.support.doubtful"
     environ = {"WORKER_THREADS": threads, "WORKER_PROCESSES": "1", "WORKER_JOB_MODULES": modules}
     with Service(server.url, **environ) as service:
         running = [queue.enqueue(tasks.journal_and_wait, str(path), str(gate)) for _ in range(int(threads))]
@@ -139,7 +139,7 @@ def test_jobs_in_hand_are_never_given_back(
 
 
 def test_an_idle_consumer_does_not_look(server: RedisServer, redis: redis_py.Redis) -> None:
-    modules = "tests.support.tasks,tests.support.impatient"
+    modules = "tests.support.tasks,tests.support.doubtful"
     environ = {"WORKER_PROCESSES": "1", "WORKER_JOB_MODULES": modules, "WORKER_SCHEDULER_INTERVAL": "0"}
     with Service(server.url, **environ) as service:
         job = Queue("default", connection=redis).enqueue(tasks.add, 1, 1)
