@@ -1,4 +1,4 @@
-"""A job package that lets consumers look for claims that they do not know of a second after each claim: see `impatient`.
+"""A job package that lets consumers look for claims that they do not know of a second after a claim: see `impatient`.
 
 It is a package of its own, because a consumer that looks so often needs nobody to wake it.
 """

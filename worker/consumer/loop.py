@@ -25,6 +25,7 @@ from worker.consumer.accounts import Accounts
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.exchanger import Exchanger, Predecessor
+from worker.consumer.heard import Heard
 from worker.consumer.housekeeper import Housekeeper, Upkeep
 from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobTimeout, MainThread
@@ -35,15 +36,15 @@ from worker.consumer.rq_record import RqRecord
 from worker.consumer.runner import Runner
 from worker.consumer.shutdown import Shutdown
 from worker.consumer.supervision import Standalone, Supervised, Supervision
-from worker.consumer.threads import ThreadPool
+from worker.consumer.threads import BesideThreads, ThreadPool
 from worker.consumer.waiting import Waiting
 from worker.engine import rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim, ClaimReply
+from worker.engine.rq_commands import RqCommands
 from worker.exits import Exit
-from worker.process import orders, signals
 from worker.process.claim_turn import ClaimTurn, consumers_block
 from worker.process.memory import resident_mb
 from worker.process.scoreboard import Scoreboard
@@ -217,7 +218,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.connection = queue.clone(self._given_connection)
             self.claims = self._make_claims()
         alone = self._given_supervision is None
-        self.supervision = self._given_supervision or Standalone(self._make_doorbell)
+        self.supervision = self._given_supervision or Standalone(self._make_doorbell, self._make_commands)
         self.slot, self.child = self.supervision.slot, self.supervision.child
         self.outage = Outage(self.supervision.redis_edge, reports=alone)
         self.in_flight = InFlight()
@@ -242,6 +243,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.capacity,
             threads=self.threads,
             blocking_claim=ahead,
+            heard=self.heard,
             longest=self._max_idle,
         )
         self.housekeeper = Housekeeper(
@@ -253,21 +255,25 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             threads=self.threads,
             upkeep=Upkeep(self, self.claims, self.record) if alone else None,
         )
-        if alone:
-            with signals.blocked_in_threads():
-                self.subscribe()
 
     def _make_roads(self) -> None:
         """Make what a claim goes through: runner, RQ's finishing code, exchange with the server."""
         claims, decider, in_flight, slot = self.claims, self.decider, self.in_flight, self.slot
         self.payloads = Payloads(self.settings.worker_job_modules, self.settings.worker_serializers)
+        self.heard = Heard(self.supervision)
         self.accounts = accounts = Accounts(slot, in_flight)
         self.record = RqRecord(self, claims, self.settings.release or "")
         self._ending = RqEnding(
             self, claims, decider, accounts=accounts, note_scheduled=self.supervision.note_scheduled
         )
         self.rq = RqFinish(
-            self, claims, decider, in_flight=in_flight, ending=self._ending, slot=slot, accounts=accounts
+            self,
+            claims,
+            decider,
+            in_flight=in_flight,
+            ending=self._ending,
+            shown=BesideThreads(slot) if self.settings.worker_threads > 1 else slot,
+            accounts=accounts,
         )
         self.runner = Runner(
             self.settings,
@@ -296,6 +302,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             supervision=self.supervision,
             outage=self.outage,
             predecessor=predecessor,
+            heard=self.heard,
             check=ClaimCheck(claims, in_flight, self.settings.pace.claim_check),
         )
 
@@ -317,7 +324,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         ).run()
         if self.scheduler:
             self.stop_scheduler()
-        self.unsubscribe()
         self.supervision.close()
         queue.close(self.connection)
 
@@ -330,10 +336,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.connection = own
 
     # -- what RQ calls -----------------------------------------------------------------------------------------------
-
-    def handle_payload(self, message: dict[str, Any]) -> None:
-        """Obey one of RQ's commands (pub/sub thread of a lone consumer)."""
-        orders.obey(self.slot, orders.read(message), os.getpid())
 
     def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
         """Count a failure; RQ does so in the transaction that ends the job, so its dead letter goes there too."""
@@ -353,6 +355,15 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def _make_doorbell(self) -> Doorbell:
         return Doorbell(lambda: queue.clone(self.connection, blocking=True), RQ_KEY_PREFIX, self.queue_names())
 
+    def _make_commands(self, slot: Slot) -> RqCommands:
+        slot.pid = os.getpid()
+        return RqCommands(
+            lambda: queue.clone(self.connection, blocking=True),
+            self.claims.keys,
+            lambda: {self.name: slot},
+            self.settings.pace.command_ping,
+        )
+
 
 def main(
     settings: Settings,
@@ -366,7 +377,6 @@ def main(
     """Run the consumer of `slot` until it must stop."""
     supervision = Supervised(scoreboard, slot, wake_consumers, wake_dispatcher, turn)
     slot.worker_name = name.encode()
-    wake_dispatcher.send()  # the dispatcher listens for RQ's commands to this name from now on
     sentry.init(settings, "consumer")
     consumer = Consumer(
         list(settings.worker_queues),

@@ -13,6 +13,7 @@ from typing import Final
 from worker import backoff
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.exchanger import Exchanger
+from worker.consumer.heard import Heard
 from worker.consumer.in_flight import InFlight
 from worker.consumer.supervision import SAFETY_POLL_SECONDS, TICK_SECONDS, Supervision
 from worker.consumer.threads import ThreadPool
@@ -43,6 +44,7 @@ class Waiting:
         *,
         threads: ThreadPool | None,
         blocking_claim: BlockingClaim | None,
+        heard: Heard,
         longest: float | None,
     ) -> None:
         self._exchanger = exchanger
@@ -51,6 +53,7 @@ class Waiting:
         self._capacity = capacity
         self._threads = threads
         self._blocking_claim = blocking_claim
+        self._heard = heard
         self._slot = supervision.slot
         self._child = supervision.child
         self._longest = SAFETY_POLL_SECONDS if longest is None else min(SAFETY_POLL_SECONDS, longest)
@@ -113,7 +116,7 @@ class Waiting:
         try:
             ahead.begin(self._capacity(), self._longest_sleep(self._longest))
             self._slot.blocking_since = monotonic()
-            while not self._child.stopping and not self._supervision.quiet:
+            while not (self._child.stopping or self._supervision.quiet or self._heard.worth_waiting):
                 self._tick()
                 if self._child.wait(TICK_SECONDS, [ahead.fileno()]) and ahead.answered():
                     reply = ahead.finish()
