@@ -83,10 +83,13 @@ class Proxy:
             relay.shut()
         return len(relays)
 
-    def forget(self) -> None:
-        """Hang up on the server and tell no client, as a load balancer whose backend has gone; new ones are served."""
+    def forget(self, *, subscribers: bool = False) -> None:
+        """Hang up on the server and tell no client, as a load balancer whose backend has gone; new ones are served.
+
+        With `subscribers` only those who have subscribed to a channel are forgotten.
+        """
         with self._lock:
-            relays = list(self._relays)
+            relays = [relay for relay in self._relays if relay.subscribes or not subscribers]
         for relay in relays:
             relay.forget()
 
@@ -173,6 +176,7 @@ class _Relay:
         self._sent = self._answered = 0  #: commands and replies
         self._fate: Moment | None = None
         self._forgotten = False
+        self.subscribes = False  #: whether its client has asked for a channel
 
     def run(self) -> None:
         """Relay until an end closes or the connection meets its fate."""
@@ -223,6 +227,7 @@ class _Relay:
         return self._fate is not None and self._answered >= self._sent
 
     def _from_client(self, data: bytes) -> None:
+        self.subscribes = self.subscribes or b"\r\nSUBSCRIBE\r\n" in data
         self._commands += data
         at = 0
         try:

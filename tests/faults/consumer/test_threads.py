@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from rq import Queue
+from rq import Callback, Queue, Retry
+from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import Job
 
 from tests.support import tasks
@@ -76,6 +77,89 @@ def test_a_job_that_swallows_its_timeout_dies_with_the_process_and_its_neighbour
     until(lambda: all_are("finished", *neighbours), service=service)
     assert runs(path) == {job.id: 2 for job in neighbours}
     assert [redis.hmget(job.key, "crashes", "attempts") for job in neighbours] == [[None, None]] * 2
+
+
+def test_of_several_overdue_jobs_each_fails_once_and_their_neighbour_runs_again_without_blame(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path, gate = tmp_path / "journal", tmp_path / "gate"
+    late = [queue.enqueue(tasks.journal_and_sleep, str(path), 300, job_timeout=seconds) for seconds in (1, 2, 3)]
+    neighbour = queue.enqueue(tasks.journal_and_wait, str(path), str(gate))
+    until(lambda: all_are("failed", *late), 60, service=service)
+    assert [record(redis, job.id)["reason"] for job in late] == ["timeout"] * 3
+    assert [record(redis, job.id)["attempts"] for job in late] == [1] * 3
+    until(lambda: runs(path)[neighbour.id] == 2, service=service)
+    gate.touch()
+    until(lambda: neighbour.get_status() == "finished", service=service)
+    assert runs(path) == {**{job.id: 1 for job in late}, neighbour.id: 2}
+    assert len(service.of("child.killed")) == 1
+    assert redis.hmget(neighbour.key, "crashes", "attempts", "suspect") == [None] * 3
+
+
+def test_a_job_that_holds_the_interpreter_does_not_hide_that_others_are_overdue_too(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    late = queue.enqueue(tasks.journal_and_sleep, str(path), 300, job_timeout=4)
+    until(lambda: runs(path)[late.id] == 1, service=service)
+    stuck = queue.enqueue(tasks.stuck_in_native_code, str(path), job_timeout=2)
+    until(lambda: all_are("failed", late, stuck), 60, service=service)
+    assert [record(redis, job.id)["reason"] for job in (late, stuck)] == ["timeout"] * 2
+    assert runs(path) == {late.id: 1, stuck.id: 1}
+
+
+def test_each_overdue_job_that_may_try_again_has_used_one_attempt(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    late = [
+        queue.enqueue(tasks.journal_and_sleep, str(path), 300, job_timeout=1, retry=Retry(max=1, interval=600))
+        for _ in range(3)
+    ]
+    until(lambda: all_are("scheduled", *late), 60, service=service)
+    assert [redis.hmget(job.key, "attempts", "crashes") for job in late] == [[b"1", None]] * 3
+    assert runs(path) == {job.id: 1 for job in late}
+
+
+def test_a_job_that_ignores_the_stop_command_is_stopped_with_its_process_and_its_neighbours_are_not(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path, gate = tmp_path / "journal", tmp_path / "gate"
+    first, *ordered = [queue.enqueue(tasks.journal_and_sleep, str(path), 300, job_timeout=n) for n in (9, 600, 700)]
+    neighbour = queue.enqueue(tasks.journal_and_wait, str(path), str(gate))
+    until(lambda: len(runs(path)) == 4, service=service)
+    for job in ordered:
+        send_stop_job_command(redis, job.id)
+    until(lambda: all_are("stopped", *ordered), 60, service=service)
+    assert service.wait_for("child.killed", reason="ordered")
+    until(lambda: first.get_status() == "failed", 60, service=service)
+    gate.touch()
+    until(lambda: neighbour.get_status() == "finished", service=service)
+    assert {job.id: runs(path)[job.id] for job in ordered} == {job.id: 1 for job in ordered}
+    assert record(redis, first.id)["reason"] == "timeout"
+    assert redis.hmget(neighbour.key, "crashes", "attempts") == [None, None]
+
+
+def test_a_job_that_ignores_kill_horse_fails_with_its_process(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    jobs = [queue.enqueue(tasks.journal_and_sleep, str(path), 300, job_timeout=600) for _ in range(2)]
+    until(lambda: len(runs(path)) == 2, service=service)
+    send_kill_horse_command(redis, redis.hget(jobs[0].key, "worker_name").decode())
+    until(lambda: all_are("failed", *jobs), 60, service=service)
+    assert {record(redis, job.id)["exception"].rpartition(".")[2] for job in jobs} == {"KilledByOrder"}
+    assert runs(path) == {job.id: 1 for job in jobs}
+
+
+def test_callbacks_of_one_job_do_not_hide_that_another_is_overdue(
+    service: Service, queue: Queue, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    late = queue.enqueue(tasks.journal_and_sleep, str(tmp_path / "journal"), 300, job_timeout=3)
+    short = queue.enqueue(tasks.nap_in_steps, 1, on_success=Callback(tasks.on_success))
+    until(lambda: short.get_status() == "finished", service=service)
+    until(lambda: late.get_status() == "failed", 10 + SLACK_SECONDS, service=service)
+    assert record(redis, late.id)["reason"] == "timeout"
 
 
 def test_only_the_job_that_kills_its_process_is_buried(service: Service, queue: Queue, redis: redis_py.Redis) -> None:
