@@ -1,4 +1,4 @@
--- Whether a string is UTF-8, which workers take ids and queue names for.
+-- Whether a string is UTF-8: workers decode ids and queue names as such.
 local function is_text(s)
   if not string.find(s, '[\128-\255]') then return true end
   for _, pattern in ipairs({'[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '\237[\128-\159][\128-\191]',
@@ -9,20 +9,20 @@ local function is_text(s)
   return not string.find(s, '[\128-\255]')
 end
 
--- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company): pop up to `want` jobs in queue order
--- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
--- Returns {suspended, registered, left, claim...}, where `left` is how many ids remain on the last queue that was popped
--- (counted only when the batch is full) and a claim is {id, execution, origin, queue, hash}.
--- An execution is named token .. counter (hex), so that names sort in the order of the claims. The token is a fence too: a
--- claim that was under way while its worker recovered (the connection was given up, the server had not read it yet)
--- comes with an old one and gets nothing, because nobody waits for its reply.
+-- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running): pop up to `want` jobs in
+-- queue order and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
+-- Returns {suspended, registered, left, claim...}, where `left` is how many ids remain on the last queue that was
+-- popped (counted only when the batch is full) and a claim is {id, execution, origin, queue, hash}.
+-- An execution is named token .. counter (hex), so that names sort in the order of the claims. The token is a fence
+-- too: if a worker gives its connection up and recovers while a claim is still under way, that claim comes with the old
+-- token and gets nothing, because its reply is lost.
 -- Ids whose hash is gone (deleted, expired) are skipped, as RQ does, and so are ids that are no text. A job marked
 -- `suspect` (it was in the batch of an instance that died) is claimed alone, and not at all by a worker that runs other
--- jobs (`company` = '1'), so that a second death names the culprit. A dead letter that somebody replayed (with any tool)
--- leaves the queue `letters` here, and its counters begin anew, as do those of a job that had succeeded (it repeats, or
--- its id is used again). Claims are registered under a job's origin; one that this worker does not serve is noted in
--- P:origins, so that the claim is found should the worker die.
-local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
+-- jobs (`others_running` = '1'), so that a second death names the culprit. A replayed dead letter (whatever tool
+-- replayed it) leaves the queue `letters` here, and its counters begin anew, as do those of a job that had succeeded
+-- (it repeats, or its id is used again). Claims are registered under a job's origin. An origin that this worker does
+-- not serve is noted in P:origins, so that the claim is found should the worker die.
+local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running)
   local reply = {0, REGISTERED, 0}
   want, counter = tonumber(want), tonumber(counter)
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
@@ -46,7 +46,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   end
 
   local function take_in(id, queue, hash, origin, letter, past)
-    if not origin then -- REST producers may leave it out or get it wrong; all that finds a job by its hash needs it
+    if not origin then -- REST producers may leave it out or get it wrong; scripts that find a job by its hash need it
       origin = queue
       call('HSET', job_prefix .. id, 'origin', origin)
     end
@@ -62,7 +62,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     call('EXPIRE', record, lease)
     call('ZADD', executions, long_lease_end, execution)
     call('EXPIRE', executions, long_lease)
-    if letter and not past then call('LREM', P .. ':queue:' .. letters, 0, id) end -- else the replay has done it
+    if letter and not past then call('LREM', P .. ':queue:' .. letters, 0, id) end -- `past`: it is off that queue
     if letter or past then
       call('HDEL', job, 'dead_letter', 'past', unpack(TRACES))
     end
@@ -82,7 +82,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
       local ids = call('LPOP', queue_key, want - taken)
       if not ids then break end
       for i = 1, #ids do
-        -- An error (the key holds something else) has no length either: half-way through nothing may fail.
+        -- pcall: a key of another type gives an error, of length 0 too; here, half-way, no command may fail.
         local id, hash = ids[i], redis.pcall('HGETALL', job_prefix .. ids[i])
         if #hash > 0 and is_text(id) then
           local origin, suspect, letter, past = nil, false, false, false
@@ -101,11 +101,11 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
           end
           suspect = suspect and not (letter or past)
           local first_back = i
-          if not suspect or (taken == 0 and company ~= '1') then
+          if not suspect or (taken == 0 and others_running ~= '1') then
             take_in(id, queue, hash, origin, letter, past)
             first_back = i + 1
           end
-          if suspect then -- it goes alone or not at all: the rest goes back to where it was
+          if suspect then -- it is claimed alone or not at all: the rest goes back to where it was
             alone = true
             for back = #ids, first_back, -1 do call('LPUSH', queue_key, ids[back]) end
             break

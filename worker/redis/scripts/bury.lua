@@ -1,10 +1,10 @@
 -- Fail a job for good and dead-letter it, in one step: there is no moment between "failed" and "dead-lettered".
 -- KEYS: none.
 -- ARGV: prefix, worker, id, execution, origin, started ago (µs), ended ago (µs), failure_ttl (s; -1 = for ever),
---   dead-letter queue ('' = none), forced (1 = whoever must hear of it is not our business), traceback as RQ stores it (base64 of zlib),
---   then field, value, … to write on the job hash.
--- Returns 1, 0 when the claim was lost, or 2 when others must hear of it, which is done by RQ's own code: the job has
--- dependents, webhooks or a rate limit. Its claim is still ours then.
+--   dead-letter queue ('' = none), forced (1 = bury even if dependents, webhooks or a rate limit need RQ's code),
+--   traceback as RQ stores it (base64 of zlib), then field, value, … to write on the job hash.
+-- Returns 1, 0 when the claim was lost, or 2 when RQ's own code must bury the job, because it has dependents, webhooks
+-- or a rate limit. Its claim is still ours then.
 local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
 local started, ended, ttl, letters = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local job = P .. ':job:' .. id
@@ -35,8 +35,8 @@ else
   call('ZADD', P .. ':failed:' .. origin, '-1', id)
 end
 if letters ~= '' then
-  -- An id that RQ made up (a UUID) never comes again; one that a producer chose may stand there still, left by a job
-  -- that was deleted since. Looking costs a pass over the queue.
+  -- A UUID of RQ's is never used again. An id that a producer chose may be on the queue already, left by a job that was
+  -- deleted since; LREM passes over the whole queue.
   if #id ~= 36 then call('LREM', P .. ':queue:' .. letters, 0, id) end
   call('RPUSH', P .. ':queue:' .. letters, id)
   call('SADD', P .. ':queues', P .. ':queue:' .. letters)

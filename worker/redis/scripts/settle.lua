@@ -1,17 +1,19 @@
 -- Settle a batch of jobs that returned, then claim the next ones in the same call.
 -- KEYS: the queues to claim from, as in claim.lua.
--- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, company, number of queues, queue names,
+-- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, others_running, number of
+--   queues, queue names,
 --   then eight values a job: id, execution, origin, started ago (µs), ended ago (µs), result_ttl (s; 0 = keep nothing,
 --   -1 = for ever), return value as RQ stores it in the results stream ('' = None), flags: g = the job is in a group,
---   d = it depended on others, p = its hash tells of failed attempts, which are past now.
--- Returns {claim reply, {fenced execution…}, {unsettled execution…}}. Fenced: the claim was lost, the outcome is dropped. Unsettled:
--- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours.
+--   d = it depended on others, p = its hash holds traces of failed attempts, which are past now.
+-- Returns {claim reply, {fenced execution…}, {unsettled execution…}}. Fenced: the claim was lost, the outcome is
+-- dropped. Unsettled: the job has dependents (or leaves a group), so RQ's own code must finish it; its claim is still
+-- ours.
 local queue_count = tonumber(ARGV[11])
 local queues = {unpack(ARGV, 12, 11 + queue_count)}
 local first, last = 12 + queue_count, #ARGV
 local fenced, unsettled = {}, {}
 
--- One look at the whole batch first: as a rule every job still exists and none has dependents.
+-- One command for the whole batch first: as a rule every job still exists and none has dependents.
 local jobs, dependents = {}, {}
 for at = first, last, 8 do
   local job = P .. ':job:' .. ARGV[at]
@@ -50,7 +52,8 @@ for at = first, last, 8 do
         call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '1', 'worker_name', W,
           'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
       end
-      call('HSET', job, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
+      call('HSET', job, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at,
+        'last_heartbeat', ended_at)
       local flags = ARGV[at + 7]
       if flags ~= '' and string.find(flags, 'p', 1, true) then call('HSET', job, 'past', 1) end
       local entries, score = finished[origin], '+inf'
