@@ -148,5 +148,5 @@ class _StandardHandler(logging.Handler):
         write: Callable[..., None] = getattr(self._logger, record.levelname.lower(), self._logger.info)
         try:
             write(record.getMessage(), logger=record.name, exc_info=record.exc_info)
-        except Exception:  # noqa: BLE001 — a record that cannot be formatted must not fail whoever logged it
+        except Exception:  # noqa: BLE001 — a record that cannot be formatted must not fail the code that logs it
             self.handleError(record)

@@ -28,7 +28,7 @@ EDITED: Final = {
 }
 
 
-def whoever() -> str:
+def user_at_host() -> str:
     """Return user@host of this process."""
     try:
         user = getpass.getuser()

@@ -55,13 +55,13 @@ class Filter:
         return found
 
     def __str__(self) -> str:
-        told = []
+        parts = []
         for field in fields(self):
             value = getattr(self, field.name)
             if value not in ("", None):
                 shown = datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds") if _is_time(value) else value
-                told.append(f"{field.name} {shown}")
-        return ", ".join(told)
+                parts.append(f"{field.name} {shown}")
+        return ", ".join(parts)
 
     def _is_exception(self, name: str) -> bool:
         """Match the whole dotted name or its last part: people say ValueError, and they say RetryLater."""
