@@ -185,6 +185,7 @@ class Claims(ScriptCalls):
             outcome.failure_ttl,
             outcome.letters_queue,
             int(outcome.forced),
+            int(outcome.tries > 0),
             outcome.exc_string,
             *flat(outcome.fields),
         )
@@ -220,6 +221,8 @@ def _flags(done: Finished) -> str:
         flags += "d"
     if not TRACES.isdisjoint(fields):
         flags += "p"
+    if done.tries:
+        flags += "r"
     return flags
 
 

@@ -21,7 +21,7 @@ _PARTS = {
     "resign": ["_leader"],
     "cron": ["_leader"],
     "cron_show": ["_leader"],
-    "replay": ["_letters"],
+    "replay": ["_letters", "_enqueue"],
     "discard": ["_letters"],
     "edit": ["_letters"],
     "restore": ["_letters"],

@@ -5,7 +5,5 @@ if call('ZSCORE', P .. ':wip:' .. ARGV[5], member) then
   call('ZADD', P .. ':wip:' .. ARGV[5], 'XX', NOW + tonumber(ARGV[6]), member)
   return 1
 end
-if call('HGET', P .. ':job:' .. ARGV[3], 'status') == 'canceled'
-  and call('EXISTS', P .. ':execution:' .. member) == 1 then return 1 end
 forget(ARGV[3], ARGV[4])
 return 0

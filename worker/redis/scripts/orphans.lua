@@ -9,6 +9,7 @@
 -- Returns {claims of ours that living workers hold, {dead worker…}, {worker of an abandoned claim…}}: while there are none
 -- of the first, nobody can leave anything behind. A claim of ours whose execution record has expired too is listed under
 -- worker `lost`.
+go_on_without_memory()
 local living, gone, dead, abandoned = 0, {}, {}, {}
 
 local function look(member)
