@@ -4,7 +4,7 @@
 
     WorkerError
     ├── SettingsError      the environment is wrong: every problem at once
-    └── RedisTrouble       Redis does not do what it should: a cause, a likely fix, a policy
+    └── RedisTrouble       Redis does not do what it should: a cause, a likely fix
 
 What can be wrong with Redis is listed in ``troubles.py``; ``translate.py`` turns redis-py's errors into `RedisTrouble`
 in one place, by class and by text. Loops, logs, the health endpoint and the tools speak only of these. Sentences hold

@@ -1,12 +1,16 @@
 """The names of everything that RQ and this service keep in Redis: the one place that spells a key.
 
-The scripts spell the same names in Lua (``redis/scripts/_common.lua``); ``tests/unit/test_keys.py`` holds both against
-RQ's own code.
+The scripts spell the same keys in Lua and list them in ``redis/scripts/_common.lua``. ``tests/unit/test_keys.py`` holds
+that list against this module, and this module against RQ's own code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+#: The name under which RQ's tools show our cron schedule.
+SCHEDULER_NAME: Final = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Keys:
     def executions(self, job_id: str) -> str:
         """Sorted set: the executions of a job."""
         return f"{self.prefix}:executions:{job_id}"
+
+    def execution(self, job_id: str, execution_id: str) -> str:
+        """Hash: one execution of a job."""
+        return f"{self.prefix}:execution:{job_id}:{execution_id}"
 
     def dependents(self, job_id: str) -> str:
         """Set: the ids of the jobs that wait for this one."""

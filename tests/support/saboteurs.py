@@ -13,8 +13,8 @@ def close_every_file() -> None:
     os.closerange(3, 4096)
 
 
-def take_the_bells_place() -> None:
-    """Put another pipe where the consumer listens for its bell: what a close() of the wrong number and an open() do."""
+def take_the_wakeups_place() -> None:
+    """Put another pipe where the consumer is woken: what a close() of the wrong number and an open() do."""
     (supervision,) = (thing for thing in gc.get_objects() if isinstance(thing, Supervised))
     silent, _ = os.pipe()
     os.dup2(silent, supervision._wake_consumers.fileno())

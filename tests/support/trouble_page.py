@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.support.service import ROOT
 from worker.redis.outage import CAP_SECONDS, SOON_CAP_SECONDS
-from worker.redis.trouble import Policy
+from worker.redis.trouble import Eagerness
 from worker.redis.troubles import TROUBLES
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 PAGE: Final = ROOT / "docs" / "redis-trouble.md"
 _AGAIN: Final = {
-    Policy.SOON: f"at once, then up to {SOON_CAP_SECONDS:g} s apart",
-    Policy.RETRY: f"at once, then up to {CAP_SECONDS:g} s apart",
-    Policy.SLOWLY: f"up to {CAP_SECONDS / 2:g} s, then up to {CAP_SECONDS:g} s apart",
+    Eagerness.SOON: f"at once, then up to {SOON_CAP_SECONDS:g} s apart",
+    Eagerness.RETRY: f"at once, then up to {CAP_SECONDS:g} s apart",
+    Eagerness.SLOWLY: f"up to {CAP_SECONDS / 2:g} s, then up to {CAP_SECONDS:g} s apart",
 }
 
 
@@ -37,7 +37,7 @@ def sentences() -> str:
     """The table of troubles, from the code."""
     lines = ["| Code | What is wrong | What to do | Tried again |", "|---|---|---|---|"]
     lines += [
-        f"| `{code}` | {trouble.sentence} | {trouble.fix} | {_AGAIN[trouble.policy]} |"
+        f"| `{code}` | {trouble.sentence} | {trouble.fix} | {_AGAIN[trouble.eagerness]} |"
         for code, trouble in TROUBLES.items()
     ]
     return "\n".join(lines)

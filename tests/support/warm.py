@@ -7,8 +7,10 @@ how an interpreter starts is run in a fresh one, as is what `run` is given varia
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -208,6 +210,23 @@ def _execute(arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def _execute_and_exit(arguments: list[str]) -> None:
+    """The same to its end. Taking an interpreter down costs more than most commands: what ends in order leaves it."""
+    code: object = 0
+    try:
+        _execute(arguments)
+    except SystemExit as end:
+        code = end.code or 0
+        if not isinstance(code, int):
+            raise
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     _import_everything()
-    _execute(serve(socket.socket(fileno=int(sys.argv[1]))))
+    gc.freeze()
+    _execute_and_exit(serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -107,7 +107,7 @@ class Waiting:
         reply = ClaimReply()
         try:
             ahead.begin(self._capacity(), self._longest)
-            self._slot.watch_since = monotonic()
+            self._slot.blocking_since = monotonic()
             while not self._child.stopping and not self._supervision.quiet:
                 self._tick()
                 if self._child.wait(TICK_SECONDS, [ahead.fileno()]) and ahead.answered():
@@ -116,7 +116,7 @@ class Waiting:
                     break
                 ahead.check_overdue()
         finally:
-            self._slot.watch_since = 0.0
+            self._slot.blocking_since = 0.0
             if ahead.abandon():
                 self._exchanger.doubt()
         if ahead.woken and not reply.claims and self._supervision.lost_race():

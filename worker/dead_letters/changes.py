@@ -91,7 +91,7 @@ class Changes:
 
 def audit(dead_letters: DeadLetterQueue, limit: int) -> list[dict[str, str]]:
     """Read the last `limit` lines of the audit, newest first; `at` is the server's time in ms."""
-    lines: list[Any] = dead_letters.redis.xrevrange(f"{dead_letters.prefix}:dead-letter:audit", count=limit)  # type: ignore[assignment]
+    lines: list[Any] = dead_letters.redis.xrevrange(dead_letters.keys.audit, count=limit)  # type: ignore[assignment]
     return [
         {"at": name.decode().partition("-")[0], **{key.decode(): value.decode() for key, value in values.items()}}
         for name, values in lines

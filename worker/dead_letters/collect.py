@@ -66,11 +66,11 @@ class Collect:
                 rank += seen - removed
 
     def _collect(self, job_ids: list[str]) -> None:
-        prefix = self._dead_letters.prefix
+        keys = self._dead_letters.keys
         with self._dead_letters.redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
-                pipeline.hgetall(f"{prefix}:job:{job_id}")
-                pipeline.xrevrange(f"{prefix}:results:{job_id}", count=1)
+                pipeline.hgetall(keys.job(job_id))
+                pipeline.xrevrange(keys.results(job_id), count=1)
             replies = pipeline.execute()
         burials = []
         for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True):

@@ -9,6 +9,7 @@ from redis import Redis
 
 from worker.dead_letters.filter import Filter
 from worker.dead_letters.letter import DeadLetter, Page
+from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.scripts import Script
 from worker.text import text_of
@@ -23,11 +24,12 @@ class DeadLetterQueue:
     def __init__(self, redis: Redis, prefix: str, name: str) -> None:
         self.redis = redis
         self.prefix = prefix
+        self.keys = Keys(prefix)
         self.name = name
 
     def count(self) -> int:
         """Return how many ids stand there."""
-        return int(self.redis.llen(f"{self.prefix}:queue:{self.name}"))
+        return int(self.redis.llen(self.keys.queue(self.name)))
 
     def now(self) -> float:
         """Return the server's time (Unix seconds)."""
@@ -68,7 +70,7 @@ class DeadLetterQueue:
         """Read letters by id, with all of their records; jobs that do not exist or have not failed are missing."""
         with self.redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
-                pipeline.hmget(f"{self.prefix}:job:{job_id}", "status", "origin", "ended_at", "dead_letter")
+                pipeline.hmget(self.keys.job(job_id), "status", "origin", "ended_at", "dead_letter")
             rows = pipeline.execute()
         return [
             DeadLetter(job_id, text_of(origin), text_of(ended_at), record)
@@ -87,7 +89,7 @@ class DeadLetterQueue:
     def _field(self, job_ids: Sequence[str], name: str) -> list[str]:
         with self.redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
-                pipeline.hget(f"{self.prefix}:job:{job_id}", name)
+                pipeline.hget(self.keys.job(job_id), name)
             return [text_of(value) for value in pipeline.execute()]
 
     def call(self, script: Script, *args: str | bytes | float) -> Any:

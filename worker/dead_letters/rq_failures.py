@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-from worker.engine.dead_letter import MESSAGE_CHARACTERS, TRACEBACK_STEPS, digest, printable
+from worker.engine.dead_letter import MESSAGE_CHARACTERS, TRACEBACK_STEPS, digest, encodable
 
 _FRAME: Final = re.compile(r'^  File "(?P<file>.+)", line \d+, in (?P<name>.+)$', flags=re.M)
 #: What Python writes between the tracebacks of chained exceptions; the last one is the one that was raised.
@@ -56,9 +56,9 @@ def failure(text: str, function: str) -> Failure:
     return Failure(
         reason,
         error["kind"] if named and error is not None else "",
-        printable((error["message"] or "") if named and error is not None else rest.strip())[:MESSAGE_CHARACTERS],
+        encodable((error["message"] or "") if named and error is not None else rest.strip())[:MESSAGE_CHARACTERS],
         _own_frame(steps, function),
-        printable("\n".join(raised.splitlines()[-3 * TRACEBACK_STEPS :])[-2000:]),
+        encodable("\n".join(raised.splitlines()[-3 * TRACEBACK_STEPS :])[-2000:]),
     )
 
 

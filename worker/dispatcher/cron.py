@@ -28,6 +28,8 @@ from rq.queue import Queue
 from worker import logs
 from worker.dispatcher.cron_file import Entry
 from worker.dispatcher.leader import Lead, Leadership
+from worker.engine import rq_private
+from worker.keys import SCHEDULER_NAME, Keys
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls, Value
 
@@ -41,8 +43,6 @@ LOOK_SECONDS: Final = 3600.0
 MOST_MISSED: Final = 1000
 #: Seconds back from now in which the latest firing of a cron expression is looked for, nearest first.
 _SPANS: Final = (3600, 86_400, 7 * 86_400, 366 * 86_400)
-#: The name under which RQ's tools show the schedule.
-SCHEDULER_NAME: Final = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Cron:
         keys = "".join(sorted(entry.key for entry in entries))
         self.name = f"cron:{hashlib.sha256(keys.encode()).hexdigest()[:12]}"
         self._calls = calls
+        self._keys = Keys(calls.prefix)
         self._leadership = leadership
         self._entries = entries
         self._serializer = serializer
@@ -70,7 +71,7 @@ class Cron:
     def run(self, lead: Lead) -> float:
         """Enqueue what is due; returns seconds to the next firing."""
         began = monotonic()
-        last = self._calls.redis.hgetall(f"{self._calls.prefix}:cron-runs")
+        last = self._calls.redis.hgetall(self._keys.cron_runs)
         for entry in self._entries:
             self._look_at(lead, entry, last.get(entry.key.encode(), b"").decode())  # type: ignore[union-attr]
         now = lead.server_time + monotonic() - began
@@ -129,7 +130,7 @@ class Cron:
             "config_file": "",
         }
         shown = CronScheduler(self._calls.redis, name=SCHEDULER_NAME)
-        shown._cron_jobs = [entry.job for entry in self._entries]
+        rq_private.set_cron_jobs(shown, [entry.job for entry in self._entries])
         record["cron_jobs"] = shown.to_dict()["cron_jobs"]
         flat = [part for pair in record.items() for part in pair]
         self._leadership.act(lead, scripts.CRON_SHOW, SCHEDULER_NAME, round(wait), DEFAULT_CRON_SCHEDULER_TTL, *flat)

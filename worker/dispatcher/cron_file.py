@@ -22,6 +22,7 @@ from typing import Any, Final
 from rq import cron as rq_cron
 from rq.cron import CronJob
 
+from worker.engine import rq_private
 from worker.engine.serializers import AllowListedPickle, Json, Refused, Serializer
 from worker.settings import Settings
 
@@ -64,7 +65,8 @@ def _exists(name: str) -> bool:
 
 def _lines(name: str) -> list[dict[str, Any]]:
     """Return what the module registers; it is imported anew, because an import before has used its lines up."""
-    rq_cron._job_data_registry.clear()
+    registered = rq_private.registered_cron_lines(rq_cron)
+    registered.clear()
     try:
         if name in sys.modules:
             importlib.reload(sys.modules[name])
@@ -74,8 +76,8 @@ def _lines(name: str) -> list[dict[str, Any]]:
         raise ScheduleError(
             f"The schedule {name} cannot be imported ({type(error).__name__}: {error}). Correct it, or remove the file."
         ) from error
-    lines = [dict(line) for line in rq_cron._job_data_registry]
-    rq_cron._job_data_registry.clear()
+    lines = [dict(line) for line in registered]
+    registered.clear()
     return lines
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from worker.keys import Keys
 from worker.process.slot import Slot
 from worker.redis.calls import ScriptCalls
 
@@ -61,7 +62,7 @@ class Keepalive:
         self._calls.heard_at = monotonic()
 
     def _look(self, queue: str, now: float) -> None:
-        waiting = self._calls.redis.llen(f"{self._calls.prefix}:queue:{queue}")
+        waiting = self._calls.redis.llen(Keys(self._calls.prefix).queue(queue))
         for slot in self._consumers:
             if not waiting or not slot.blocking_since:
                 slot.unanswered_since = 0.0

@@ -18,6 +18,7 @@ from typing import Any, Final
 from worker import logs
 from worker.dispatcher.leader import Lead, NotLeader
 from worker.engine.leases import EXECUTION_MARK, LEASE_SECONDS
+from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 
@@ -50,7 +51,7 @@ class Stray:
 
 def page(calls: ScriptCalls, cursor: int) -> tuple[int, list[Stray]]:
     """Look at one page of keys; returns the next cursor (0 = that was all) and the strays. Changes nothing."""
-    lead_in = f"{calls.prefix}:job:"
+    lead_in = Keys(calls.prefix).job("")
     reply: Any = calls.redis.scan(cursor, match=f"{lead_in}*", count=PAGE)
     ids = [key[len(lead_in) :] for key in reply[1] if key[len(lead_in) :][:1] != b":"]  # rq:job::<id>:dependencies
     found = calls.call(scripts.STRAYS, *ids) if ids else []

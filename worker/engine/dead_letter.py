@@ -18,6 +18,7 @@ from typing import Any, Final
 from rq.job import Job
 
 from worker import logs
+from worker.engine import rq_private
 from worker.engine.records import Claim
 from worker.redis.calls import Value
 
@@ -103,7 +104,7 @@ def record(
         "instance": worker.rpartition(".")[0],
         "release": release or "",
         "history": history(earlier),
-        "traceback": printable("".join(tail)),
+        "traceback": encodable("".join(tail)),
     }
 
 
@@ -121,7 +122,7 @@ def history(earlier: dict[str, Any] | None) -> list[dict[str, Any]]:
 def earlier(job: Job | None, claim: Claim) -> dict[str, Any]:
     """Return the record of the job's last burial, {} if it had none. After a replay it lives on in the job's meta."""
     written = read(claim.fields.get(b"dead_letter"))
-    if not written and job is not None and job._unreadable_meta is None:
+    if not written and job is not None and rq_private.meta_is_readable(job):
         meta = job.meta.get("dead_letter") if isinstance(job.meta, dict) else None
         written = meta if isinstance(meta, dict) else {}
     return written
@@ -149,12 +150,12 @@ def digest(kind: str, function: str, frame: str) -> str:
 def words(error: BaseException) -> str:
     """Return an exception's text, whatever its author made of it."""
     try:
-        return printable(str(error))
+        return encodable(str(error))
     except Exception:  # noqa: BLE001 — job code's own __str__ may raise anything
         return "(its text cannot be shown)"
 
 
-def printable(text: str) -> str:
+def encodable(text: str) -> str:
     """Return `text` with what UTF-8 cannot hold (a file name's odd bytes) written out."""
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -162,10 +163,10 @@ def printable(text: str) -> str:
 def fields(job: Job | None, letter: dict[str, Any]) -> dict[str, Value]:
     """Return the hash fields that carry the record: readable JSON, and the job's meta when it can be written."""
     written: dict[str, Value] = {"dead_letter": json.dumps(letter)}
-    if job is not None and job._unreadable_meta is None and isinstance(job.meta, dict):
+    if job is not None and rq_private.meta_is_readable(job) and isinstance(job.meta, dict):
         job.meta["dead_letter"] = letter
         try:
-            written["meta"] = job._serialize_meta()
+            written["meta"] = rq_private.meta_as_stored(job)
         except Exception as error:  # noqa: BLE001 — job code may have put anything there, and not saved it
             log.warning("job.meta_not_written", job_id=job.id, error=words(error))
     return written

@@ -156,7 +156,7 @@ class Decider:
             ended,
             DEFAULT_FAILURE_TTL if ttl is None else ttl,
             self.letters_queue,
-            b64encode(zlib.compress(dead_letter.printable(text).encode())),
+            b64encode(zlib.compress(dead_letter.encodable(text).encode())),
             {**dead_letter.fields(job, letter), "attempts": attempts},
             letter,
         )

@@ -21,6 +21,7 @@ from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.utils import utcparse
 
+from worker.engine import rq_private
 from worker.engine.records import Claim
 from worker.engine.serializers import AllowListedPickle, Json, Refused, Serializer, belongs
 from worker.retry import RetryPolicy, policy_of
@@ -73,7 +74,7 @@ class Payloads:
             ) from error
         job.origin = job.origin or claim.origin
         try:
-            job._deserialize_data()
+            rq_private.read_payload(job)
         except DeserializationError as error:
             cause = error.__cause__ or error
             if isinstance(cause, Refused):
@@ -98,25 +99,22 @@ class Payloads:
 
     def function(self, job: Job) -> Callable[..., Any]:
         """Return what `job` calls; raises `Refused` for anything outside the job packages, its callbacks included."""
-        if job._success_callback_name or job._failure_callback_name or job._stopped_callback_name:
-            self._resolve_callbacks(job)
-        name = job._func_name
-        instance = job._instance
+        callbacks = rq_private.callback_names(job)
+        if any(callbacks):
+            self._resolve_callbacks(job, callbacks)
+        name = rq_private.function_name(job)
+        instance = rq_private.instance(job)
         if not isinstance(name, str):
             raise Refused("unreadable_payload", "The payload's function name is not a text.")
         if instance is not None:
             return self._method(instance, name)
         return self._named(name)
 
-    def _resolve_callbacks(self, job: Job) -> None:
-        """Put the callbacks where RQ keeps those that it has imported; it would import whatever the hash names."""
-        job._success_callback = job._failure_callback = job._stopped_callback = None
-        if job._success_callback_name:
-            job._success_callback = self._named(job._success_callback_name)
-        if job._failure_callback_name:
-            job._failure_callback = self._named(job._failure_callback_name)
-        if job._stopped_callback_name:
-            job._stopped_callback = self._named(job._stopped_callback_name)
+    def _resolve_callbacks(self, job: Job, names: tuple[str | None, str | None, str | None]) -> None:
+        # None first: should one be refused, RQ's code that buries the job must not import what the hash names.
+        rq_private.set_callbacks(job, None, None, None)
+        success, failure, stopped = (self._named(name) if name else None for name in names)
+        rq_private.set_callbacks(job, success, failure, stopped)
 
     def _named(self, name: str) -> Callable[..., Any]:
         function = self._functions.get(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Token
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from redis import Redis
@@ -128,3 +129,14 @@ def note_ip_address(worker: BaseWorker, connection: Redis) -> None:
 def start_scheduler(worker: BaseWorker, *, burst: bool, logging_level: str | None) -> None:
     """Start RQ's scheduler beside the worker."""
     worker._start_scheduler(burst, logging_level)
+
+
+def registered_cron_lines(cron: ModuleType) -> list[dict[str, Any]]:
+    """Return the list in which RQ's module `cron` collects what `register` is called with."""
+    lines: list[dict[str, Any]] = cron._job_data_registry
+    return lines
+
+
+def set_cron_jobs(scheduler: Any, jobs: list[Any]) -> None:
+    """Give a `CronScheduler` its jobs without registering them."""
+    scheduler._cron_jobs = jobs

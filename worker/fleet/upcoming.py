@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from redis import Redis
 
-from worker.dispatcher.cron import SCHEDULER_NAME
-from worker.keys import Keys
+from worker.keys import SCHEDULER_NAME, Keys
 from worker.text import text_of
 
 #: How many scheduled jobs are shown, the soonest first.

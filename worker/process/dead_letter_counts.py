@@ -32,6 +32,7 @@ class _Row(ctypes.Structure):
 class DeadLetterCounts(ctypes.Structure):
     """A census of the dead letters. Texts are UTF-8, NUL-padded and cut to the field's size."""
 
+    __slots__ = ()  # as `Slot`
     _fields_ = (
         ("counted_at", ctypes.c_double),  #: when it was last so (monotonic); 0 = never
         ("oldest_at", ctypes.c_double),  #: when the oldest failed, on the same clock; 0 = there is none

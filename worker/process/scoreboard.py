@@ -21,6 +21,7 @@ MAX_CONSUMERS = 64
 class Header(ctypes.Structure):
     """The instance as a whole; written by the supervisor except where noted."""
 
+    __slots__ = ()  # as `Slot`
     _fields_ = (
         ("supervisor_pid", ctypes.c_int32),
         ("wanted_consumers", ctypes.c_int32),

@@ -52,6 +52,7 @@ class RedisState(enum.IntEnum):
 class Slot(ctypes.Structure):
     """One child. Texts are UTF-8, NUL-padded and cut to the field's size."""
 
+    __slots__ = ()  # or a misspelt field would be a new attribute of one process: neither ctypes nor mypy objects
     _fields_ = (
         ("role", ctypes.c_int32),
         ("index", ctypes.c_int32),

@@ -12,7 +12,7 @@ from typing import Final
 
 from worker import backoff, logs, sentry
 from worker.process.slot import RedisState
-from worker.redis.trouble import Policy, RedisTrouble
+from worker.redis.trouble import Eagerness, RedisTrouble
 
 log = logs.get_logger()
 
@@ -127,10 +127,10 @@ class Outage:
 
 def delay_after(tries: int, reason: RedisTrouble) -> float:
     """Return how long to wait in seconds after so many failed tries: the first retry is at once, then full jitter."""
-    policy = reason.trouble.policy
-    if policy is Policy.SLOWLY:
+    eagerness = reason.trouble.eagerness
+    if eagerness is Eagerness.SLOWLY:
         return backoff.full_jitter(tries, base=CAP_SECONDS / 2, cap=CAP_SECONDS)
     if tries <= 1:
         return 0.0
-    cap = SOON_CAP_SECONDS if policy is Policy.SOON else CAP_SECONDS
+    cap = SOON_CAP_SECONDS if eagerness is Eagerness.SOON else CAP_SECONDS
     return backoff.full_jitter(tries - 1, base=BASE_SECONDS, cap=cap)

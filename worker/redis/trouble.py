@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.errors import WorkerError
 
 
-class Policy(enum.Enum):
+class Eagerness(enum.Enum):
     """How eagerly the loops try again: always for ever, with full jitter; each new connection resolves the name anew.
 
     The cap of the wait bounds how long after Redis is back the first job starts, so it is as short as the trouble lets
@@ -27,7 +27,7 @@ class Trouble:
     code: str
     sentence: str
     fix: str
-    policy: Policy = Policy.SOON
+    eagerness: Eagerness = Eagerness.SOON
 
 
 class RedisTrouble(WorkerError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.redis.trouble import Policy, RedisTrouble, Trouble
+from worker.redis.trouble import Eagerness, RedisTrouble, Trouble
 
 
 def _table(*troubles: Trouble) -> dict[str, Trouble]:
@@ -18,13 +18,13 @@ TROUBLES: Final = _table(
         "REDIS_URL is not a Redis URL.",
         "It must look like redis://user:password@host:6379/0 or rediss://… for TLS; special characters in the password "
         "must be percent-encoded.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "dns",
         "The Redis host name does not resolve.",
         "Check the host in REDIS_URL: the database may have been deleted or renamed, or name resolution may be down.",
-        Policy.RETRY,
+        Eagerness.RETRY,
     ),
     Trouble(
         "refused",
@@ -56,70 +56,70 @@ TROUBLES: Final = _table(
         "plain_to_tls",
         "Plain text was spoken to a port that wants TLS.",
         "Use rediss:// instead of redis://.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "tls_to_plain",
         "TLS was spoken to a port that answers in plain text.",
         "Use redis:// instead of rediss://, or the server's TLS port.",
-        Policy.RETRY,
+        Eagerness.RETRY,
     ),
     Trouble(
         "tls_certificate",
         "The TLS certificate of Redis is not trusted.",
         "It is expired, self-signed or from an unknown authority: name the provider's CA file with "
         "?ssl_ca_certs=/path/ca.pem in REDIS_URL.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "tls_hostname",
         "The TLS certificate of Redis is for another host name.",
         "Use the host name that the certificate names, not an address or an alias.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "tls",
         "The TLS handshake with Redis failed.",
         "A server that speaks plain text never answers it: use redis:// there. Else check which TLS versions it takes.",
-        Policy.RETRY,
+        Eagerness.RETRY,
     ),
     Trouble(
         "no_auth",
         "Redis wants a password and REDIS_URL has none.",
         "Put it into the URL: rediss://default:PASSWORD@host:port.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "wrong_password",
         "Redis rejects the user name or the password.",
         "Copy the connection string from the provider again; if the secret was rotated, this worker goes on as soon as "
         "the server takes it, but a changed environment needs a restart.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "no_permission",
         "The Redis user may not run a command that the worker needs.",
         "Give the user the command and the keys in its ACL, or use the default user.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "unknown_command",
         "This Redis lacks a command that the worker needs, or does not let scripts run it.",
         "Use Redis 6.2 or newer, or Valkey, with no command renamed or turned off.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "cluster_keys",
         "This Redis is a cluster, and the worker's keys are spread over its nodes.",
         "Set RQ_KEY_PREFIX={rq}, here and for all producers, and let REDIS_URL name the node of that slot; or use a "
         "Redis without cluster mode.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "needless_password",
         "REDIS_URL has a password and this Redis has none set.",
         "Take the password out of the URL, or set one on the server.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "busy_script",
@@ -157,7 +157,7 @@ TROUBLES: Final = _table(
         "max_clients",
         "Redis accepts no more connections.",
         "Use fewer processes or a larger plan; a deploy doubles the connections for a minute.",
-        Policy.RETRY,
+        Eagerness.RETRY,
     ),
     Trouble(
         "pool_exhausted",
@@ -168,26 +168,26 @@ TROUBLES: Final = _table(
         "over_quota",
         "The plan's quota of Redis is used up.",
         "Raise the budget or change to a fixed plan; WORKER_SCHEDULER_INTERVAL lowers what idling costs.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "bad_database",
         "The database number in REDIS_URL does not exist.",
         "Use /0, the only one on Upstash and in clusters.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "not_redis",
         "What answers there is not Redis.",
         "Check host and port: it may be an HTTP service or another database.",
-        Policy.SLOWLY,
+        Eagerness.SLOWLY,
     ),
     Trouble(
         "no_descriptors",
         "This process has no file descriptors left.",
         "Raise the limit (ulimit -n), or look for job code that leaves files or sockets open.",
     ),
-    Trouble("unknown", "Talking to Redis failed.", "See the detail.", Policy.RETRY),
+    Trouble("unknown", "Talking to Redis failed.", "See the detail.", Eagerness.RETRY),
 )
 
 

@@ -42,34 +42,34 @@ def test_a_consumer_that_no_longer_hears_its_wakeups_is_replaced_and_the_waiting
     with Service(server.url, WORKER_PROCESSES="1", **environ) as service:
         until(lambda: health(port), service=service)
         finish(queue.enqueue(saboteurs.take_the_wakeups_place), service)
-        (blocked_in_threads,) = service.children()
+        (deaf,) = service.children()
         until(lambda: health(port)["last_claim_seconds"] > 0.3, service=service)
         waiting = queue.enqueue(tasks.add, 1, 2)
         until(lambda: "jobs have waited" in health(port)["reason"], service=service)
         assert service.wait_for("child.overdue", timeout=60)["reason"] == "deaf"
         finish(waiting, service)
-        assert service.of("child.killed", child=blocked_in_threads)
+        assert service.of("child.killed", child=deaf)
         assert any("wait_for_work" in line for line in service.output), "its stacks are in the log"
         until(lambda: health(port)["status"] == "ok", service=service)
         assert service.terminate() == 0
 
 
-def test_a_consumer_that_keeps_a_dead_watch_is_replaced_and_the_waiting_job_runs(
+def test_a_consumer_that_blocks_in_a_dead_claim_is_replaced_and_the_waiting_job_runs(
     server: RedisServer, redis: redis_py.Redis
 ) -> None:
-    """With one queue the consumers watch it themselves. Its connection goes dead as behind a router that forgot it."""
+    """With one queue consumers block in claims. The connection goes dead as behind a router that forgot it."""
     queue = Queue("default", connection=redis)
     environ = {"WORKER_JOB_MODULES": MODULES, "WORKER_QUEUES": "default", "WORKER_PROCESSES": "1"}
     with Proxy(server.port) as proxy, Service(proxy.url, **environ) as service:
         finish(queue.enqueue(tasks.add, 1, 2), service)
-        (blocked_in_threads,) = service.children()
+        (deaf,) = service.children()
         until(lambda: [entry for entry in redis.client_list() if "b" in entry["flags"]], service=service)
         proxy.forget()
         waiting = queue.enqueue(tasks.add, 1, 2)
         assert service.wait_for("child.overdue", timeout=60)["reason"] == "deaf"
         finish(waiting, service)
-        assert service.of("child.killed", child=blocked_in_threads)
-        assert any("keep_watch" in line for line in service.output), "its stacks are in the log"
+        assert service.of("child.killed", child=deaf)
+        assert any("_claim_ahead" in line for line in service.output), "its stacks are in the log"
         assert service.terminate() == 0
 
 

@@ -17,38 +17,47 @@ from worker.process.slot import Slot, State
 
 
 @pytest.fixture
-def slot(redis: redis_py.Redis) -> Slot:
+def scoreboard() -> Scoreboard:
+    return Scoreboard(max_consumers=1)
+
+
+@pytest.fixture
+def slot(redis: redis_py.Redis, scoreboard: Scoreboard) -> Slot:
     """A consumer whose record will be gone in a minute."""
-    scoreboard = Scoreboard(max_consumers=1)
     slot = scoreboard.consumers[0]
-    slot.board = scoreboard  # keeps the memory
     slot.pid, slot.worker_name, slot.state = os.getpid(), b"ann", State.WAITING
     register(redis, "ann")
     redis.expire("rq:worker:ann", 60)
     return slot
 
 
-def beaten(redis: redis_py.Redis, slot: Slot) -> bool:
-    Heartbeats(script_calls(redis), slot.board).run()  # type: ignore[attr-defined]
+@pytest.fixture
+def chore(redis: redis_py.Redis, scoreboard: Scoreboard) -> Heartbeats:
+    return Heartbeats(script_calls(redis), scoreboard)
+
+
+def beaten(redis: redis_py.Redis, chore: Heartbeats) -> bool:
+    chore.run()
     return bool(redis.ttl("rq:worker:ann") > 60)
 
 
-def test_an_idle_consumer_that_asks_now_and_then_needs_no_heartbeat(redis: redis_py.Redis, slot: Slot) -> None:
+def test_an_idle_consumer_that_asks_now_and_then_needs_no_heartbeat(
+    redis: redis_py.Redis, slot: Slot, chore: Heartbeats
+) -> None:
     assert SAFETY_POLL_SECONDS < SILENT_SECONDS < IDLE_TTL_SECONDS - 60, "its own polls come first, its end last"
     slot.claimed_at = monotonic() - SAFETY_POLL_SECONDS
-    assert not beaten(redis, slot)
+    assert not beaten(redis, chore)
 
 
-def test_one_that_has_not_asked_for_long_has_one(redis: redis_py.Redis, slot: Slot) -> None:
+def test_one_that_has_not_asked_for_long_has_one(redis: redis_py.Redis, slot: Slot, chore: Heartbeats) -> None:
     """A quiet consumer, or one whose standing claim is not answered yet."""
     slot.claimed_at = slot.spawned_at = monotonic() - SILENT_SECONDS - 1
-    assert beaten(redis, slot)
+    assert beaten(redis, chore)
     assert int(redis.hget("rq:worker:ann", "memory_mb")) > 10
 
 
-def test_it_is_beaten_for_once_not_every_ten_seconds(redis: redis_py.Redis, slot: Slot) -> None:
+def test_it_is_beaten_for_once_not_every_ten_seconds(redis: redis_py.Redis, slot: Slot, chore: Heartbeats) -> None:
     slot.claimed_at = slot.spawned_at = monotonic() - SILENT_SECONDS - 1
-    chore = Heartbeats(script_calls(redis), slot.board)  # type: ignore[attr-defined]
     chore.run()
     redis.expire("rq:worker:ann", 60)
     chore.run()
@@ -57,7 +66,7 @@ def test_it_is_beaten_for_once_not_every_ten_seconds(redis: redis_py.Redis, slot
 
 @pytest.mark.parametrize(("state", "job"), [(State.BUSY, b"job-1"), (State.CLAIMING, b""), (State.WAITING, b"job-1")])
 def test_whoever_may_hold_claims_is_beaten_for_each_time(
-    redis: redis_py.Redis, slot: Slot, state: State, job: bytes
+    redis: redis_py.Redis, slot: Slot, chore: Heartbeats, state: State, job: bytes
 ) -> None:
     slot.claimed_at, slot.state, slot.job_id = monotonic(), state, job
-    assert beaten(redis, slot)
+    assert beaten(redis, chore)

@@ -19,9 +19,9 @@ from worker.engine.dead_letter import (
     MESSAGE_CHARACTERS,
     NEXT_STEPS,
     REASONS,
+    encodable,
     fields,
     fingerprint,
-    printable,
     read,
     record,
     words,
@@ -230,8 +230,8 @@ def test_what_is_no_record_of_ours_reads_as_nothing(text: Any) -> None:
 
 
 def test_texts_that_utf8_cannot_hold_are_written_out() -> None:
-    assert printable("caf\udce9") == "caf\\udce9"
-    assert printable("café") == "café"
+    assert encodable("caf\udce9") == "caf\\udce9"
+    assert encodable("café") == "café"
     assert words(ValueError("caf\udce9")) == "caf\\udce9"
     assert words(tasks.Unprintable()) == "(its text cannot be shown)"
     assert pickle.loads(pickle.dumps(words(ValueError("\ud800")))) == "\\ud800"

@@ -215,24 +215,24 @@ def test_probes_are_more_patient_than_the_supervisor() -> None:
     assert verdict.SUPERVISOR_STALE_SECONDS > 10 * supervisor.TICK_SECONDS
 
 
-def blocked_in_threads(slot: Slot, *, seconds: float) -> None:
+def deaf(slot: Slot, *, seconds: float) -> None:
     slot.claimed_at, slot.unanswered_since = NOW - seconds - 100, NOW - seconds
 
 
 def test_an_idle_consumer_that_does_not_come_for_waiting_jobs_is_told_and_then_fails_the_probe() -> None:
     sick = board()
-    blocked_in_threads(sick.consumers[1], seconds=12)
+    deaf(sick.consumers[1], seconds=12)
     assert answers(sick) == (True, True, True), "the supervisor is about to replace it"
     assert verdict.healthy(sick, NOW).status is ProbeStatus.DEGRADED
     assert verdict.healthy(sick, NOW).reason == "Consumer 1 is idle although jobs have waited for it for 12 s."
-    blocked_in_threads(sick.consumers[1], seconds=verdict.CHILD_STALE_SECONDS + 1)
+    deaf(sick.consumers[1], seconds=verdict.CHILD_STALE_SECONDS + 1)
     assert answers(sick) == (False, False, False), "and did not"
 
 
 @pytest.mark.parametrize("change", [{"claimed_at": NOW - 1}, {"state": State.BUSY}, {"spawned_at": NOW - 2}])
 def test_a_consumer_that_has_claimed_runs_a_job_or_is_new_is_not_deaf(change: dict[str, float]) -> None:
     well = board()
-    blocked_in_threads(well.consumers[0], seconds=12)
+    deaf(well.consumers[0], seconds=12)
     for name, value in change.items():
         setattr(well.consumers[0], name, value)
     assert verdict.healthy(well, NOW).status is ProbeStatus.OK

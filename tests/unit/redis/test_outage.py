@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from worker.process.slot import RedisState
 from worker.redis import outage as outage_module
 from worker.redis.outage import Outage, delay_after
-from worker.redis.trouble import Policy
+from worker.redis.trouble import Eagerness
 from worker.redis.troubles import TROUBLES, trouble
 
 CUT = trouble("reset")
@@ -156,7 +156,7 @@ def test_each_reason_of_an_outage_is_logged_once(watched: Watched, logged: list[
 @pytest.mark.parametrize("code", TROUBLES)
 def test_no_wait_exceeds_the_cap_of_its_policy(code: str) -> None:
     reason = trouble(code)
-    soon = reason.trouble.policy is Policy.SOON
+    soon = reason.trouble.eagerness is Eagerness.SOON
     cap = outage_module.SOON_CAP_SECONDS if soon else outage_module.CAP_SECONDS
     assert all(0 <= delay_after(tries, reason) <= cap for tries in range(1, 200))
 

@@ -1,8 +1,11 @@
--- Prepended to every script. RQ 3.0's keys, with P = RQ's key prefix (ARGV[1]):
---   P:queue:<q> list of ids · P:queues set · P:suspended string · P:job:<id> hash · P:results:<id> stream
---   P:wip:<q> zset "<id>:<execution>" → lease end · P:execution:<id>:<execution> hash · P:executions:<id> zset
---   P:worker:<w> hash · P:worker:<w>:executions set · P:finished|failed|scheduled:<q> zsets
--- The entry in P:wip is the claim: who removes it owns the job's next state. That is the fence.
+-- Prepended to every script. RQ 3.0's keys, with P = RQ's key prefix (ARGV[1]), under their names in worker/keys.py:
+--   queues P:queues set · suspended P:suspended string · queue P:queue:<q> list of ids
+--   job P:job:<id> hash · results P:results:<id> stream · dependents P:job:<id>:dependents set
+--   dependencies P:job::<id>:dependencies set · executions P:executions:<id> zset
+--   execution P:execution:<id>:<e> hash · registry P:wip:<q> zset of "<id>:<e>" → end of the lease
+--   registry P:finished:<q> zset · registry P:failed:<q> zset · registry P:scheduled:<q> zset
+--   worker P:worker:<w> hash · worker_executions P:worker:<w>:executions set of "<id>:<e>"
+-- The entry in P:wip is the claim: whoever removes it owns the job's next state. That is the fence.
 -- All times come from this server's clock. `ago` arguments are microseconds before this call.
 local P, W = ARGV[1], ARGV[2]
 local call = redis.call
