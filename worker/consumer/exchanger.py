@@ -11,11 +11,13 @@ import threading
 from time import monotonic
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from worker import logs
 from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import timed_out
+from worker.consumer.refusals import Refusals
 from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.supervision import Supervision
@@ -27,6 +29,7 @@ from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
 from worker.process.slot import Order, Slot, State
 from worker.redis.outage import Outage
+from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
@@ -48,6 +51,7 @@ class Exchanger:
         supervision: Supervision,
         outage: Outage,
         predecessor: Predecessor,
+        refusals: Refusals,
     ) -> None:
         self._claims = claims
         self._in_flight = in_flight
@@ -56,8 +60,10 @@ class Exchanger:
         self._supervision = supervision
         self._outage = outage
         self._predecessor = predecessor
+        self._refusals = refusals
         self._settling = threading.Lock()
         self._uncertain = True
+        self._problem = ""
 
     def settle_and_claim(self, capacity: int) -> ClaimReply:
         """Settle what is done and claim up to `capacity` jobs."""
@@ -85,6 +91,23 @@ class Exchanger:
         """Take in what the server said about us with a claim."""
         if not reply.registered:
             self._record.write()
+        if reply.problem or self._problem:
+            self._note_problem(reply)
+
+    def _note_problem(self, reply: ClaimReply) -> None:
+        """Log that a queue cannot be claimed from because of what its keys hold; any other refusal is an outage."""
+        trouble = translate(ResponseError(reply.problem)) if reply.problem else None
+        if trouble is not None and trouble.code != "wrong_type":
+            if not reply.claims:
+                raise trouble
+            return
+        if reply.problem != self._problem:
+            if reply.problem:
+                fix = trouble.trouble.fix if trouble is not None else None
+                log.error("queue.unusable", error=reply.problem[:500], fix=fix)
+            else:
+                log.info("queue.usable")
+        self._problem = reply.problem
 
     def doubt(self) -> None:
         """Note that the server may hold claims in our name that are not in our hands: a reply was lost."""
@@ -116,7 +139,9 @@ class Exchanger:
 
     def _exchange(self, capacity: int) -> ClaimReply:
         with self._settling:  # the housekeeper settles too, and an outcome must not be taken off for another one
-            sent = self._in_flight.done
+            sent = self._refusals.portion(self._in_flight.done)
+            if self._refusals.searching:
+                capacity = 0
             if not sent and not capacity:
                 return ClaimReply(asked=False)
             for outcome in sent:
@@ -124,8 +149,15 @@ class Exchanger:
                     # Before it is sent: if we die in between, the scheduler must already expect it.
                     self._supervision.note_scheduled(outcome.delay)
             others_running = len(self._in_flight) > 0
-            reply = self._claims.settle_and_claim(sent, capacity, others_running=others_running)
+            try:
+                reply = self._claims.settle_and_claim(sent, capacity, others_running=others_running)
+            except (RedisTrouble, ResponseError) as error:
+                if not self._refusals.concerns(sent, error):
+                    raise
+                self._uncertain = True  # it may have claimed before it hung up
+                return ClaimReply(asked=False)
             self._in_flight.settled(sent, self._rq.left_by_scripts(sent, reply))
+            self._refusals.taken(sent)
         self.note_reply(reply)
         if reply.left and not reply.suspended:
             self._supervision.wake_sibling()

@@ -184,7 +184,7 @@ class Claims(ScriptCalls):
             _ago(now, outcome.ended),
             outcome.failure_ttl,
             outcome.letters_queue,
-            int(outcome.forced),
+            2 if outcome.by_force else int(outcome.forced),
             int(outcome.tries > 0),
             outcome.exc_string,
             *flat(outcome.fields),

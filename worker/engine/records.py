@@ -61,6 +61,7 @@ class Buried:
     fields: dict[str, Value] = field(repr=False)
     letter: dict[str, Any] = field(repr=False)  #: the record that `fields` hold as JSON (``dead_letter.py``)
     tries: int = 0
+    by_force: bool = False  #: end it although keys of its own hold something else
     forced: bool = False  #: bury it although others (dependents, webhooks, a rate limit) must hear of it
     notes: Any = field(repr=False, default=None)
 

@@ -324,7 +324,7 @@ class ScriptsMachine(RuleBasedStateMachine):
             status, suspect, handbacks = row
             assert (status or b"gone").decode() == statuses.get(job.place, job.place), job_id
             if job.hash and job.place in ("queue", "wip"):
-                assert (suspect == b"1", int(handbacks or 0)) == (job.suspect, job.handbacks), job_id
+                assert (bool(suspect), int(handbacks or 0)) == (job.suspect, job.handbacks), job_id
         self._no_orphans(owners)
 
     @invariant()
