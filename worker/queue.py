@@ -28,10 +28,6 @@ from worker.settings import Settings, redis_url
 
 #: How long connecting, and reading one answer, may take.
 TIMEOUT_SECONDS: Final = 5.0
-#: A connection that was silent for so long is asked with a PING before it is used again.
-HEALTH_CHECK_SECONDS: Final = 30
-#: From this interval of the scheduler on commands are rare on purpose. On Upstash it is the default.
-THRIFTY_INTERVAL_SECONDS: Final = 15.0
 #: With these a peer that is gone without a word is noticed within 5 + 3 × 3 = 14 s, idle or not.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 14_000}
 #: Redis Cloud's notices of moves: asking for them is an error on all other servers, and a notice would look to a
@@ -42,8 +38,7 @@ _NO_NOTICES: Final = MaintNotificationsConfig(enabled=False)
 def build_client(settings: Settings, *, client_name: str, blocking: bool = False, max_connections: int = 5) -> Redis:
     """Make a client; it connects when it is first used.
 
-    `blocking`: its connections wait in blocking commands, so no PING may come between. Nor does one where commands
-    are rare because they cost (`thrifty`): it would double them, and a connection that is found dead is ridden out.
+    `blocking`: its connections wait in blocking commands, so no PING may come between.
     Raises `RedisTrouble` (bad_url).
     """
     if settings.redis_url is None:
@@ -54,7 +49,7 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
         "max_connections": max_connections,
         "socket_connect_timeout": TIMEOUT_SECONDS,
         "socket_timeout": TIMEOUT_SECONDS,
-        "health_check_interval": 0 if blocking or thrifty(settings) else HEALTH_CHECK_SECONDS,
+        "health_check_interval": 0 if blocking else settings.pace.health_check,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 3,  # no slower than RESP2 with hiredis: 77 against 78 µs a job, 24 interleaved rounds
         "maint_notifications_config": _NO_NOTICES,
@@ -69,11 +64,6 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
         asked = {name: value for name, value in named.items() if name not in redis_url.IGNORED}
         return Redis.from_pool(ConnectionPool(**{**own, **asked}))
     raise trouble("bad_url")
-
-
-def thrifty(settings: Settings) -> bool:
-    """Whether commands are to be rare: the scheduler is off, or looks as rarely as where each command is billed."""
-    return not 0 < settings.worker_scheduler_interval < THRIFTY_INTERVAL_SECONDS
 
 
 def clone(client: Redis) -> Redis:

@@ -23,6 +23,7 @@ from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 from worker.settings.load import load
+from worker.settings.pace import HEALTH_CHECK_SECONDS
 
 
 def settings(url: str) -> Settings:
@@ -284,7 +285,7 @@ def test_a_url_cannot_take_away_the_timeouts_that_notice_silence(server: RedisSe
     with queue.build_client(settings(url), client_name="test", max_connections=3) as client:
         connection = client.connection_pool.get_connection()
         assert (connection.socket_timeout, connection.socket_connect_timeout) == (5, 5)
-        assert connection.health_check_interval == queue.HEALTH_CHECK_SECONDS
+        assert connection.health_check_interval == HEALTH_CHECK_SECONDS
         assert client.ping(), "more than one connection"
         client.connection_pool.release(connection)
 

@@ -24,11 +24,7 @@ from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.settings import Settings
 
-#: How often an instance looks: what others failed is a dead letter within a minute.
-LOOK_SECONDS: Final = 45.0
-#: The same where the scheduler is off, because every command costs.
-THRIFTY_SECONDS: Final = 600.0
-#: After so many looks everything is gone through although nothing seems to have changed: letters grow old.
+#: A full pass follows after this many looks that found nothing new, because letters also expire by age.
 IDLE_LOOKS: Final = 20
 
 
@@ -43,7 +39,7 @@ class Part(Protocol):
 class DeadLetterChore:
     """See the module. `look` returns a text that changes when anything does; `parts` are done in this order.
 
-    `unchanged` is called when a look finds what this instance's last pass has found.
+    It looks `every` so many seconds. `unchanged` is called when a look finds what this instance's last pass has found.
     """
 
     name = "dead-letters"
@@ -54,7 +50,7 @@ class DeadLetterChore:
         look: Callable[[], str],
         parts: Sequence[Part],
         *,
-        every: float = LOOK_SECONDS,
+        every: float,
         unchanged: Callable[[], None] = lambda: None,
     ) -> None:
         self.due = 0.0
@@ -130,6 +126,6 @@ def dead_letter_chore(
             Collect(calls, dead_letters, payloads, queues, settings.release),
             Trim(changes, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.count, note),
         ],
-        every=LOOK_SECONDS if settings.worker_scheduler_interval else THRIFTY_SECONDS,
+        every=settings.pace.dead_letter_look,
         unchanged=lambda: board.still(monotonic()),
     )

@@ -63,7 +63,7 @@ def _metrics(board: Scoreboard, release: str, accept: str) -> tuple[str, bytes]:
 def _facts(board: Scoreboard) -> dict[str, object]:
     now = time.monotonic()
     redis = verdict.redis_view(board, now)
-    claim = verdict.last_claim(board, now)
+    claim = board.seconds_since_claim(now)
     return {
         "uptime_seconds": round(now - board.header.started_at, 1),
         "consumers": {

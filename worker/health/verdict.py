@@ -185,12 +185,6 @@ def _problems(board: Scoreboard, now: float) -> Iterator[str]:
             yield f"{_name(slot)} has been missing for {gone:.0f} s."
 
 
-def last_claim(board: Scoreboard, now: float) -> float | None:
-    """Return how many seconds ago a consumer last proved that it can claim; None when none ever has."""
-    latest = max((slot.claimed_at for slot in board.consumers if slot.pid), default=0.0)
-    return max(0.0, now - latest) if latest else None
-
-
 def _unresponsive(board: Scoreboard, now: float, seconds: float) -> Iterator[tuple[Slot, float]]:
     """Yield idle consumers for which jobs have waited longer than `seconds`, and how long."""
     for slot in board.consumers:

@@ -12,7 +12,7 @@ import mmap
 from collections.abc import Iterator
 
 from worker.process.dead_letter_counts import DeadLetterCounts
-from worker.process.slot import Role, Slot
+from worker.process.slot import Role, Slot, State
 
 #: Consumers that one instance can hold: slots are fixed in number because the memory is mapped before the forks.
 MAX_CONSUMERS = 64
@@ -74,3 +74,28 @@ class Scoreboard:
     def living(self) -> Iterator[Slot]:
         """Slots that hold a process."""
         return (slot for slot in self._slots if slot.pid)
+
+    def idle(self) -> int:
+        """Count the consumers that wait for jobs."""
+        return sum(1 for slot in self.consumers if slot.pid and slot.state == State.WAITING)
+
+    def calm(self, *, queues_watched: bool) -> bool:
+        """Whether no consumer holds claims and every queue is watched, so that we shall notice whatever comes next."""
+        return queues_watched and not any(slot.pid and slot.busy for slot in self.consumers)
+
+    def spawned(self) -> int:
+        """Count the consumers that there have been, successors included."""
+        return sum(slot.generation for slot in self.consumers)
+
+    def ended(self) -> int:
+        """Count the attempts that have ended."""
+        return sum(slot.finished + slot.failed + slot.buried for slot in self.consumers)
+
+    def last_claim_at(self) -> float:
+        """When Redis last answered a consumer's claim (monotonic), be it one that has died since; 0 = never."""
+        return max(slot.claimed_at for slot in self.consumers)
+
+    def seconds_since_claim(self, now: float) -> float | None:
+        """Return for how many seconds no living consumer has proved that it can claim; None when none ever has."""
+        latest = max((slot.claimed_at for slot in self.consumers if slot.pid), default=0.0)
+        return max(0.0, now - latest) if latest else None

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from worker.logs import FORMATS, LEVELS
 from worker.settings.monitor import MonitorSettings
 from worker.settings.monitor import wants as _wants
+from worker.settings.pace import Pace
 from worker.settings.shapes import (
     Age,
     Dsn,
@@ -237,6 +238,11 @@ class Settings(MonitorSettings):
         description="The instance's name in worker names; set by Render, else the host name",
         json_schema_extra=_wants("letters, digits, . _ and -", "srv-abc-xyz12", variable="RENDER_INSTANCE_ID"),
     )
+
+    @property
+    def pace(self) -> Pace:
+        """How often Redis is asked only to be sure."""
+        return Pace.of(self.worker_scheduler_interval)
 
 
 def facts_of(name: str) -> dict[str, Any]:

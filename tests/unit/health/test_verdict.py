@@ -236,10 +236,3 @@ def test_a_consumer_that_has_claimed_runs_a_job_or_is_new_is_not_deaf(change: di
     for name, value in change.items():
         setattr(well.consumers[0], name, value)
     assert verdict.healthy(well, NOW).status is ProbeStatus.OK
-
-
-def test_the_last_claim_is_that_of_the_consumer_that_claimed_last() -> None:
-    young = board()
-    assert verdict.last_claim(young, NOW) is None
-    young.consumers[0].claimed_at, young.consumers[1].claimed_at = NOW - 30, NOW - 3
-    assert verdict.last_claim(young, NOW) == 3

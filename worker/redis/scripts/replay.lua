@@ -1,9 +1,8 @@
 -- Put dead letters back to work, as `rq requeue` does, and take them off the dead-letter queue in the same step.
 -- KEYS: none. ARGV: as in _letters.lua, then the queue that they go to ('' = where they came from), then their ids.
 -- Returns 1 or 0 for each: 0 = it is no dead letter any more (replayed, requeued or deleted by somebody else). The
--- record stays on the job until it is claimed, which begins its counters anew; `past` tells the claim that the id is
--- off the queue already. As with RQ, the job's own ttl begins anew, and a rate-limited job needs a slot of its key:
--- without a free one it waits, and who frees the next slot moves it on.
+-- record stays on the job until its next claim, which begins its counters anew; `past` shows the claim that the id is
+-- off the queue already. As with RQ, the job's own ttl begins anew, and a rate-limited job waits for a place.
 local to, replies, done = ARGV[8], {}, {}
 
 local function replay(id)
@@ -13,7 +12,7 @@ local function replay(id)
   local ttl, key, concurrency = unpack(call('HMGET', job, 'ttl', 'rate_limit_key', 'rate_limit_concurrency'))
   ttl, concurrency = count_of(ttl), count_of(concurrency)
   local limit = key and concurrency and P .. ':rl:' .. key
-  call('HSET', job, 'started_at', '', 'ended_at', '')
+  call('HSET', job, 'enqueued_at', ENQUEUED_AT, 'started_at', '', 'ended_at', '')
   if ttl then call('EXPIRE', job, ttl) else call('PERSIST', job) end
   call('ZREM', failed, '') -- to be refused, if it is, before the job stands on its queue
   local listed = call('LREM', LETTERS, 1, id) -- operators go from the oldest to the newest: it stands near the head

@@ -12,7 +12,7 @@ for at = 4, #ARGV, 2 do
     if status ~= 'failed' then
       call('LSET', letters, index, mark)
       marked = marked + 1
-      if status and status ~= 'failed' and call('HEXISTS', job, 'dead_letter') == 1 then call('HSET', job, 'past', 1) end
+      if status and call('HEXISTS', job, 'dead_letter') == 1 then call('HSET', job, 'past', 1) end
     end
   end
 end

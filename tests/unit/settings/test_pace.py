@@ -1,0 +1,22 @@
+"""Where commands cost, fewer are sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.settings import Settings
+from worker.settings.pace import Pace
+
+
+@pytest.mark.parametrize(
+    ("interval", "pace"),
+    [
+        (1, Pace(health_check=30, silence=9.5, queue_look=60, dead_letter_look=45)),
+        (10, Pace(health_check=30, silence=10.5, queue_look=60, dead_letter_look=45)),
+        (15, Pace(health_check=0, silence=15.5, queue_look=60, dead_letter_look=45)),
+        (60, Pace(health_check=0, silence=15.5, queue_look=60, dead_letter_look=45)),
+        (0, Pace(health_check=0, silence=300, queue_look=300, dead_letter_look=600)),
+    ],
+)
+def test_the_schedulers_interval_says_what_commands_may_cost(interval: float, pace: Pace) -> None:
+    assert Settings(worker_scheduler_interval=interval).pace == pace

@@ -1,0 +1,48 @@
+"""How often the service asks Redis something only to be sure: less often where every command is billed.
+
+WORKER_SCHEDULER_INTERVAL says what commands may cost. At 15 s, the default on Upstash, and above they are rare on
+purpose; 0 turns the scheduler off, and with it all looks that nothing calls for: idling then costs less than 100
+commands an hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+#: From this scheduler interval on no command is sent only to check a connection: a PING before use would double them.
+RARE_INTERVAL_SECONDS: Final = 15.0
+#: A connection that was silent for this long is checked with a PING before it is used again.
+HEALTH_CHECK_SECONDS: Final = 30
+#: With the read timeout of 5 s a silent server is noticed within 15 s …
+SILENCE_SECONDS: Final = 9.5
+#: … or within 20 s: where the scheduler looks a little more rarely than that, its look is the sign of life.
+LONGEST_SILENCE_SECONDS: Final = 15.5
+QUEUE_LOOK_SECONDS: Final = 60.0
+#: What others failed is a dead letter within a minute.
+DEAD_LETTER_LOOK_SECONDS: Final = 45.0
+#: Without a scheduler TCP still finds a dead connection; a server that stands still goes unnoticed for this long.
+OFF_SILENCE_SECONDS: Final = 300.0
+OFF_DEAD_LETTER_LOOK_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Intervals in seconds."""
+
+    health_check: int  #: of silence, before a connection is checked with a PING; 0 = it never is
+    silence: float  #: of the server, before the dispatcher asks whether it is there
+    queue_look: float  #: between looks at a queue on which consumers block, for one that is deaf
+    dead_letter_look: float  #: between looks for failures that others recorded
+
+    @classmethod
+    def of(cls, scheduler_interval: float) -> Self:
+        """Choose by WORKER_SCHEDULER_INTERVAL (seconds, 0 = off)."""
+        if not scheduler_interval:
+            return cls(0, OFF_SILENCE_SECONDS, OFF_SILENCE_SECONDS, OFF_DEAD_LETTER_LOOK_SECONDS)
+        return cls(
+            HEALTH_CHECK_SECONDS if scheduler_interval < RARE_INTERVAL_SECONDS else 0,
+            min(max(SILENCE_SECONDS, scheduler_interval + 0.5), LONGEST_SILENCE_SECONDS),
+            QUEUE_LOOK_SECONDS,
+            DEAD_LETTER_LOOK_SECONDS,
+        )
