@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import redis as redis_py
 
 from worker.redis.scripts import Script
@@ -41,10 +39,3 @@ def refused(script: Script, *, number: int = 0, name: str = "") -> Script:
 def was_refused(redis: redis_py.Redis) -> bool:
     """Whether a command was refused since the last call."""
     return bool(redis.delete("test:refused"))
-
-
-def commands_of(script: Script) -> set[str]:
-    """Return the names of the commands that a script's text calls."""
-    return set(re.findall(r"(?:call|write|tidy\(call),? ?\(?'([A-Z]+)'", script.text)) | set(
-        re.findall(r"'([LR]PUSH)'", script.text)
-    )

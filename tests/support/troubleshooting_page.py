@@ -8,9 +8,9 @@ from tests.support.captures import FOLDER
 from tests.support.service import ROOT
 from tests.support.trouble_page import put
 from worker.diagnosis.course import STEPS
-from worker.diagnosis.needs import acl_rules
 from worker.diagnosis.report import Finding, Report, StepReport
 from worker.keys import Keys
+from worker.redis.needs import acl_rules
 from worker.redis.troubles import TROUBLES
 
 PAGE: Final = ROOT / "docs" / "troubleshooting.md"

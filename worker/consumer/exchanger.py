@@ -28,9 +28,11 @@ from worker.engine.records import Claim, ClaimReply, Retried
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
 from worker.process.slot import Order, Slot, State
+from worker.redis import needs, rights
 from worker.redis.outage import Outage
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import trouble
 
 log = logs.get_logger()
 
@@ -64,6 +66,7 @@ class Exchanger:
         self._settling = threading.Lock()
         self._uncertain = True
         self._problem = ""
+        self._may_claim = False  #: whether no command that a claim takes is known to be refused
 
     def settle_and_claim(self, capacity: int) -> ClaimReply:
         """Settle what is done and claim up to `capacity` jobs."""
@@ -73,6 +76,9 @@ class Exchanger:
         self._rq.settle()
         if not capacity and not self._in_flight.done:
             return ClaimReply(asked=False)
+        if capacity and not self._may_claim:
+            self._exchange(0)
+            self._check_rights()
         reply = self._exchange(capacity)
         if self._in_flight.endings:  # dependents of what has ended do not wait for what runs next
             self._rq.settle()
@@ -96,14 +102,15 @@ class Exchanger:
 
     def _note_problem(self, reply: ClaimReply) -> None:
         """Log that a queue cannot be claimed from because of what its keys hold; any other refusal is an outage."""
-        trouble = translate(ResponseError(reply.problem)) if reply.problem else None
-        if trouble is not None and trouble.code != "wrong_type":
+        reason = translate(ResponseError(reply.problem)) if reply.problem else None
+        if reason is not None and reason.code != "wrong_type":
+            self._may_claim = self._may_claim and not reason.refuses_command
             if not reply.claims:
-                raise trouble
+                raise reason
             return
         if reply.problem != self._problem:
             if reply.problem:
-                fix = trouble.trouble.fix if trouble is not None else None
+                fix = reason.trouble.fix if reason is not None else None
                 log.error("queue.unusable", error=reply.problem[:500], fix=fix)
             else:
                 log.info("queue.usable")
@@ -137,6 +144,13 @@ class Exchanger:
         if self._uncertain:
             self._claims.recover("")
 
+    def _check_rights(self) -> None:
+        """Claim nothing that could not be settled: raise while a command that this takes is refused to us."""
+        commands = rights.refused(self._claims.redis, self._claims.keys, needs.of_claims())
+        if commands:
+            raise trouble("no_permission", "no permission for " + ", ".join(commands).replace("|", " "))
+        self._may_claim = True
+
     def _exchange(self, capacity: int) -> ClaimReply:
         with self._settling:  # the housekeeper settles too, and an outcome must not be taken off for another one
             sent = self._refusals.portion(self._in_flight.done)
@@ -152,6 +166,7 @@ class Exchanger:
             try:
                 reply = self._claims.settle_and_claim(sent, capacity, others_running=others_running)
             except (RedisTrouble, ResponseError) as error:
+                self._may_claim = self._may_claim and not (isinstance(error, RedisTrouble) and error.refuses_command)
                 if not self._refusals.concerns(sent, error):
                     raise
                 self._uncertain = True  # it may have claimed before it hung up

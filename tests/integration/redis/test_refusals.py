@@ -20,10 +20,11 @@ from rq import Queue
 
 from tests.support import tasks
 from tests.support.engine import LETTERS, buried, desk, everything, finished, register, retried, script_calls
-from tests.support.refusing import commands_of, refused, was_refused
+from tests.support.refusing import refused, was_refused
 from worker.engine.claims import Claims
 from worker.engine.records import Claim, Outcome
 from worker.redis import scripts
+from worker.redis.needs import by_scripts
 from worker.redis.scripts import Script
 from worker.redis.trouble import RedisTrouble
 
@@ -368,7 +369,7 @@ def test_a_refusal_anywhere_loses_nothing_and_the_next_call_completes_it(
         assert shape(redis) == wanted, how
         return True
 
-    refusals = sum(try_with(refused(whole, name=command), f"each {command}") for command in commands_of(whole))
+    refusals = sum(try_with(refused(whole, name=command), f"each {command}") for command in by_scripts([whole]))
     assert refusals > 3
     number = 1
     while try_with(refused(whole, number=number), f"command {number}"):

@@ -82,6 +82,8 @@ LETTERS = load("letters")
 SWEEP = load("sweep")
 FAILURES = load("failures")
 LETTER_MARKS = load("letter_marks")
+#: What a claimed job goes through.
+OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)
 #: What consumers and the dispatcher give a server that has lost its scripts; those about dead letters beyond replaying
 #: are loaded when they are used.
 ALL = (

@@ -14,6 +14,7 @@ end
 -- Return the origin of a dead letter, or nil when it is none (any more): replayed, requeued, deleted.
 local function origin_of_letter(id)
   local origin, status = unpack(call('HMGET', P .. ':job:' .. id, 'origin', 'status'))
+  if not status then call('LREM', LETTERS, 1, id) end -- it was deleted
   if not origin or status ~= 'failed' then return nil end
   if not call('ZSCORE', P .. ':failed:' .. origin, id) and not call('LPOS', LETTERS, id) then return nil end
   return origin

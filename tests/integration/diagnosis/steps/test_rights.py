@@ -13,10 +13,10 @@ from tests.support import tasks
 from tests.support.diagnosing import diagnosed, failure
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
-from worker.diagnosis import needs
 from worker.diagnosis.course import REACHING
 from worker.diagnosis.report import Status
 from worker.keys import Keys
+from worker.redis import needs
 
 USER = "worker-user"
 
