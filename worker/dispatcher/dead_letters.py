@@ -1,7 +1,7 @@
 """The dispatcher's chore about dead letters: collect what others failed, then keep the queue in order and in bounds.
 
-Each instance looks, with one command, whether anything has changed; only then does one of them, the leader, go through
-registries and queue. What it does there is safe to do twice, so the lead saves work and guards nothing.
+Each instance looks, with one command, whether anything has changed. Only then one of them, the leader, goes through
+registries and queue. Every step is idempotent: the lead saves work, it guards nothing.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ IDLE_LOOKS: Final = 20
 
 
 class Part(Protocol):
-    """Something that is done in steps; between two of them the dispatcher's loop gets its turn."""
+    """Work that is done in steps; between two of them the dispatcher's loop goes on."""
 
     def steps(self) -> Iterator[None]:
-        """Do it once."""
+        """Do all of it once."""
         ...
 
 
 class DeadLetterChore:
-    """See the module. `look` returns a text that changes when anything does; `parts` are done in this order.
+    """Calls `look` every `every` seconds; when its text changes, a pass does all `parts` in their order.
 
-    It looks `every` so many seconds. `unchanged` is called when a look finds what this instance's last pass has found.
+    `unchanged` is called when a look returns the same text as the one before this instance's last pass.
     """
 
     name = "dead-letters"
@@ -69,7 +69,7 @@ class DeadLetterChore:
             self.due = monotonic() + self._every
             return
         lead = self._leadership.take(self.name)
-        if not isinstance(lead, Lead):  # another instance does it; should it not, we see the difference next time, too
+        if not isinstance(lead, Lead):  # another instance does it; if it fails, our next look finds the change again
             self._pass = None
             self.due = monotonic() + self._every
             return
@@ -87,7 +87,7 @@ class DeadLetterChore:
         return True
 
     def _end(self, lead: Lead) -> None:
-        """Note what was seen before the pass: what came while it ran, its own changes too, is looked at once more."""
+        """Remember the text from before the pass: what came during it, its own changes too, leads to another pass."""
         self._pass = None
         self._seen, self._seen_at = self._marks, monotonic()
         self.due = monotonic() + self._every
@@ -103,10 +103,10 @@ def dead_letter_chore(
     calls: ScriptCalls,
     payloads: Payloads,
     leadership: Leadership,
-    board: DeadLetterCounts,
+    counts: DeadLetterCounts,
     name: str,
 ) -> DeadLetterChore:
-    """Put the chore together for one dispatcher; what it counts goes on `board`, `name` is in the audit."""
+    """Put the chore together for one dispatcher; its census goes to `counts`, `name` into the audit."""
     alerts = Alerts(calls.redis, settings)
     dead_letters = DeadLetterQueue(calls.redis, calls.prefix, settings.dead_letter_queue)
     changes = Changes(dead_letters, f"dispatcher@{settings.instance}", "bounds", name)
@@ -116,7 +116,7 @@ def dead_letter_chore(
         return str(dead_letters.call(scripts.LETTER_MARKS, *queues).decode(errors="replace"))
 
     def note(census: Census) -> None:
-        board.write(census.kinds, census.now - census.oldest if census.oldest else None, monotonic())
+        counts.write(census.kinds, census.now - census.oldest if census.oldest else None, monotonic())
         alerts.send(census)
 
     return DeadLetterChore(
@@ -127,5 +127,5 @@ def dead_letter_chore(
             Trim(changes, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.count, note),
         ],
         every=settings.pace.dead_letter_look,
-        unchanged=lambda: board.still(monotonic()),
+        unchanged=lambda: counts.confirm(monotonic()),
     )
