@@ -39,6 +39,7 @@ MOVES_NO_JOB = {
     "lead": "elects a leader",
     "letter_marks": "reads",
     "letters": "reads",
+    "register": "writes a worker's record",
     "orphans": "notes whose claims they are",
     "resign": "lets another lead",
     "strays": "reads",

@@ -61,6 +61,7 @@ RETRY = load("retry")
 BURY = load("bury")
 RELEASE = load("release")
 EXTEND = load("extend")
+REGISTER = load("register")
 COLLECT = load("collect")
 RESCUE = load("rescue")
 HEARTBEAT = load("heartbeat")
@@ -87,6 +88,6 @@ OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)
 #: What consumers and the dispatcher give a server that has lost its scripts; those about dead letters beyond replaying
 #: are loaded when they are used.
 ALL = (
-    *(CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
+    *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN),
 )

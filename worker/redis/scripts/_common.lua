@@ -67,8 +67,8 @@ local function wrong_type(answer)
   return string.find(answer.err, 'WRONGTYPE', 1, true) ~= nil
 end
 
--- Redis refuses a script for want of memory only before its first write. A script that frees memory, or saves jobs of the
--- dead, begins with a deletion of nothing.
+-- Redis refuses a script for want of memory only before its first write. A script that frees memory, that brings jobs to an
+-- end or saves those of the dead, begins with a deletion of nothing: a full server is emptied, not frozen.
 local function go_on_without_memory()
   call('DEL', P .. ':nothing')
 end

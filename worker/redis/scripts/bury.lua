@@ -19,6 +19,7 @@ local function beside(act, ...)
     raise(problem)
   end
 end
+go_on_without_memory()
 if ARGV[10] == '0' and (call('EXISTS', job .. ':dependents') == 1 or call('HEXISTS', job, 'webhooks') == 1
   or call('HEXISTS', job, 'rate_limit_key') == 1) then return 2 end
 if not ours(origin, id, execution) then return 0 end

@@ -7,6 +7,7 @@
 -- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once, because
 -- its absence means death to rescuers. Returns the names of those: they must write the rest of their record again.
 local lost = {}
+go_on_without_memory()
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
 for at = 6, #ARGV, 2 do

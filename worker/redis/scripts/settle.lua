@@ -7,6 +7,7 @@
 -- Returns {claim reply, {fenced execution…}, {unsettled execution…}}. Fenced: the claim was lost, the outcome is dropped. Unsettled:
 -- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours. What has been
 -- settled stays settled if the claiming is refused.
+go_on_without_memory()
 local queue_count = tonumber(ARGV[11])
 local queues = {unpack(ARGV, 12, 11 + queue_count)}
 local first, last = 12 + queue_count, #ARGV
