@@ -1,4 +1,4 @@
-"""Everything that can be wrong with Redis, in words: the one table that logs, health, tools and the docs quote."""
+"""Everything that can be wrong with Redis: the one table of sentences that logs, probes, tools and the docs quote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- Whether a string is UTF-8, which workers take ids and queue names for.
+-- Whether a string is UTF-8: workers decode ids and queue names as such.
 local function is_text(s)
   if not string.find(s, '[\128-\255]') then return true end
   for _, pattern in ipairs({'[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '\237[\128-\159][\128-\191]',
@@ -9,7 +9,7 @@ local function is_text(s)
   return not string.find(s, '[\128-\255]')
 end
 
--- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company): take up to `want` jobs in queue order
+-- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running): take up to `want` jobs in queue order
 -- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
 -- Returns {suspended, registered, left, problem, claim...}, where `left` is how many ids remain on the last queue that was
 -- taken from (counted only when the batch is full), `problem` is the first refusal that a queue met ('' = none) and a claim
@@ -19,12 +19,12 @@ end
 -- comes with an old one and gets nothing, because nobody waits for its reply.
 -- Ids whose hash is gone (deleted, expired) are skipped, as RQ does, and so are ids that are no text. A job marked
 -- `suspect` (it was in the batch of an instance that died) is claimed alone, and not at all by a worker that runs other
--- jobs (`company` = '1'), so that a second death names the culprit. A dead letter that somebody replayed (with any tool)
+-- jobs (`others_running` = '1'), so that a second death names the culprit. A dead letter that somebody replayed (with any tool)
 -- leaves the queue `letters` here, and its counters begin anew, as do those of a job that had succeeded (it repeats, or
 -- its id is used again). Claims are registered under a job's origin; one that this worker does not serve is noted in
 -- P:origins, so that the claim is found should the worker die.
 -- Ids leave their queue last. A refusal before that undoes the claims of its queue, and the other queues go on.
-local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
+local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running)
   local reply = {0, REGISTERED, 0, ''}
   want, counter = tonumber(want), tonumber(counter)
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
@@ -122,7 +122,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
             end
           end
           suspect = suspect and not (letter or past)
-          if suspect and (taken + #claims > 0 or company == '1') then -- it goes alone or not at all
+          if suspect and (taken + #claims > 0 or others_running == '1') then -- it goes alone or not at all
             seen, alone = seen - 1, true
             break
           end

@@ -14,8 +14,8 @@ local NOW, NOW_US = tonumber(clock[1]), tonumber(clock[2])
 local WORKER_KEY = P .. ':worker:' .. W
 local EXECUTIONS_KEY = WORKER_KEY .. ':executions'
 local REGISTERED = call('HEXISTS', WORKER_KEY, 'birth')
--- What we write on a job's hash about its failed attempts. It stays for people to see; once the job has succeeded (the
--- field `past`) or is a dead letter (`dead_letter`), the next claim of the job begins anew.
+-- What we write on a job's hash about its failed attempts. It is kept for people to see; once the job has succeeded
+-- (the field `past`) or is a dead letter (`dead_letter`), the job's next claim removes it.
 local TRACES = {'attempts', 'crashes', 'handbacks', 'last_error', 'first_failed_at', 'suspect', 'unknown'}
 
 -- utc(ago) → a moment as RQ's date (2026-11-25T04:37:30.000000Z) and as a decimal Unix time. Days become a civil date
@@ -99,8 +99,8 @@ local function give_up(origin, id, execution, take_back)
   tidy(forget, id, execution)
 end
 
--- Read a whole number that a producer wrote on a job's hash; nil when it is none, or none that makes sense. What cannot
--- be read is buried when the job is claimed; until then no script may stumble over it half-way.
+-- Read a whole number that a producer wrote on a job's hash; nil when it is no sensible one. Such a job is buried when
+-- it is claimed; until then no script may fail half-way because of it.
 local function count_of(text)
   local number = tonumber(text or '')
   if number and number >= 1 and number < 2147483648 and number == math.floor(number) then return number end

@@ -1,5 +1,5 @@
--- Prepended to the scripts that put jobs on their queues once what they waited for has come: a moment, other jobs. As in
--- RQ's Queue a job's own ttl begins anew, and a rate-limited job goes on only with a place under its key.
+-- Prepended to the scripts that put jobs on their queues once what they waited for has come: a moment, other jobs. As
+-- in RQ's Queue a job's own ttl begins anew, and a rate-limited job goes on only with a place under its key.
 --   P:rl:<key> hash · P:rl:<key>:allowed|rate_limited zsets · P:rl-keys set
 local ENQUEUED_AT, STAMP = utc(0)
 

@@ -1,10 +1,10 @@
 -- Prepended to the scripts with which operators (and the dispatcher) change dead letters. ARGV: prefix, '' (no single
--- worker), dead-letter queue, action, who (user@host; '' = no audit), run (one name for all calls of one command), note.
+-- worker), dead-letter queue, action, who (user@host; '' = no audit), run (one name for all calls of a command), note.
 --   P:queue:<letters> list of ids, oldest first · P:failed:<q> zset · P:job:<id> hash · P:results:<id> stream
 --   P:dead-letter:audit stream of {action, who, run, note, count, ids}, capped
 local LETTERS = P .. ':queue:' .. ARGV[3]
 
--- Write down what was done to `ids`, in the same step: whoever is killed in the middle has still left a trace of it.
+-- Record what was done to `ids`, in the same step: a command that is killed in the middle has left its trace.
 local function audit(ids)
   if #ids == 0 or ARGV[5] == '' then return end
   call('XADD', P .. ':dead-letter:audit', 'MAXLEN', '~', '10000', '*', 'action', ARGV[4], 'who', ARGV[5],

@@ -1,7 +1,7 @@
 -- Dead-letter a job that is already failed (by RQ's own finishing code, RQ's cleaning or a plain RQ worker).
 -- KEYS: none. ARGV: prefix, worker, id, dead-letter queue, then field, value, … to write on the job hash.
 -- Returns 1, or 0 when the job is not failed or is a dead letter already. A record of an earlier failure is replaced:
--- `buried_at` says for which one it was written.
+-- `buried_at` shows for which failure it was written.
 local job, letters = P .. ':job:' .. ARGV[3], P .. ':queue:' .. ARGV[4]
 local status, ended_at, buried_at = unpack(call('HMGET', job, 'status', 'ended_at', 'buried_at'))
 if status ~= 'failed' then return 0 end

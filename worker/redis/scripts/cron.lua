@@ -2,7 +2,8 @@
 -- KEYS: none. Touches besides those of _leader.lua: P:cron-runs hash entry → its last firing and run; and what RQ's
 --   CronJob.enqueue writes: P:cron_job:<name>:jobs zset, P:cron_jobs zset.
 -- ARGV: prefix, '' (no single worker), leader's name, token, entry, what the leader has read there ('' = nothing), what
---   to write there, and when a job is to be enqueued: queue, id, history's name, its limit, its ttl (s), then the job's field, value…
+--   to write there, and when a job is to be enqueued: queue, id, history's name, its limit, its ttl (s), then the job's
+--   field, value…
 -- Returns 1; 0 when another firing is written there by now (done already: a reply was lost); -1 when another leads.
 if not lead(ARGV[3], ARGV[4]) then return -1 end
 local runs, entry = P .. ':cron-runs', ARGV[5]

@@ -1,6 +1,6 @@
 -- Delete dead letters with all that RQ keeps of them, as `Job.delete` does.
 -- KEYS: none. ARGV: as in _letters.lua, then two values each: id, the `ended_at` that was seen ('' = any).
--- Returns 1 or 0 for each: 0 = it is no dead letter any more, or has failed anew since it was looked at.
+-- Returns 1 or 0 for each: 0 = it is no longer a dead letter, or has failed again since it was read.
 -- Touches besides those of _letters.lua: P:job:<id>:dependents set, P:job::<id>:dependencies set, rq's group sets.
 local replies, done = {}, {}
 for at = 8, #ARGV, 2 do

@@ -2,7 +2,7 @@
 -- KEYS: none.
 -- ARGV: prefix, worker, then five values a claim in the order of the claims: id, execution, origin, queue,
 --   interrupted (1 = its code had begun: its hand-back counter goes up).
--- Returns the ids that were not ours any more, or that somebody has canceled meanwhile.
+-- Returns the ids that were no longer ours, or were canceled meanwhile.
 local lost = {}
 go_on_without_memory()
 for at = #ARGV - 4, 3, -5 do

@@ -1,6 +1,6 @@
 -- Put dead letters back to work, as `rq requeue` does, and take them off the dead-letter queue in the same step.
 -- KEYS: none. ARGV: as in _letters.lua, then the queue that they go to ('' = where they came from), then their ids.
--- Returns 1 or 0 for each: 0 = it is no dead letter any more (replayed, requeued or deleted by somebody else). The
+-- Returns 1 or 0 for each: 0 = it is no longer a dead letter (replayed, requeued or deleted meanwhile). The
 -- record stays on the job until its next claim, which begins its counters anew; `past` shows the claim that the id is
 -- off the queue already. As with RQ, the job's own ttl begins anew, and a rate-limited job waits for a place.
 local to, replies, done = ARGV[8], {}, {}

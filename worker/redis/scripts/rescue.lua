@@ -1,7 +1,7 @@
--- Sort out what worker ARGV[2] left behind: release what it had not begun, report what it was running.
+-- Rescue the claims of worker ARGV[2]: release those that it had not begun, return the one that it was running.
 -- KEYS: none.
--- ARGV: prefix, the dead worker, running execution ('' = none, '?' = unknown: nobody saw the worker die), fence ('' = the
---   worker is dead; otherwise it asks for itself, and claims with an older token are refused from now on), time to live
+-- ARGV: prefix, the worker, running execution ('' = none, '?' = unknown: its death was not seen), fence ('' = the
+--   worker is dead; otherwise it recovers itself, and claims with an older token are refused from now on), time to live
 --   of its record should it have none (s), executions to leave alone…
 -- Unknown: a single claim is taken for the running one; several are all released and marked `suspect`, so that each is
 -- claimed alone from then on and the next death is blamed on the right one.

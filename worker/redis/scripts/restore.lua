@@ -1,8 +1,8 @@
 -- Bring back dead letters that were exported, byte by byte.
--- KEYS: none. ARGV: as in _letters.lua, then for each letter: id, queue, life left (ms; -1 = for ever), number of results,
---   number of values of its hash, field, value, …, then for each result: its id in the stream, number of values, field,
---   value, …
--- Returns 1 or 0 for each: 0 = there is a job of that id already, which is left alone.
+-- KEYS: none. ARGV: as in _letters.lua, then for each letter: id, queue, life left (ms; -1 = for ever), number of
+--   results, number of values of its hash, field, value, …, then for each result: its id in the stream, number of
+--   values, field, value, …
+-- Returns 1 or 0 for each: 0 = a job of that id exists, and is left alone.
 local replies, done, at = {}, {}, 8
 
 local function restore(id, queue, left, results, first, last)

@@ -1,9 +1,9 @@
--- Hand a failed (or crashed) attempt on: back to its queue now, or to the scheduled registry for later.
+-- Have a job whose attempt failed or crashed tried again: put it back on its queue, or schedule it for later.
 -- KEYS: none.
 -- ARGV: prefix, worker, id, execution, origin, delay (s, 0 = now), front (1 = head of the queue), started ago (µs),
 --   ended ago (µs), then field, value, … to write on the job hash (counters, last error).
--- Returns 1, 0 when the claim was lost, or 2 when the job has a rate limit, whose place others may use during the delay:
--- RQ's own code must free it. Its claim is still ours then.
+-- Returns 1, 0 when the claim was lost, or 2 when the job has a rate limit, whose place others may use during the
+-- delay: RQ's own code must free it. Its claim is still ours then.
 local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
 local delay, front, started, ended = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local job, queue, scheduled = P .. ':job:' .. id, P .. ':queue:' .. origin, P .. ':scheduled:' .. origin

@@ -1,10 +1,10 @@
--- Put jobs back that were found in no list some time ago, still are, and have not moved between.
+-- Put strays back that were found some time ago, are still astray, and have not moved between.
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), leader's name, token, execution to adopt jobs with (one of ours),
 --   lease (s), then id, mark,…
--- Returns -1 when somebody else leads by now, else {id, status, queue}… of those that were put back:
+-- Returns -1 when another leads by now, else {id, status, queue}… of those that were put back:
 --   queued: at the head of its queue, because its turn has passed (and off RQ's intermediate list);
---   scheduled: at the tail, because the moment is not known any more;
+--   scheduled: at the tail, because its due time is lost;
 --   started: claimed for a worker that does not exist, so that the next rescue deals with it as with any orphan.
 if not lead(ARGV[3], ARGV[4]) then return -1 end
 local returned = {}

@@ -1,6 +1,7 @@
 -- Settle a batch of jobs that returned, then claim the next ones in the same call.
 -- KEYS: the queues to claim from, as in claim.lua.
--- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, company, number of queues, queue names,
+-- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, others_running, number of
+--   queues, queue names,
 --   then eight values a job: id, execution, origin, started ago (µs), ended ago (µs), result_ttl (s; 0 = keep nothing,
 --   -1 = for ever), return value as RQ stores it in the results stream ('' = None), flags: g = the job is in a group,
 --   d = it depended on others, p = its hash tells of failed attempts, which are past now, r = this was sent before.
@@ -13,7 +14,7 @@ local queues = {unpack(ARGV, 12, 11 + queue_count)}
 local first, last = 12 + queue_count, #ARGV
 local fenced, unsettled = {}, {}
 
--- One look at the whole batch first: as a rule every job still exists and none has dependents.
+-- One command for the whole batch first: as a rule every job still exists and none has dependents.
 local jobs, dependents = {}, {}
 for at = first, last, 8 do
   local job = P .. ':job:' .. ARGV[at]
