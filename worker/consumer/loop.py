@@ -28,6 +28,7 @@ from worker.consumer.housekeeper import Housekeeper, Upkeep
 from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobTimeout, MainThread
 from worker.consumer.prefetch import MOST, Prefetch
+from worker.consumer.refusals import Refusals
 from worker.consumer.rq_ending import RqEnding
 from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
@@ -81,6 +82,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             ),
             max_handbacks=self.settings.worker_max_handbacks,
             unknown_grace=self.settings.worker_unknown_grace,
+            max_result_bytes=self.settings.worker_max_result_bytes,
         )
         self._burst = False
         self._max_jobs: int | None = None
@@ -285,6 +287,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             supervision=self.supervision,
             outage=self.outage,
             predecessor=predecessor,
+            refusals=Refusals(claims, in_flight, decider, accounts, slot),
         )
 
     def _leave(self) -> None:

@@ -65,7 +65,15 @@ class Trim:
         self._on_census = on_census
 
     def steps(self) -> Iterator[None]:
-        """Go through the queue once, a page at a time, from the oldest letter on."""
+        """Go through the queue once, a page at a time, from the oldest letter on.
+
+        Far above the bound, the oldest go before anything is looked at: more may come than a pass goes through.
+        """
+        while (excess := self._dead_letters.count() - self._max_jobs) > self._max_jobs:
+            page = self._dead_letters.page(0, min(PAGE, excess) - 1)
+            if not self._sweep(page) + self._trim("count", page.letters):
+                break
+            yield
         census, trimmed = Census(now=self._dead_letters.now()), Counter[str]()
         first, left = 0, self._dead_letters.count()
         while left > 0:

@@ -51,6 +51,8 @@ REASONS: Final = {
     "unknown_function": "this release has no such function or class",
     "unreadable_payload": "its payload cannot be read",
     "unreadable_hash": "its record in Redis cannot be read",
+    "result_too_large": "it returned more than WORKER_MAX_RESULT_BYTES allows",
+    "outcome_refused": "Redis does not take its result or its failure",
     "abandoned": "the plain RQ worker that ran the job vanished",
     "failed_elsewhere": "a plain RQ worker recorded the failure",
 }
@@ -65,6 +67,8 @@ NEXT_STEPS: Final = {
     "refused_serializer": "add the format to WORKER_SERIALIZERS, or change the producer",
     "unknown_function": "deploy the release that has it, or edit the name",
     "unreadable_payload": "correct the producer; give the job a payload with --function, --args and --kwargs of edit",
+    "result_too_large": "let it keep large results elsewhere and return where they are, or raise the limit",
+    "outcome_refused": "the message says what Redis answered: a size limit, or a key that holds something else",
     "unreadable_hash": "correct the producer; the job's hash must be corrected before the job can run",
 }
 

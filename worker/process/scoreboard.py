@@ -91,6 +91,10 @@ class Scoreboard:
         """Count the attempts that have ended."""
         return sum(slot.finished + slot.failed + slot.buried for slot in self.consumers)
 
+    def buried(self) -> int:
+        """Count the jobs that have been buried."""
+        return sum(slot.buried for slot in self.consumers)
+
     def last_claim_at(self) -> float:
         """When Redis last answered a consumer's claim (monotonic), be it one that has died since; 0 = never."""
         return max(slot.claimed_at for slot in self.consumers)

@@ -46,3 +46,8 @@ class RedisTrouble(WorkerError):
     def refuses_command(self) -> bool:
         """Whether the server accepts us but not this command: by an ACL, or because the provider lacks it."""
         return self.code in ("no_permission", "unknown_command")
+
+    @property
+    def refuses_this(self) -> bool:
+        """Whether the server refuses what it was asked, and may take another request: rights, memory, size, type."""
+        return self.refuses_command or self.code in ("out_of_memory", "too_large", "wrong_type")

@@ -165,6 +165,18 @@ TROUBLES: Final = _table(
         "Look for job code that takes connections and does not give them back.",
     ),
     Trouble(
+        "too_large",
+        "Redis refuses a request or a value because of its size.",
+        "Keep large arguments and results elsewhere and pass where they are; WORKER_MAX_RESULT_BYTES bounds results.",
+        Eagerness.RETRY,
+    ),
+    Trouble(
+        "wrong_type",
+        "A key of RQ holds something that RQ never puts there.",
+        "Rename or delete the key: another program uses the same names, or somebody wrote it by hand.",
+        Eagerness.RETRY,
+    ),
+    Trouble(
         "over_quota",
         "The plan's quota of Redis is used up.",
         "Raise the budget or change to a fixed plan; WORKER_SCHEDULER_INTERVAL lowers what idling costs.",

@@ -83,6 +83,13 @@ class Settings(MonitorSettings):
         description="Replace a consumer that uses more than this many MB after a job; 0 = never",
         json_schema_extra=_wants("a whole number of megabytes, 0 or more", "300"),
     )
+    worker_max_result_bytes: int = Field(
+        4_000_000,
+        ge=0,
+        le=512_000_000,
+        description="The largest return value, in bytes as Redis holds it; a job that returns more fails. 0 = any",
+        json_schema_extra=_wants("a whole number of bytes", "4000000"),
+    )
     worker_max_crashes: int = Field(
         3,
         ge=1,

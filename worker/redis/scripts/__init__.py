@@ -61,6 +61,7 @@ RETRY = load("retry")
 BURY = load("bury")
 RELEASE = load("release")
 EXTEND = load("extend")
+REGISTER = load("register")
 COLLECT = load("collect")
 RESCUE = load("rescue")
 HEARTBEAT = load("heartbeat")
@@ -82,9 +83,11 @@ LETTERS = load("letters")
 SWEEP = load("sweep")
 FAILURES = load("failures")
 LETTER_MARKS = load("letter_marks")
+#: What a claimed job goes through.
+OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)
 #: Loaded together into a server that has lost its scripts. Those about dead letters, except replaying, are loaded when
 #: they are used.
 ALL = (
-    *(CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
+    *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN),
 )

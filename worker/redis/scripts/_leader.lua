@@ -8,6 +8,7 @@ local LEADER_KEY, AGENDA_KEY, LEADER_SECONDS = P .. ':leader', P .. ':agenda', 2
 -- paused while others led is refused, even if none leads now, because what it knows may be old. Without a token ('')
 -- `name` takes over if no other leads. Returns the token, nil when refused.
 local function lead(name, token)
+  go_on_without_memory()
   local holder, current = unpack(call('HMGET', LEADER_KEY, 'name', 'token'))
   if holder == name and (token == '' or token == current) then
     call('EXPIRE', LEADER_KEY, LEADER_SECONDS)

@@ -11,12 +11,11 @@ local function audit(ids)
     'run', ARGV[6], 'note', ARGV[7], 'count', #ids, 'ids', table.concat(ids, ' '))
 end
 
--- Take a dead letter off the queue and out of its FailedJobRegistry. Returns its origin, or nil when it is no dead
--- letter: replayed, requeued, deleted. Operators go from the oldest to the newest, so the id stands near the head.
-local function take_letter(id)
-  local found = call('LREM', LETTERS, 1, id)
+-- Return the origin of a dead letter, or nil when it is none (any more): replayed, requeued, deleted.
+local function origin_of_letter(id)
   local origin, status = unpack(call('HMGET', P .. ':job:' .. id, 'origin', 'status'))
+  if not status then call('LREM', LETTERS, 1, id) end -- it was deleted
   if not origin or status ~= 'failed' then return nil end
-  if call('ZREM', P .. ':failed:' .. origin, id) + found == 0 then return nil end
+  if not call('ZSCORE', P .. ':failed:' .. origin, id) and not call('LPOS', LETTERS, id) then return nil end
   return origin
 end

@@ -6,9 +6,9 @@ local job, letters = P .. ':job:' .. ARGV[3], P .. ':queue:' .. ARGV[4]
 local status, ended_at, buried_at = unpack(call('HMGET', job, 'status', 'ended_at', 'buried_at'))
 if status ~= 'failed' then return 0 end
 if call('HEXISTS', job, 'dead_letter') == 1 and (not buried_at or buried_at == (ended_at or '')) then return 0 end
-call('HSET', job, 'buried_at', ended_at or '', unpack(ARGV, 5))
-call('HDEL', job, 'past')
+call('SADD', P .. ':queues', letters)
 call('LREM', letters, 0, ARGV[3])
 call('RPUSH', letters, ARGV[3])
-call('SADD', P .. ':queues', letters)
+call('HDEL', job, 'past')
+call('HSET', job, 'buried_at', ended_at or '', unpack(ARGV, 5)) -- last: a job with a record is not looked at again
 return 1

@@ -8,6 +8,7 @@
 -- because without one rescuers take it for dead. Returns the names of those: they must write the rest of their record
 -- again.
 local lost = {}
+go_on_without_memory()
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
 for at = 6, #ARGV, 2 do

@@ -6,6 +6,7 @@
 --   P:deferred|ready:<q> zsets, by when they came there · P:job::<id>:dependencies set · P:maintained string, expires
 -- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}:
 -- the jobs that were enqueued.
+go_on_without_memory()
 local MOST, SETTLED_SECONDS = 1000, 60 -- a living worker needs milliseconds between the end of a job and the next step
 local steps = 0
 local settled = utc(SETTLED_SECONDS * 1000000)
@@ -47,11 +48,11 @@ end
 local function go_on(registry, queue, id, status)
   local is = call('HGET', P .. ':job:' .. id, 'status')
   if is and status == 'deferred' and (is ~= status or not met(id)) then return false end
-  call('ZREM', registry, id)
   if is == status then
-    enqueue(id, queue)
-    call('SADD', P .. ':queues', P .. ':queue:' .. queue)
+    enqueue(id, queue, registry)
     reply[#reply + 1] = {id, status, queue}
+  else
+    call('ZREM', registry, id)
   end
   return true
 end

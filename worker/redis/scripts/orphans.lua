@@ -8,6 +8,7 @@
 -- Returns {number of claims that our living workers hold, {dead worker…}, {made-up worker of an abandoned claim…}}.
 -- While that number is 0, no worker can leave claims behind. A claim of ours whose execution record has expired too
 -- belongs to a worker named `lost`.
+go_on_without_memory()
 local living, gone, dead, abandoned = 0, {}, {}, {}
 
 local function look(member)

@@ -6,23 +6,33 @@
 local to, replies, done = ARGV[8], {}, {}
 
 local function replay(id)
-  local origin = take_letter(id)
+  local origin = origin_of_letter(id)
   if not origin then return 0 end
-  local job = P .. ':job:' .. id
-  if to ~= '' and to ~= origin then
-    origin = to
-    call('HSET', job, 'origin', to)
-  end
+  local job, failed, queue = P .. ':job:' .. id, P .. ':failed:' .. origin, to ~= '' and to or origin
   local ttl, key, concurrency = unpack(call('HMGET', job, 'ttl', 'rate_limit_key', 'rate_limit_concurrency'))
-  call('HSET', job, 'enqueued_at', ENQUEUED_AT, 'started_at', '', 'ended_at', '', 'past', 1)
   ttl, concurrency = count_of(ttl), count_of(concurrency)
+  local limit = key and concurrency and P .. ':rl:' .. key
+  call('HSET', job, 'enqueued_at', ENQUEUED_AT, 'started_at', '', 'ended_at', '')
   if ttl then call('EXPIRE', job, ttl) else call('PERSIST', job) end
-  if key and concurrency then
-    wait_for_place(id, job, key, concurrency, false)
-  else
-    push(id, job, origin, false)
+  call('ZREM', failed, '') -- to be refused, if it is, before the job stands on its queue
+  local listed = call('LREM', LETTERS, 1, id) -- operators go from the oldest to the newest: it stands near the head
+  local well, problem = pcall(function()
+    call('HSET', job, 'past', 1, 'origin', queue)
+    if limit then
+      wait_for_place(id, job, key, concurrency, false)
+      call('ZREM', failed, id)
+    else
+      push(id, job, queue, false, failed)
+    end
+  end)
+  if not well and redis.pcall('HGET', job, 'status') ~= 'queued' then
+    redis.pcall('HSET', job, 'status', 'failed', 'origin', origin)
+    redis.pcall('HDEL', job, 'past')
+    if limit then redis.pcall('ZREM', limit .. ':rate_limited', id) end
+    if listed > 0 then redis.pcall('LPUSH', LETTERS, id) end
+    raise(problem)
   end
-  call('SADD', P .. ':queues', P .. ':queue:' .. origin)
+  if not well then redis.pcall('ZREM', failed, id) end
   return 1
 end
 

@@ -16,10 +16,14 @@ for at = 7, #ARGV, 2 do
     if status == 'started' then
       call('ZADD', P .. ':wip:' .. origin, NOW + tonumber(ARGV[6]), id .. ':' .. ARGV[5] .. string.format('%08x', at))
     else
-      call('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))
+      call('SADD', P .. ':queues', queue)
       call('LREM', queue .. ':intermediate', 0, id)
       call(status == 'queued' and 'LPUSH' or 'RPUSH', queue, id)
-      call('SADD', P .. ':queues', queue)
+      local reply = redis.pcall('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))
+      if type(reply) == 'table' and reply.err then
+        redis.pcall('LREM', queue, status == 'queued' and 1 or -1, id)
+        raise(reply)
+      end
     end
     returned[#returned + 1] = {id, status, origin}
   end
