@@ -1,13 +1,15 @@
 """Connections to Redis: clients are made here. (RQ's queues are not; this path is a contract.)
 
 Clients never retry by themselves: a Lua script that moves a job must not run twice because a reply was lost. The loops
-retry, because they know what they hold. These clients raise redis-py's errors; ``redis/client.py`` translates them.
+retry, because they know what they hold. A client that somebody else has made (``Redis()`` repeats a command ten times)
+is used for nothing but `clone`. These clients raise redis-py's errors; ``redis/client.py`` translates them.
 """
 
 from __future__ import annotations
 
+import copy
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final
@@ -15,10 +17,11 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool, parse_url
+from redis.connection import Connection, ConnectionPool, parse_url
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from worker.redis.outage import delay_after
 from worker.redis.translate import translate
@@ -28,11 +31,28 @@ from worker.settings import Settings, redis_url
 
 #: How long connecting, and reading one answer, may take.
 TIMEOUT_SECONDS: Final = 5.0
+#: The longest time that a client which somebody else has configured may wait for one answer.
+LONGEST_TIMEOUT_SECONDS: Final = 30.0
+#: How many connections a client like another one may have at least: loop, housekeeper, blocking claim, jobs.
+FEWEST_CONNECTIONS: Final = 10
 #: With these a peer that is gone without a word is noticed within 5 + 3 × 3 = 14 s, idle or not.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 14_000}
 #: Redis Cloud's notices of moves: asking for them is an error on all other servers, and a notice would look to a
 #: doorbell like a ring. A move cuts the connection, and that is ridden out.
 _NO_NOTICES: Final = MaintNotificationsConfig(enabled=False)
+#: Arguments of somebody else's connections that ours do without: what belongs to the pool, and what changes answers.
+_NOT_OURS: Final = (
+    "connection_pool",
+    "decode_responses",
+    "encoding",
+    "encoding_errors",
+    "himport_registry",
+    "legacy_responses",
+    "maint_notifications_pool_handler",
+    "oss_cluster_maint_notifications_handler",
+    "retry_on_error",
+    "retry_on_timeout",
+)
 
 
 def build_client(settings: Settings, *, client_name: str, blocking: bool = False, max_connections: int = 5) -> Redis:
@@ -57,21 +77,58 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
     with suppress(ValueError):  # its words quote parts of the URL, so it must not even be the context of what is raised
         if urlsplit(url).scheme != "unix":
             own["socket_keepalive"] = True
-            own["socket_keepalive_options"] = {
-                getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
-            }
+            own["socket_keepalive_options"] = _keepalive()
         named: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         asked = {name: value for name, value in named.items() if name not in redis_url.IGNORED}
         return Redis.from_pool(ConnectionPool(**{**own, **asked}))
     raise trouble("bad_url")
 
 
-def clone(client: Redis) -> Redis:
-    """Make a client like `client` for blocking commands, with connections of its own."""
+def clone(client: Redis, *, blocking: bool = False) -> Redis:
+    """Make a client for the same server and user as `client`, with connections of its own; leave `client` as it is.
+
+    Whatever `client` does: this one sends a command once, waits for an answer no longer than
+    LONGEST_TIMEOUT_SECONDS, notices a peer that is gone, and returns bytes. `blocking` as in `build_client`. End it
+    with `close`.
+    """
     pool = client.connection_pool
-    kwargs = {**pool.connection_kwargs, "health_check_interval": 0, "maint_notifications_config": _NO_NOTICES}
-    kwargs.pop("maint_notifications_pool_handler", None)  # it belongs to the other pool
-    return Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **kwargs))
+    arguments = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS}
+    arguments |= {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": _bounded(arguments.get("socket_timeout")),
+        "socket_connect_timeout": _bounded(arguments.get("socket_connect_timeout")),
+        "maint_notifications_config": _NO_NOTICES,
+        "connection_class": pool.connection_class,
+        "max_connections": max(pool.max_connections, FEWEST_CONNECTIONS),
+    }
+    if blocking:
+        arguments["health_check_interval"] = 0
+    if issubclass(pool.connection_class, Connection):  # over TCP
+        arguments["socket_keepalive"] = True
+        given = arguments.get("socket_keepalive_options")
+        arguments["socket_keepalive_options"] = given if given and isinstance(given, Mapping) else _keepalive()
+    if not isinstance(pool, SentinelConnectionPool):
+        return Redis.from_pool(ConnectionPool(**arguments))
+    sentinels = copy.copy(pool.sentinel_manager)
+    sentinels.sentinels = [clone(sentinel) for sentinel in sentinels.sentinels]
+    master = {"is_master": pool.is_master, "check_connection": pool.check_connection}
+    own = SentinelConnectionPool(pool.service_name, sentinels, **master, **arguments)  # type: ignore[no-untyped-call]
+    return Redis.from_pool(own)
+
+
+def close(client: Redis) -> None:
+    """Close the connections of a client that `clone` has made."""
+    client.close()
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        client.connection_pool.sentinel_manager.close()
+
+
+def _bounded(seconds: float | None) -> float:
+    return min(seconds, LONGEST_TIMEOUT_SECONDS) if seconds else TIMEOUT_SECONDS
+
+
+def _keepalive() -> dict[int, int]:
+    return {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
 
 
 def connect_with_retry(

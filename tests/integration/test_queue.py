@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import redis as redis_py
 from pydantic import SecretStr
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from tests.support.server import RedisServer, answers, free_port
 from tests.support.waiting import eventually
@@ -305,11 +308,84 @@ def test_connecting_makes_no_errors_on_the_server(own_server: RedisServer) -> No
             with queue.build_client(settings(own_server.url), client_name="test", blocking=blocking) as client:
                 admin.config_resetstat()
                 client.ping()
-                with queue.clone(client) as twin:
+                with queue.clone(client, blocking=blocking) as twin:
                     twin.ping()
             # redis-py introduces itself (CLIENT SETINFO); servers older than Redis 7.2 do not know that.
             old = "valkey_version" not in admin.info("server") and admin.info("server")["redis_version"] < "7.2"
             assert set(admin.info("errorstats")) == ({"errorstat_ERR"} if old else set())
+
+
+def given_by_others(server: RedisServer) -> Iterator[redis_py.Redis]:
+    """Clients that no worker would make for itself."""
+    eager = Retry(ExponentialBackoff(0.01, 0.1), 7)
+    yield redis_py.Redis(port=server.port)
+    yield redis_py.Redis(port=server.port, retry=eager, retry_on_error=[redis_py.RedisError], socket_timeout=None)
+    yield redis_py.Redis.from_url(f"{server.url}?retry_on_timeout=yes&socket_timeout=3600&socket_keepalive=no")
+    yield redis_py.Redis(port=server.port, decode_responses=True, encoding="latin-1", single_connection_client=True)
+    yield redis_py.Redis(
+        connection_pool=redis_py.BlockingConnectionPool(port=server.port, max_connections=1, retry=eager)
+    )
+    yield redis_py.Redis(port=server.port, protocol=3, legacy_responses=False)
+    yield Found(server.port).master_for("mymaster", retry=eager, socket_timeout=None)
+
+
+class Found(Sentinel):
+    """A sentinel that knows where the primary is."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__([("127.0.0.1", port)])
+        self.port = port
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+
+def test_a_clone_has_connections_of_its_own_that_never_repeat_and_wait_only_for_a_while(server: RedisServer) -> None:
+    for given in given_by_others(server):
+        pool = given.connection_pool
+        before = {name: repr(value) for name, value in pool.connection_kwargs.items()}
+        mine = pool.get_connection()
+        sent = given.info("stats")["total_connections_received"] if pool.max_connections > 1 else 0
+        twin = queue.clone(given)
+        connections = [twin.connection_pool.get_connection() for _ in range(queue.FEWEST_CONNECTIONS)]
+        for connection in connections:
+            assert connection.retry.get_retries() == 0
+            assert 0 < connection.socket_timeout <= queue.LONGEST_TIMEOUT_SECONDS
+            sock = connection._sock
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            twin.connection_pool.release(connection)
+        assert twin.echo("ä") == "ä".encode()
+        if sent:
+            received = twin.info("stats")["total_connections_received"]
+            assert received - sent >= len(connections), "none of them was the given client's"
+        queue.close(twin)
+        assert not any(connection.is_connected for connection in connections)
+        assert mine.is_connected, "the given client is left alone"
+        assert {name: repr(value) for name, value in pool.connection_kwargs.items()} == before
+        pool.release(mine)
+        given.close()
+
+
+def test_a_clone_asks_other_sentinels_of_its_own(server: RedisServer) -> None:
+    given = Found(server.port).master_for("mymaster")
+    theirs = given.connection_pool.sentinel_manager.sentinels
+    twin = queue.clone(given)
+    (own,) = twin.connection_pool.sentinel_manager.sentinels
+    assert own not in theirs
+    assert own.get_retry().get_retries() == 0
+    assert twin.ping()
+    queue.close(twin)
+
+
+def test_a_clone_knows_user_database_and_socket(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with RedisServer(arguments=("--unixsocket", str(path))) as server, server.user("ann", "+@all", "~*"):
+        with redis_py.Redis(unix_socket_path=str(path), username="ann", password="hunter2", db=3) as given:
+            twin = queue.clone(given)
+            assert twin.acl_whoami() == "ann"
+            (me,) = [entry for entry in twin.client_list() if entry["id"] == str(twin.client_id())]
+            assert (me["db"], "U" in me["flags"]) == ("3", True)
+            queue.close(twin)
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

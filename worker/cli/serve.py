@@ -38,6 +38,8 @@ def serve(settings: Settings) -> Exit:
     scoreboard = Scoreboard()
     wake_consumers, wake_dispatcher = Wakeup(), Wakeup()
     instance = f"{settings.instance}.{secrets.token_hex(2)}"
+    for slot in scoreboard.consumers:
+        slot.worker_name = f"{instance}.{slot.index}".encode()
     preload(settings)
     from worker.consumer import loop as consumer
     from worker.diagnosis import boot
@@ -50,7 +52,7 @@ def serve(settings: Settings) -> Exit:
 
     def consume(slot: Slot) -> int:
         return consumer.main(
-            settings, scoreboard, wake_consumers, wake_dispatcher, watch, f"{instance}.{slot.index}", slot
+            settings, scoreboard, wake_consumers, wake_dispatcher, watch, slot.worker_name.decode(), slot
         )
 
     def dispatch(slot: Slot) -> int:

@@ -15,11 +15,14 @@ from redis.exceptions import ResponseError
 
 from worker import logs
 from worker.consumer.accounts import Accounts
+from worker.consumer.claim_check import ClaimCheck
+from worker.consumer.heard import Heard
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import timed_out
 from worker.consumer.refusals import Refusals
 from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
+from worker.consumer.runner import KILLED, KilledByOrder
 from worker.consumer.supervision import Supervision
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
@@ -27,7 +30,7 @@ from worker.engine.payload import Payloads
 from worker.engine.records import Claim, ClaimReply, Retried
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
-from worker.process.slot import Order, Slot, State
+from worker.process.slot import Order, Running, Slot, State
 from worker.redis import needs, rights
 from worker.redis.outage import Outage
 from worker.redis.translate import translate
@@ -38,7 +41,7 @@ log = logs.get_logger()
 
 
 class Exchanger:
-    """Speaks with the server for one consumer. Everything raises `RedisTrouble`.
+    """Speaks with the server for one consumer. Everything raises `RedisTrouble`. `check` is for whoever waits.
 
     `predecessor` knows the job under which the last process in this slot died, if one did.
     """
@@ -54,6 +57,8 @@ class Exchanger:
         outage: Outage,
         predecessor: Predecessor,
         refusals: Refusals,
+        check: ClaimCheck,
+        heard: Heard,
     ) -> None:
         self._claims = claims
         self._in_flight = in_flight
@@ -63,6 +68,8 @@ class Exchanger:
         self._outage = outage
         self._predecessor = predecessor
         self._refusals = refusals
+        self.check = check
+        self._heard = heard
         self._settling = threading.Lock()
         self._uncertain = True
         self._problem = ""
@@ -71,8 +78,13 @@ class Exchanger:
     def settle_and_claim(self, capacity: int) -> ClaimReply:
         """Settle what is done and claim up to `capacity` jobs."""
         self._supervision.slot.tick(State.CLAIMING)
-        if self._uncertain:
+        uncertain = self._uncertain
+        if uncertain:
             self.recover()
+        elif self.check.is_due:
+            self.run_check()
+        if capacity:
+            self._heard.wait(anew=uncertain)
         self._rq.settle()
         if not capacity and not self._in_flight.done:
             return ClaimReply(asked=False)
@@ -95,6 +107,8 @@ class Exchanger:
 
     def note_reply(self, reply: ClaimReply) -> None:
         """Take in what the server said about us with a claim."""
+        if reply.claims:
+            self.check.expect()
         if not reply.registered:
             self._record.write()
         if reply.problem or self._problem:
@@ -124,16 +138,26 @@ class Exchanger:
         """Release claims in our name that we do not hold: a predecessor's, or those of a reply that was lost."""
         self._uncertain = False
         try:
-            left = self._claims.recover(self._predecessor.execution_id, self._in_flight.executions())
+            running = self._predecessor.executions  # one for each call; the others keep their claims meanwhile
+            keep = self._in_flight.executions().union(running[1:])
+            left = self._claims.recover(running[0] if running else "", keep)
             self._record.write()
         except RedisTrouble:
             self._uncertain = True
             raise
         if left.released or left.running:
             log.warning("claims.recovered", released=left.released, running=len(left.running))
-        self._predecessor.execution_id = ""
+        del running[:1]
         for claim in left.running:
             self._predecessor.hand_on(claim)
+        if running:
+            self.recover()
+
+    def run_check(self, *, beside_job: bool = False) -> None:
+        """Release what the server holds in our name and we do not have; `beside_job` (housekeeper): if a job runs."""
+        with self._settling:  # no claim is under way: the main thread cannot begin one, or runs a job
+            if self._in_flight.running or not beside_job:
+                self.check.run()
 
     def release(self, claims: list[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
         """Put claims back at the head of their queues; returns the ids that were not ours any more."""
@@ -141,7 +165,7 @@ class Exchanger:
 
     def release_unknown(self) -> None:
         """Release what the server holds in our name beyond what we know, on the way out."""
-        if self._uncertain:
+        if self._uncertain or self.check.is_expected:
             self._claims.recover("")
 
     def _check_rights(self) -> None:
@@ -180,7 +204,12 @@ class Exchanger:
 
 
 class Predecessor:
-    """The job that ran when the last process in this slot died, as the scoreboard shows it."""
+    """The jobs that ran when the last process in this slot died, as the scoreboard shows them.
+
+    `executions` are those to decide about: of a process that the supervisor killed, the jobs that were past their
+    timeout or had to end by an order. Others that ran beside them go back without blame. Of any other death the one
+    that ran; "?" when it may be any of several.
+    """
 
     def __init__(
         self,
@@ -199,23 +228,29 @@ class Predecessor:
         self._decider = decider
         self._in_flight = in_flight
         self._accounts = accounts
-        #: The execution that ran; "" if there was none, "?" when it may be any of several.
-        self.execution_id = slot.execution_id.decode()
-        if self.execution_id and threads > 1 and slot.exit_reason != b"timeout":
-            self.execution_id = "?"
+        self._runs = {run.execution_id.decode(): run for run in slot.running()}
+        self.executions = [*self._runs]
+        if slot.exit_reason in (b"timeout", b"ordered"):
+            self.executions = [name for name, run in self._runs.items() if self._is_overdue(run) or slot.order_for(run)]
+        elif self._runs and threads > 1:
+            self.executions = ["?"]
 
     def hand_on(self, claim: Claim) -> None:
         """Decide about the job: another attempt, stopped as ordered, or buried."""
         status, reason = self._slot.exit_status, self._slot.exit_reason.decode()
         job, policy = self._payloads.try_restore(claim, self._connection)
         moment = monotonic()
-        if reason == "ordered" and job is not None:
-            self._slot.order = Order.NONE
+        run = self._runs.get(claim.execution_id)
+        given = self._slot.order_for(run) if run is not None else None
+        if given is not None and given.order == Order.STOP and run is not None and job is not None:
+            self._slot.forget_orders(run)
             log.warning("job.stopped", job_id=claim.job_id, queue=claim.origin, how="with its process")
             self._in_flight.finish_with_rq(Ending(job, claim, moment, stopped=True))
             return
-        if reason == "timeout" and job is not None:
-            outcome = self._decider.failure(job, claim, timed_out(job.timeout), policy, moment, moment)
+        if reason in ("timeout", "ordered") and job is not None:
+            reason = "ordered" if given is not None else "timeout"
+            error = KilledByOrder(KILLED) if given is not None else timed_out(job.timeout)
+            outcome = self._decider.failure(job, claim, error, policy, moment, moment)
         else:
             how = "stuck and was killed" if reason else explain(status)
             if reason == OUT_OF_MEMORY:
@@ -223,3 +258,6 @@ class Predecessor:
             outcome = self._decider.crash(claim, how, moment, job)
         log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
         self._accounts.note(outcome, job, None)
+
+    def _is_overdue(self, run: Running) -> bool:
+        return 0 < run.deadline <= self._slot.exited_at

@@ -1,8 +1,8 @@
 """A consumer's second thread: it does what cannot wait for the running job to end.
 
-It gives the neighbours of a long job back, settles what is done, and ends jobs of the thread pool that are past their
-timeout. For a consumer that runs without an instance it sends the heartbeats and keeps RQ's registries in order. It
-sleeps while there is nothing of that to do.
+It gives the neighbours of a long job back, settles what is done, looks for claims that the consumer does not know of,
+and ends jobs of the thread pool that are past their timeout. For a consumer that runs without an instance it sends the
+heartbeats and keeps RQ's registries in order. It sleeps while there is nothing of that to do.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -57,6 +58,7 @@ class Housekeeper:
         self._prefetch = prefetch
         self._threads = threads
         self._upkeep = upkeep
+        self._sleep_seconds = min(exchanger.check.seconds, float("inf") if upkeep is None else upkeep.seconds)
         self._rest_until = 0.0
         self._wanted = threading.Event()
         self._closed = False
@@ -81,13 +83,15 @@ class Housekeeper:
             if self._upkeep is not None:
                 for duty in self._upkeep.due():
                     self._trying(duty)
-            if self._wanted.wait(self._upkeep.seconds if self._upkeep is not None else None):
+            if self._wanted.wait(self._sleep_seconds):
                 time.sleep(LOOK_SECONDS)
             if self._threads is not None:
                 self._threads.expire()
                 self._threads.obey()
             if self._patience_is_over():
                 self._trying(self._unburden)
+            if self._threads is None and self._exchanger.check.is_due:  # with threads the main thread is free to look
+                self._trying(partial(self._exchanger.run_check, beside_job=True))
             if not self._needed():
                 self._wanted.clear()
                 if self._needed():  # it came between the look and the clear

@@ -23,7 +23,9 @@ from rq.worker import BaseWorker, DequeueStrategy
 from worker import logs, queue, retry, sentry
 from worker.consumer.accounts import Accounts
 from worker.consumer.claim_ahead import BlockingClaim
+from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.exchanger import Exchanger, Predecessor
+from worker.consumer.heard import Heard
 from worker.consumer.housekeeper import Housekeeper, Upkeep
 from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobTimeout, MainThread
@@ -35,15 +37,15 @@ from worker.consumer.rq_record import RqRecord
 from worker.consumer.runner import Runner
 from worker.consumer.shutdown import Shutdown
 from worker.consumer.supervision import Standalone, Supervised, Supervision
-from worker.consumer.threads import ThreadPool
+from worker.consumer.threads import BesideThreads, ThreadPool
 from worker.consumer.waiting import Waiting
 from worker.engine import rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim, ClaimReply
+from worker.engine.rq_commands import RqCommands
 from worker.exits import Exit
-from worker.process import orders, signals
 from worker.process.claim_turn import ClaimTurn, consumers_block
 from worker.process.memory import resident_mb
 from worker.process.scoreboard import Scoreboard
@@ -59,18 +61,25 @@ log = logs.get_logger()
 
 
 class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
-    """One consumer; see the module. `supervision` is None when it runs alone. Other arguments are `BaseWorker`'s."""
+    """One consumer; see the module. `supervision` is None when it runs alone. Other arguments are `BaseWorker`'s.
 
+    What works (which excludes what ``Consumer.all()`` returns) has connections of its own, whatever `connection` it is
+    given: a client that repeats a command by itself would claim jobs that nobody knows of.
+    """
+
+    connection: Redis
+    _given_connection: Redis
     death_penalty_class = JobTimeout
 
     def __init__(
         self, *args: Any, supervision: Supervision | None = None, settings: Settings | None = None, **kwargs: Any
     ) -> None:
+        self._will_work = kwargs.get("prepare_for_work", True) or supervision is not None
         super().__init__(*args, **kwargs)
         self.settings = settings or settings_of_environment()
         self._given_supervision = supervision
         letters = self.settings.dead_letter_queue
-        self.claims = Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
+        self.claims = self._make_claims()
         self.decider = Decider(
             self.name,
             letters,
@@ -108,7 +117,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self._enter()
         try:
             if with_scheduler:
-                rq_private.start_scheduler(self, burst=burst, logging_level=logging_level)
+                self._start_rqs_scheduler(burst=burst, logging_level=logging_level)
             self._loop()
         finally:
             self._leave()
@@ -207,8 +216,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def _enter(self) -> None:
         """Make the parts; each gets what it needs of the others, and none gets the consumer."""
+        if self.connection is self._given_connection:
+            self.connection = queue.clone(self._given_connection)
+            self.claims = self._make_claims()
         alone = self._given_supervision is None
-        self.supervision = self._given_supervision or Standalone(self._make_doorbell)
+        self.supervision = self._given_supervision or Standalone(self._make_doorbell, self._make_commands)
         self.slot, self.child = self.supervision.slot, self.supervision.child
         self.outage = Outage(self.supervision.redis_edge, reports=alone)
         self.in_flight = InFlight()
@@ -233,6 +245,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.capacity,
             threads=self.threads,
             blocking_claim=ahead,
+            heard=self.heard,
             longest=self._max_idle,
         )
         self.housekeeper = Housekeeper(
@@ -244,21 +257,25 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             threads=self.threads,
             upkeep=Upkeep(self, self.claims, self.record) if alone else None,
         )
-        if alone:
-            with signals.blocked_in_threads():
-                self.subscribe()
 
     def _make_roads(self) -> None:
         """Make what a claim goes through: runner, RQ's finishing code, exchange with the server."""
         claims, decider, in_flight, slot = self.claims, self.decider, self.in_flight, self.slot
         self.payloads = Payloads(self.settings.worker_job_modules, self.settings.worker_serializers)
+        self.heard = Heard(self.supervision)
         self.accounts = accounts = Accounts(slot, in_flight)
         self.record = RqRecord(self, claims, self.settings.release or "")
         self._ending = RqEnding(
             self, claims, decider, accounts=accounts, note_scheduled=self.supervision.note_scheduled
         )
         self.rq = RqFinish(
-            self, claims, decider, in_flight=in_flight, ending=self._ending, slot=slot, accounts=accounts
+            self,
+            claims,
+            decider,
+            in_flight=in_flight,
+            ending=self._ending,
+            shown=BesideThreads(slot) if self.settings.worker_threads > 1 else slot,
+            accounts=accounts,
         )
         self.runner = Runner(
             self.settings,
@@ -288,6 +305,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             outage=self.outage,
             predecessor=predecessor,
             refusals=Refusals(claims, in_flight, decider, accounts, slot),
+            heard=self.heard,
+            check=ClaimCheck(claims, in_flight, self.settings.pace.claim_check),
         )
 
     def _leave(self) -> None:
@@ -308,14 +327,18 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         ).run()
         if self.scheduler:
             self.stop_scheduler()
-        self.unsubscribe()
         self.supervision.close()
+        queue.close(self.connection)
+
+    def _start_rqs_scheduler(self, *, burst: bool, logging_level: str | None) -> None:
+        """Start RQ's scheduler on a client like the one that was given to us: its process relies on the retries."""
+        own, self.connection = self.connection, self._given_connection
+        try:
+            rq_private.start_scheduler(self, burst=burst, logging_level=logging_level)
+        finally:
+            self.connection = own
 
     # -- what RQ calls -----------------------------------------------------------------------------------------------
-
-    def handle_payload(self, message: dict[str, Any]) -> None:
-        """Obey one of RQ's commands (pub/sub thread of a lone consumer)."""
-        orders.obey(self.slot, orders.read(message), os.getpid())
 
     def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
         """Count a failure; RQ does so in the transaction that ends the job, so its dead letter goes there too."""
@@ -324,11 +347,25 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self._ending.dead_letter(pipeline)
 
     def _set_connection(self, connection: Redis) -> Redis:
-        """Leave the connection as it is: nothing here blocks on it, so short socket timeouts are right."""
-        return connection
+        """Return the client to work with: one of our own; nothing blocks on it, so short socket timeouts are right."""
+        self._given_connection = connection
+        return queue.clone(connection) if self._will_work else connection
+
+    def _make_claims(self) -> Claims:
+        letters = self.settings.dead_letter_queue
+        return Claims(self.connection, RQ_KEY_PREFIX, self.name, self.queue_names(), letters)
 
     def _make_doorbell(self) -> Doorbell:
-        return Doorbell(lambda: queue.clone(self.connection), RQ_KEY_PREFIX, self.queue_names())
+        return Doorbell(lambda: queue.clone(self.connection, blocking=True), RQ_KEY_PREFIX, self.queue_names())
+
+    def _make_commands(self, slot: Slot) -> RqCommands:
+        slot.pid = os.getpid()
+        return RqCommands(
+            lambda: queue.clone(self.connection, blocking=True),
+            self.claims.keys,
+            lambda: {self.name: slot},
+            self.settings.pace.command_ping,
+        )
 
 
 def main(
@@ -343,7 +380,6 @@ def main(
     """Run the consumer of `slot` until it must stop."""
     supervision = Supervised(scoreboard, slot, wake_consumers, wake_dispatcher, turn)
     slot.worker_name = name.encode()
-    wake_dispatcher.send()  # the dispatcher listens for RQ's commands to this name from now on
     sentry.init(settings, "consumer")
     consumer = Consumer(
         list(settings.worker_queues),

@@ -16,7 +16,7 @@ from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
 from worker.process.signals import Child
-from worker.process.slot import Slot
+from worker.process.slot import Running, Slot
 
 #: Between two alarms after the timeout.
 ALARM_SECONDS: Final = 0.5
@@ -41,7 +41,7 @@ class MainThread:
         self._slot = slot
         self._child = child
         self._timeout = JobTimeout(0)
-        child.ordered = lambda: bool(slot.ordered(slot.job_id.decode(), slot.execution_id.decode()))
+        child.ordered = lambda: any(map(slot.order_for, slot.running()))
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Let SIGALRM, a hard stop and an order raise from here on."""
@@ -49,7 +49,7 @@ class MainThread:
         self._child.interruptible = True
         if self._child.hard:
             raise ShutdownRequested
-        if self._slot.order and self._slot.ordered(claim.job_id, claim.execution_id):
+        if self._slot.order_at and self._child.ordered():
             raise JobStopped
         self._timeout = JobTimeout(timeout)
         self._timeout.setup_death_penalty()
@@ -91,6 +91,11 @@ class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
             return
         self._raised = True
         raise self._exception(f"The job exceeded its timeout of {self._timeout:g} seconds")
+
+
+def running(claim: Claim, began_at: float) -> Running:
+    """Return the claim as it stands on the slot while its code runs."""
+    return Running(claim.job_id.encode()[:128], claim.execution_id.encode()[:40], began_at, 0.0)
 
 
 def timed_out(seconds: int | None) -> JobTimeoutException:

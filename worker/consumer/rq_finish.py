@@ -8,7 +8,7 @@ is away stays in flight; a callback may then run again, as with any at-least-onc
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rq.job import Job, Retry
 from rq.worker import BaseWorker
@@ -21,7 +21,6 @@ from worker.engine import dead_letter, rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.records import ClaimReply, Finished, Outcome
-from worker.process.slot import Slot
 from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
@@ -30,6 +29,18 @@ log = logs.get_logger()
 MOST_TRIES: Final = 5
 #: How long finishing a job may take before its process counts as stuck: more than two of RQ's default callbacks.
 CALLBACKS_SECONDS: Final = 300.0
+
+
+class Shown(Protocol):
+    """Where the scoreboard shows the job whose callbacks run."""
+
+    def begin_job(self, job_id: str, execution_id: str, timeout: float) -> None:
+        """Name it; `timeout` in seconds."""
+        ...
+
+    def end_job(self) -> None:
+        """Say that its callbacks have ended."""
+        ...
 
 
 class RqFinish:
@@ -43,7 +54,7 @@ class RqFinish:
         *,
         in_flight: InFlight,
         ending: RqEnding,
-        slot: Slot,
+        shown: Shown,
         accounts: Accounts,
     ) -> None:
         self._worker = worker
@@ -51,7 +62,7 @@ class RqFinish:
         self._decider = decider
         self._in_flight = in_flight
         self._ending = ending
-        self._slot = slot
+        self._shown = shown
         self._accounts = accounts
         self._lock = threading.Lock()
 
@@ -94,11 +105,11 @@ class RqFinish:
             while endings := self._in_flight.endings:
                 ending = endings[0]
                 # Callbacks are job code: they have the job's name, and a deadline, on the scoreboard.
-                self._slot.begin_job(ending.claim.job_id, ending.claim.execution_id, CALLBACKS_SECONDS)
+                self._shown.begin_job(ending.claim.job_id, ending.claim.execution_id, CALLBACKS_SECONDS)
                 try:
                     self._settle(ending)
                 finally:
-                    self._slot.end_job()
+                    self._shown.end_job()
 
     def settle_beside_job(self) -> None:
         """Finish what may be finished while a job runs (housekeeper's thread): dependents need not wait for it."""

@@ -23,7 +23,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from worker import context, logs, sentry
 from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending, InFlight
-from worker.consumer.main_thread import JobThread
+from worker.consumer.main_thread import JobThread, running
 from worker.consumer.rq_finish import RqFinish
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine import dead_letter, rq_private
@@ -36,6 +36,10 @@ from worker.retry import RetryPolicy, policy_of
 from worker.settings import Settings
 
 log = logs.get_logger()
+
+
+#: What its failure says.
+KILLED: Final = "killed by the command kill-horse"
 
 
 class KilledByOrder(Exception):
@@ -92,6 +96,8 @@ class Runner:
             self.succeed(job, claim, value, started)
         finally:
             unbind_contextvars(*_BOUND)
+            if self._slot.order_at > started:  # one that came too late must not stop the job's next run
+                self._slot.forget_orders(running(claim, started))
 
     def call(self, job: Job, claim: Claim, function: Callable[..., Any], thread: JobThread) -> Any:
         """Call the job's function with its context around it, within its timeout."""
@@ -178,10 +184,11 @@ class Runner:
 
     def stop(self, job: Job | None, claim: Claim, policy: RetryPolicy | None, started: float) -> None:
         """End a job by order: stopped for good, as RQ's `stop-job` does, or failed, as its `kill-horse` does."""
-        order = self._slot.ordered(claim.job_id, claim.execution_id)
-        self._slot.order = Order.NONE
-        if order == Order.KILL or job is None:
-            self.fail(job, claim, KilledByOrder("killed by the command kill-horse"), policy, started)
+        run = running(claim, started)
+        given = self._slot.order_for(run)
+        self._slot.forget_orders(run)
+        if (given is not None and given.order == Order.KILL) or job is None:
+            self.fail(job, claim, KilledByOrder(KILLED), policy, started)
             return
         log.warning("job.stopped")
         self._in_flight.finish_with_rq(Ending(job, claim, started, stopped=True))

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from worker.consumer.command_listener import CommandListener
+from worker.engine.rq_commands import RqCommands
 from worker.process.claim_turn import ClaimTurn
 from worker.process.scoreboard import Header, Scoreboard
 from worker.process.signals import Child
-from worker.process.slot import RedisState, Slot
+from worker.process.slot import Commands, RedisState, Slot
 from worker.process.wakeup import Wakeup
 from worker.redis.doorbell import Doorbell
 
@@ -38,6 +40,15 @@ class Supervision(Protocol):
     @property
     def quiet(self) -> bool:
         """Whether nothing new may be claimed."""
+        ...
+
+    @property
+    def commands_heard(self) -> bool:
+        """Whether somebody hears RQ's commands to this consumer, or nobody will."""
+        ...
+
+    def ask_for_commands(self) -> None:
+        """Let whoever hears commands try now: Redis can be reached."""
         ...
 
     @property
@@ -118,6 +129,16 @@ class Supervised:
         return bool(self._header.quiet)
 
     @property
+    def commands_heard(self) -> bool:
+        """Whether the dispatcher hears them; without a supervisor there is none."""
+        return self.slot.commands != Commands.UNHEARD or not self._header.supervisor_pid
+
+    def ask_for_commands(self) -> None:
+        """Wake the dispatcher, even from its wait in an outage."""
+        self.slot.commands_wanted_at = monotonic()
+        self._wake_dispatcher.send()
+
+    @property
     def deadline(self) -> float:
         """When the supervisor's grace ends."""
         return self._header.deadline
@@ -182,12 +203,13 @@ class Supervised:
 
 
 class Standalone:
-    """A consumer without an instance around it: it has its own slot, and a doorbell of its own."""
+    """A consumer without an instance around it: it has its own slot, doorbell, and thread that hears commands."""
 
-    def __init__(self, make_doorbell: Callable[[], Doorbell]) -> None:
+    def __init__(self, make_doorbell: Callable[[], Doorbell], make_commands: Callable[[Slot], RqCommands]) -> None:
         self._scoreboard = Scoreboard(max_consumers=1)
         self.slot = self._scoreboard.consumers[0]
         self.child = Child(alone=True)
+        self._listener = CommandListener(make_commands(self.slot))
         self._make_doorbell = make_doorbell
         self._doorbell: Doorbell | None = None
 
@@ -195,6 +217,15 @@ class Standalone:
     def quiet(self) -> bool:
         """Nobody can quiet it."""
         return False
+
+    @property
+    def commands_heard(self) -> bool:
+        """Whether the thread hears them."""
+        return self.slot.commands != Commands.UNHEARD
+
+    def ask_for_commands(self) -> None:
+        """Wake the thread, even from its wait in an outage."""
+        self._listener.wake()
 
     @property
     def deadline(self) -> float:
@@ -243,7 +274,8 @@ class Standalone:
         self.slot.redis_changed(state, reason)
 
     def close(self) -> None:
-        """Close the doorbell's connections and give the signals back."""
+        """Close the connections of doorbell and thread, and give the signals back."""
+        self._listener.close()
         if self._doorbell is not None:
             self._doorbell.close()
         self.child.close()

@@ -2,8 +2,8 @@
 
 The consumer's main thread claims and settles; the threads take what it has claimed and wake it when a job is done. A
 job is ended by an asynchronous exception, which Python delivers between two bytecodes: code that blocks in native code
-is only ended with its process, by the supervisor. The scoreboard has room for one job: it shows the one whose deadline
-comes first, which is the one to blame when the process is killed for a timeout.
+is only ended with its process, by the supervisor. Each thread has its place on the slot, so that the successor knows
+which jobs were past their timeout; for people the slot shows the job whose deadline comes first.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from time import monotonic
 from rq.timeouts import JobTimeoutException
 
 from worker.consumer.in_flight import InFlight
-from worker.consumer.main_thread import JobThread
+from worker.consumer.main_thread import JobThread, running
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
 from worker.process.signals import blocked_in_threads
-from worker.process.slot import Slot
+from worker.process.slot import Slot, State, ThreadRun
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -65,12 +65,20 @@ class ThreadPool:
         self._halted = halted
         self._lock = threading.RLock()
         self._runs: dict[int, _Run] = {}
+        self._places: dict[int, ThreadRun] = {}  #: of each thread, on the slot
         self._seconds: list[float] = []  #: how long each job ran that has ended since the last `tally`
         self._calls: SimpleQueue[bool] = SimpleQueue()  #: one True for each claim to begin; False ends a thread
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
-        self._threads = [threading.Thread(target=self._work, name=f"job-{index}", daemon=True) for index in range(size)]
+        places = slot.runs[1 : size + 1]
+        for place in places:
+            place.end()
+        slot.run_count = size + 1
+        self._threads = [
+            threading.Thread(target=self._work, args=(place,), name=f"job-{index}", daemon=True)
+            for index, place in enumerate(places)
+        ]
         with blocked_in_threads():
             for thread in self._threads:
                 thread.start()
@@ -100,8 +108,12 @@ class ThreadPool:
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Let `expire` and `interrupt` raise in this thread from here on."""
+        ident, run = threading.get_ident(), _Run(claim, timeout)
         with self._lock:
-            self._runs[threading.get_ident()] = _Run(claim, timeout)
+            self._runs[ident] = run
+            self._places[ident].begin(
+                claim.job_id, claim.execution_id, run.started, run.deadline if timeout > 0 else 0.0
+            )
             self._show()
 
     def end(self) -> None:
@@ -114,6 +126,7 @@ class ThreadPool:
                     _raise_in(ident, _NOTHING)
                     if run is not None:
                         self._slot.busy_seconds += monotonic() - run.started
+                    self._places[ident].end()
                     self._show()
             except (JobTimeoutException, ShutdownRequested, JobStopped):
                 continue
@@ -131,12 +144,12 @@ class ThreadPool:
                     _raise_in(ident, ctypes.py_object(JobTimeoutException))
 
     def obey(self) -> None:
-        """Raise `JobStopped` in the job that the slot's order names."""
-        if not self._slot.order:
+        """Raise `JobStopped` in the jobs that the slot's orders name."""
+        if not self._slot.order_at:
             return
         with self._lock:
             for ident, run in self._runs.items():
-                if self._slot.ordered(run.claim.job_id, run.claim.execution_id) and not run.raised:
+                if not run.raised and self._slot.order_for(running(run.claim, run.started)):
                     run.raised = True
                     _raise_in(ident, ctypes.py_object(JobStopped))
 
@@ -156,7 +169,8 @@ class ThreadPool:
         for _ in self._threads:
             self._calls.put(False)
 
-    def _work(self) -> None:
+    def _work(self, place: ThreadRun) -> None:
+        self._places[threading.get_ident()] = place
         while self._calls.get():
             claim = None if self._halted() else self._in_flight.begin()
             if claim is None:
@@ -180,3 +194,23 @@ class ThreadPool:
         self._slot.job_id = first.claim.job_id.encode()[:128]
         self._slot.job_started_at = first.started
         self._slot.job_deadline = 0.0 if first.deadline == float("inf") else first.deadline
+
+
+class BesideThreads:
+    """Where the main thread shows the job that it finishes with RQ's code while threads run others."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self._place = slot.runs[0]
+
+    def begin_job(self, job_id: str, execution_id: str, timeout: float) -> None:
+        """Name the job whose code runs from now on; `timeout` in seconds."""
+        now = monotonic()
+        self._place.begin(job_id, execution_id, now, now + timeout)
+        self._slot.tick(State.BUSY)
+
+    def end_job(self) -> None:
+        """Say that no job code runs any more in the main thread."""
+        self._slot.busy_seconds += monotonic() - self._place.began_at
+        self._place.end()
+        self._slot.tick(State.CLAIMING)

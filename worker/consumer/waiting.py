@@ -13,6 +13,7 @@ from typing import Final
 from worker import backoff
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.exchanger import Exchanger
+from worker.consumer.heard import Heard
 from worker.consumer.in_flight import InFlight
 from worker.consumer.supervision import SAFETY_POLL_SECONDS, TICK_SECONDS, Supervision
 from worker.consumer.threads import ThreadPool
@@ -43,6 +44,7 @@ class Waiting:
         *,
         threads: ThreadPool | None,
         blocking_claim: BlockingClaim | None,
+        heard: Heard,
         longest: float | None,
     ) -> None:
         self._exchanger = exchanger
@@ -51,6 +53,7 @@ class Waiting:
         self._capacity = capacity
         self._threads = threads
         self._blocking_claim = blocking_claim
+        self._heard = heard
         self._slot = supervision.slot
         self._child = supervision.child
         self._longest = SAFETY_POLL_SECONDS if longest is None else min(SAFETY_POLL_SECONDS, longest)
@@ -89,7 +92,8 @@ class Waiting:
     def _for_threads(self, threads: ThreadPool) -> None:
         """Sleep until a thread is done or, if one is free, until there may be more to claim."""
         if self._capacity():
-            self._supervision.wait_for_work(SAFETY_POLL_SECONDS, self._tick, [threads.fileno()])
+            longest = self._longest_sleep(SAFETY_POLL_SECONDS)
+            self._supervision.wait_for_work(longest, self._tick, [threads.fileno()])
         else:
             self._tick()
             self._child.wait(PAUSE_SECONDS, [threads.fileno()])
@@ -98,7 +102,11 @@ class Waiting:
     def _for_jobs(self) -> ClaimReply:
         ahead = self._blocking_claim
         if ahead is None or not self._supervision.take_turn():
-            self._supervision.wait_for_work(self._longest, self._tick)
+            longest = self._longest_sleep(self._longest)
+            until = monotonic() + longest
+            self._supervision.wait_for_work(longest, self._tick)
+            if monotonic() < until:  # something came, whether or not it will come to us
+                self._exchanger.check.expect()
         if ahead is not None and self._supervision.take_turn():
             return self._claim_ahead(ahead)
         return ClaimReply()
@@ -106,9 +114,9 @@ class Waiting:
     def _claim_ahead(self, ahead: BlockingClaim) -> ClaimReply:
         reply = ClaimReply()
         try:
-            ahead.begin(self._capacity(), self._longest)
+            ahead.begin(self._capacity(), self._longest_sleep(self._longest))
             self._slot.blocking_since = monotonic()
-            while not self._child.stopping and not self._supervision.quiet:
+            while not (self._child.stopping or self._supervision.quiet or self._heard.worth_waiting):
                 self._tick()
                 if self._child.wait(TICK_SECONDS, [ahead.fileno()]) and ahead.answered():
                     reply = ahead.finish()
@@ -119,11 +127,16 @@ class Waiting:
             self._slot.blocking_since = 0.0
             if ahead.abandon():
                 self._exchanger.doubt()
-        if ahead.woken and not reply.claims and self._supervision.lost_race():
-            self.stand_back()
+        if ahead.woken:
+            self._exchanger.check.expect()
+            if not reply.claims and self._supervision.lost_race():
+                self.stand_back()
         self._supervision.pass_turn()
         self._exchanger.note_reply(reply)
         return reply
+
+    def _longest_sleep(self, longest: float) -> float:
+        return min(longest, self._exchanger.check.due_in)
 
     def _tick(self) -> None:
         self._slot.tick(State.WAITING)

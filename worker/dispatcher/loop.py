@@ -19,11 +19,11 @@ from worker.dispatcher.chores import Chores, Resources
 from worker.dispatcher.cron_file import Entry
 from worker.dispatcher.keepalive import Keepalive
 from worker.dispatcher.leader import Leadership
-from worker.dispatcher.rq_commands import RqCommands
 from worker.dispatcher.wakeups import Wakeups
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.rescue import Rescuer
+from worker.engine.rq_commands import RqCommands
 from worker.exits import Exit
 from worker.process.claim_turn import consumers_block
 from worker.process.scoreboard import Scoreboard
@@ -86,7 +86,10 @@ class Dispatcher:
             queues,
         )
         self.rq_commands = RqCommands(
-            lambda: queue.build_client(settings, client_name=f"{name}.orders", blocking=True), scoreboard.consumers
+            lambda: queue.build_client(settings, client_name=f"{name}.orders", blocking=True),
+            self.calls.keys,
+            scoreboard.by_name,
+            settings.pace.command_ping,
         )
         self._consumers_block = consumers_block(len(queues), settings.worker_threads)
         self.wakeups = Wakeups(wake_consumers, scoreboard.consumers)
@@ -111,7 +114,7 @@ class Dispatcher:
         self.slot.tick(State.CONNECTING)
         while not self.stop_asked():
             try:
-                self.do_chores()
+                self.hear_commands()
                 self.arm_doorbell()
                 self.listen()
                 self.outage.over()
@@ -122,6 +125,14 @@ class Dispatcher:
     def stop_asked(self) -> bool:
         """Whether the supervisor wants the dispatcher gone (a TERM from the platform alone does not count)."""
         return bool(self.slot.stop_asked_at)
+
+    def hear_commands(self) -> None:
+        """Subscribe to RQ's commands, because consumers wait for that; then do chores, whether or not it worked."""
+        try:
+            self.rq_commands.check()
+            self.rq_commands.subscribe()
+        finally:
+            self.do_chores()
 
     def do_chores(self) -> None:
         """Run every chore that is due, and make sure that the server is there."""
@@ -134,7 +145,6 @@ class Dispatcher:
 
     def arm_doorbell(self) -> None:
         """Arm the doorbell if a consumer waits to be woken; otherwise leave the queues alone."""
-        self.rq_commands.subscribe()
         if self.somebody_waits() and monotonic() >= self.wakeups.paused_until:
             self.doorbell.arm()
 
@@ -168,14 +178,24 @@ class Dispatcher:
         self.doorbell.close()
         self.calls.redis.connection_pool.disconnect()
         self.slot.tick(State.CONNECTING)
-        self.child.wait(self.outage.delay())
+        self.sleep_in_outage(self.outage.delay())
         self.chores = Chores(self._resources)  # due at once: an outage may have changed anything
+
+    def sleep_in_outage(self, seconds: float) -> None:
+        """Sleep; less when a consumer has reached Redis meanwhile and waits until its commands are heard."""
+        began = monotonic()
+        while (left := began + seconds - monotonic()) > 0 and not self.stop_asked():
+            if self.wake_dispatcher.fileno() not in self.child.wait(left, [self.wake_dispatcher.fileno()]):
+                return
+            self.wake_dispatcher.take(4096)
+            if any(slot.commands_wanted_at > began for slot in self.scoreboard.consumers):
+                return
 
     def clean_up(self) -> None:
         """Put back what consumers that had to be killed at the end of the grace were running."""
         try:
             for slot in self.scoreboard.consumers:
-                if slot.worker_name and not slot.pid:
+                if slot.generation and not slot.pid:
                     self.rescuer.hand_back(slot.worker_name.decode(), slot.execution_id.decode())
             self.leadership.resign()
         except RedisTrouble as trouble:
@@ -186,7 +206,7 @@ class Dispatcher:
     def _sleep_seconds(self) -> float:
         """Return how long nothing falls due."""
         now = monotonic()
-        moments = [now + TICK_SECONDS, self.keepalive.due, *(chore.due for chore in self.chores)]
+        moments = [now + TICK_SECONDS, self.keepalive.due, self.rq_commands.due, *(chore.due for chore in self.chores)]
         if self.wakeups.paused_until > now:
             moments.append(self.wakeups.paused_until)
         if self.outage.unproven:

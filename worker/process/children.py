@@ -159,6 +159,7 @@ class Children:
         self._condemned.pop(slot.pid, None)
         slot.exit_status = status
         slot.exit_reason = reason.encode()
+        slot.exited_at = monotonic()
         slot.pid = 0
         return death
 

@@ -25,7 +25,10 @@ def read(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def obey(slot: Slot, payload: dict[str, Any], pid: int) -> None:
-    """Pass one command on to the consumer in `slot`, whose process is `pid`."""
+    """Pass one command on to the consumer in `slot`, whose process is `pid`; 0 = it is being replaced.
+
+    An order waits on the slot for the next process, which decides about the job of the one before.
+    """
     command, job_id = payload.get("command"), str(payload.get("job_id", ""))
     if command == "shutdown":
         number = signal.SIGTERM
@@ -39,5 +42,6 @@ def obey(slot: Slot, payload: dict[str, Any], pid: int) -> None:
         log.warning("order.unknown", command=str(command)[:40])
         return
     log.info("order.received", command=command, job_id=job_id or None, worker=slot.worker_name.decode() or None)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -27,7 +27,10 @@ def reason(slot: Slot, header: Header, now: float) -> str | None:
     own_job = slot.job_started_at >= slot.spawned_at  # not a predecessor's
     if own_job and slot.job_deadline and now >= slot.job_deadline + TIMEOUT_GRACE_SECONDS:
         return "timeout"
-    if own_job and ordered(slot) and now - slot.order_at > TIMEOUT_GRACE_SECONDS:
+    beside = slot.runs[0] if slot.run_count else None  # RQ's finishing code in the main thread, beside the pool
+    if beside and beside.began_at >= slot.spawned_at and 0 < beside.deadline <= now - TIMEOUT_GRACE_SECONDS:
+        return "timeout"
+    if any(now - since > TIMEOUT_GRACE_SECONDS for since in _ordered_since(slot)):
         return "ordered"
     if slot.state != State.BUSY and now - slot.heartbeat > STALL_SECONDS:
         return "stalled"
@@ -37,5 +40,13 @@ def reason(slot: Slot, header: Header, now: float) -> str | None:
 
 
 def ordered(slot: Slot) -> bool:
-    """Whether an order to end stands for the job that runs."""
-    return bool(slot.order and slot.job_id and slot.ordered(slot.job_id.decode(), slot.execution_id.decode()))
+    """Whether a job that runs was told to end."""
+    return bool(_ordered_since(slot))
+
+
+def _ordered_since(slot: Slot) -> list[float]:
+    if not slot.order_at:
+        return []
+    own = [run for run in slot.running() if run.began_at >= slot.spawned_at]
+    orders = [(run, slot.order_for(run)) for run in own]
+    return [max(given.given_at, run.began_at) for run, given in orders if given is not None]

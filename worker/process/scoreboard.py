@@ -71,6 +71,11 @@ class Scoreboard:
         """Every slot, consumers first, empty ones included."""
         return iter(self._slots)
 
+    def by_name(self) -> dict[str, Slot]:
+        """Return the consumers that live or will, by the names under which Redis knows them."""
+        wanted = self.header.wanted_consumers
+        return {slot.worker_name.decode(): slot for slot in self.consumers if slot.pid or slot.index < wanted}
+
     def living(self) -> Iterator[Slot]:
         """Slots that hold a process."""
         return (slot for slot in self._slots if slot.pid)

@@ -10,6 +10,14 @@ from __future__ import annotations
 import ctypes
 import enum
 from time import monotonic
+from typing import Final, NamedTuple
+
+#: Threads that one consumer can have (WORKER_THREADS): each has a place on the slot.
+MOST_THREADS: Final = 256
+#: Orders that can wait to be obeyed by one consumer.
+MOST_ORDERS: Final = 32
+#: An order to stop a job holds for a job that begins this much later: it was claimed, or its process was replaced.
+EARLY_SECONDS: Final = 10.0
 
 
 class Role(enum.IntEnum):
@@ -41,12 +49,84 @@ class Order(enum.IntEnum):
     KILL = 2  #: kill-horse: the job ends as failed
 
 
+class Commands(enum.IntEnum):
+    """Whether somebody hears RQ's commands to a consumer."""
+
+    UNHEARD = 0  #: nobody yet, or no longer
+    HEARD = 1
+    REFUSED = 2  #: the server does not allow it
+
+
 class RedisState(enum.IntEnum):
     """How a child's own connection to Redis fares."""
 
     UNKNOWN = 0  #: never connected, nothing failed yet
     CONNECTED = 1
     OUTAGE = 2
+
+
+class Running(NamedTuple):
+    """One job whose code runs, or ran when the process died. Moments are of the monotonic clock."""
+
+    job_id: bytes
+    execution_id: bytes
+    began_at: float
+    deadline: float  #: 0 = no timeout
+
+
+class GivenOrder(ctypes.Structure):
+    """One of RQ's commands to a consumer."""
+
+    __slots__ = ()
+    _fields_ = (
+        ("order", ctypes.c_int32),
+        ("given_at", ctypes.c_double),
+        ("job_id", ctypes.c_char * 128),  #: empty = whatever runs
+        ("execution_id", ctypes.c_char * 40),  #: empty = any execution of the job
+    )
+
+    order: int
+    given_at: float
+    job_id: bytes
+    execution_id: bytes
+
+    def means(self, run: Running) -> bool:
+        """Whether it is about this execution of the job."""
+        return self.job_id in (b"", run.job_id) and self.execution_id in (b"", run.execution_id)
+
+    def holds_for(self, run: Running) -> bool:
+        """Whether this execution must end by it: an order about no certain job does not wait for the next one."""
+        until = self.given_at + EARLY_SECONDS if self.job_id else self.given_at
+        return bool(self.order) and run.began_at <= until and self.means(run)
+
+
+class ThreadRun(ctypes.Structure):
+    """What one thread of a consumer runs; written by that thread."""
+
+    __slots__ = ()
+    _fields_ = (
+        ("began_at", ctypes.c_double),
+        ("deadline", ctypes.c_double),
+        ("job_id", ctypes.c_char * 128),
+        ("execution_id", ctypes.c_char * 40),  #: empty = nothing
+    )
+
+    began_at: float
+    deadline: float
+    job_id: bytes
+    execution_id: bytes
+
+    def begin(self, job_id: str, execution_id: str, began_at: float, deadline: float) -> None:
+        """Name the job whose code runs from now on."""
+        self.job_id = job_id.encode()[:128]
+        self.began_at = began_at
+        self.deadline = deadline
+        self.execution_id = execution_id.encode()[:40]
+
+    def end(self) -> None:
+        """Say that no job code runs any more."""
+        self.execution_id = b""
+        self.deadline = 0.0
 
 
 class Slot(ctypes.Structure):
@@ -66,11 +146,12 @@ class Slot(ctypes.Structure):
         ("spawned_at", ctypes.c_double),
         ("stop_asked_at", ctypes.c_double),  #: when this child was asked to stop; 0 = it was not
         ("exit_reason", ctypes.c_char * 32),  #: why the supervisor killed the last child: timeout, stalled, …
-        # Written by whoever gets RQ's commands for this child (usually the dispatcher); cleared by the child.
-        ("order", ctypes.c_int32),
-        ("order_at", ctypes.c_double),
-        ("order_job", ctypes.c_char * 128),  #: empty = whatever runs
-        ("order_execution", ctypes.c_char * 40),  #: empty = any execution of the job
+        ("exited_at", ctypes.c_double),  #: when the last child was found dead
+        # Written by whoever hears RQ's commands for this child (the dispatcher), or does no longer (the supervisor).
+        ("commands", ctypes.c_int32),
+        ("orders_given", ctypes.c_uint32),
+        ("order_at", ctypes.c_double),  #: when the last one was given; 0 = none was
+        ("orders", GivenOrder * MOST_ORDERS),  #: a ring; the child clears what it has obeyed
         # Written by the dispatcher.
         ("unanswered_since", ctypes.c_double),  #: since when this idle consumer has ignored wake-ups; 0 = it answers
         # Written by the child.
@@ -90,7 +171,10 @@ class Slot(ctypes.Structure):
         ("failed", ctypes.c_uint64),  #: attempts that raised, retried or not
         ("buried", ctypes.c_uint64),
         ("busy_seconds", ctypes.c_double),
-        ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due
+        ("commands_wanted_at", ctypes.c_double),  #: when it last waited for somebody to hear commands
+        ("run_count", ctypes.c_int32),  #: how many of `runs` are in use; 0 = jobs run in the main thread only
+        ("runs", ThreadRun * (1 + MOST_THREADS)),  #: the first is the main thread's, beside those of the pool
+        ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due, as far as it knows
     )
 
     role: int
@@ -101,10 +185,11 @@ class Slot(ctypes.Structure):
     spawned_at: float
     stop_asked_at: float
     exit_reason: bytes
-    order: int
+    exited_at: float
+    commands: int
+    orders_given: int
     order_at: float
-    order_job: bytes
-    order_execution: bytes
+    orders: ctypes.Array[GivenOrder]
     unanswered_since: float
     state: int
     redis_state: int
@@ -122,6 +207,9 @@ class Slot(ctypes.Structure):
     failed: int
     buried: int
     busy_seconds: float
+    commands_wanted_at: float
+    run_count: int
+    runs: ctypes.Array[ThreadRun]
     retry_due: float
 
     @property
@@ -159,18 +247,36 @@ class Slot(ctypes.Structure):
         if self.retry_due <= now or now + delay < self.retry_due:
             self.retry_due = now + delay
 
-    def give_order(self, order: Order, job_id: str = "", execution_id: str = "") -> None:
-        """Order the child to end the job `job_id`, or whatever runs if that is empty."""
-        self.order_job = job_id.encode()[:128]
-        self.order_execution = execution_id.encode()[:40]
-        self.order_at = monotonic()
-        self.order = order
+    def running(self) -> list[Running]:
+        """Return the jobs whose code runs, or ran when the child died."""
+        if self.run_count:
+            runs = self.runs[: self.run_count]
+            found = [Running(run.job_id, run.execution_id, run.began_at, run.deadline) for run in runs]
+        else:
+            found = [Running(self.job_id, self.execution_id, self.job_started_at, self.job_deadline)]
+        return [run for run in found if run.execution_id]
 
-    def ordered(self, job_id: str, execution_id: str) -> Order:
-        """Return what the child is ordered to do with this execution of the job."""
-        job, execution = job_id.encode()[:128], execution_id.encode()[:40]
-        meant = self.order_job in (b"", job) and self.order_execution in (b"", execution)
-        return Order(self.order) if meant else Order.NONE
+    def give_order(self, order: Order, job_id: str = "", execution_id: str = "") -> None:
+        """Tell the child to end the job `job_id`, or whatever runs when it is empty."""
+        given = self.orders[self.orders_given % MOST_ORDERS]
+        given.order = Order.NONE  # what is half written is no order
+        given.job_id = job_id.encode()[:128]
+        given.execution_id = execution_id.encode()[:40]
+        given.given_at = self.order_at = monotonic()
+        given.order = order
+        self.orders_given += 1
+
+    def order_for(self, run: Running) -> GivenOrder | None:
+        """Return the order by which a job must end, if there is one."""
+        if run.began_at > self.order_at + EARLY_SECONDS:
+            return None
+        return next((given for given in self.orders if given.holds_for(run)), None)
+
+    def forget_orders(self, run: Running) -> None:
+        """Clear the orders that name a job: it has ended."""
+        for given in self.orders:
+            if given.job_id and given.means(run):
+                given.order = Order.NONE
 
     def deaf_for(self, now: float) -> float:
         """Return for how many seconds jobs have waited although this child is idle; 0 = it is not deaf."""

@@ -21,7 +21,7 @@ from worker.process import overdue, signals
 from worker.process.children import Children
 from worker.process.respawn import Respawn
 from worker.process.scoreboard import Scoreboard
-from worker.process.slot import Role, Slot
+from worker.process.slot import Commands, Role, Slot
 
 #: A tick's length when no signal comes.
 TICK_SECONDS: Final = 0.5
@@ -73,6 +73,8 @@ class Supervisor:
     def reap(self) -> None:
         """Collect dead children; give up when replacing them is no use."""
         for death in self.children.reap():
+            if death.slot.role == Role.DISPATCHER:
+                self._commands_unheard()
             if death.status == Exit.HEALTH_PORT:
                 self._give_up(Exit.HEALTH_PORT)
             elif death.expected:
@@ -171,6 +173,12 @@ class Supervisor:
                 elif now - slot.stop_asked_at > overdue.HARD_STOP_SECONDS:
                     self.children.kill(slot)
                 return
+
+    def _commands_unheard(self) -> None:
+        """Let the consumers know that nobody hears RQ's commands to them until there is a dispatcher again."""
+        for slot in self._consumers():
+            slot.commands = Commands.UNHEARD
+            self.children.signal(slot, signals.ORDER)  # one that blocks in a claim looks now
 
     def _give_up(self, fate: Exit) -> None:
         self.fate = self.fate or fate

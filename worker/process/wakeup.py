@@ -33,3 +33,8 @@ class Wakeup:
             return bool(os.read(self._reader, most))
         except BlockingIOError:
             return False
+
+    def close(self) -> None:
+        """Close the pipe, in this process."""
+        os.close(self._reader)
+        os.close(self._writer)

@@ -21,6 +21,13 @@ LONGEST_SILENCE_SECONDS: Final = 15.5
 QUEUE_LOOK_SECONDS: Final = 60.0
 #: What others failed is a dead letter within a minute.
 DEAD_LETTER_LOOK_SECONDS: Final = 45.0
+#: From a claim to the consumer's look for claims that it does not know of, and where commands are rare.
+CLAIM_CHECK_SECONDS: Final = 60.0
+RARE_CLAIM_CHECK_SECONDS: Final = 600.0
+#: A connection for RQ's commands that died without a word is noticed within this and `ANSWER_SECONDS`, …
+COMMAND_PING_SECONDS: Final = 30.0
+#: … or by TCP, within 14 s where the network is dead, and within this where only what stands in between is.
+RARE_COMMAND_PING_SECONDS: Final = 300.0
 #: Without a scheduler TCP still finds a dead connection; a server that stands still goes unnoticed for this long.
 OFF_SILENCE_SECONDS: Final = 300.0
 OFF_DEAD_LETTER_LOOK_SECONDS: Final = 600.0
@@ -34,15 +41,27 @@ class Pace:
     silence: float  #: of the server, before the dispatcher asks whether it is there
     queue_look: float  #: between looks at a queue on which consumers block, for one that is deaf
     dead_letter_look: float  #: between looks for failures that others recorded
+    claim_check: float  #: from a claim to the look for claims that the consumer does not know of
+    command_ping: float  #: of silence, before the connection for RQ's commands is checked with a PING; 0 = it never is
 
     @classmethod
     def of(cls, scheduler_interval: float) -> Self:
         """Choose by WORKER_SCHEDULER_INTERVAL (seconds, 0 = off)."""
         if not scheduler_interval:
-            return cls(0, OFF_SILENCE_SECONDS, OFF_SILENCE_SECONDS, OFF_DEAD_LETTER_LOOK_SECONDS)
+            return cls(
+                health_check=0,
+                silence=OFF_SILENCE_SECONDS,
+                queue_look=OFF_SILENCE_SECONDS,
+                dead_letter_look=OFF_DEAD_LETTER_LOOK_SECONDS,
+                claim_check=RARE_CLAIM_CHECK_SECONDS,
+                command_ping=0,
+            )
+        rare = scheduler_interval >= RARE_INTERVAL_SECONDS
         return cls(
-            HEALTH_CHECK_SECONDS if scheduler_interval < RARE_INTERVAL_SECONDS else 0,
-            min(max(SILENCE_SECONDS, scheduler_interval + 0.5), LONGEST_SILENCE_SECONDS),
-            QUEUE_LOOK_SECONDS,
-            DEAD_LETTER_LOOK_SECONDS,
+            health_check=0 if rare else HEALTH_CHECK_SECONDS,
+            silence=min(max(SILENCE_SECONDS, scheduler_interval + 0.5), LONGEST_SILENCE_SECONDS),
+            queue_look=QUEUE_LOOK_SECONDS,
+            dead_letter_look=DEAD_LETTER_LOOK_SECONDS,
+            claim_check=RARE_CLAIM_CHECK_SECONDS if rare else CLAIM_CHECK_SECONDS,
+            command_ping=RARE_COMMAND_PING_SECONDS if rare else COMMAND_PING_SECONDS,
         )

@@ -6,7 +6,7 @@ import pytest
 
 from worker.process import overdue
 from worker.process.scoreboard import Scoreboard
-from worker.process.slot import Order, Slot, State
+from worker.process.slot import MOST_ORDERS, Order, Slot, State
 
 SPAWNED = 1000.0
 
@@ -50,12 +50,18 @@ def test_the_deadline_of_a_predecessors_job_is_nobodys(board: Scoreboard, consum
     assert overdue.reason(consumer, board.header, SPAWNED + 10) is None
 
 
-@pytest.mark.parametrize(("job", "reason"), [(b"job", "ordered"), (b"", "ordered"), (b"another", None)])
+def order(slot: Slot, kind: Order, job_id: str, execution_id: str = "", *, at: float) -> None:
+    slot.give_order(kind, job_id, execution_id)
+    newest = slot.orders[(slot.orders_given - 1) % MOST_ORDERS]
+    newest.given_at = slot.order_at = at
+
+
+@pytest.mark.parametrize(("job", "reason"), [("job", "ordered"), ("", "ordered"), ("another", None)])
 def test_only_the_job_that_was_told_to_end_must(
-    board: Scoreboard, consumer: Slot, job: bytes, reason: str | None
+    board: Scoreboard, consumer: Slot, job: str, reason: str | None
 ) -> None:
     run_job(consumer, since=SPAWNED)
-    consumer.order, consumer.order_at, consumer.order_job = Order.STOP, SPAWNED + 1, job
+    order(consumer, Order.STOP, job, at=SPAWNED + 1)
     late = SPAWNED + 1 + overdue.TIMEOUT_GRACE_SECONDS
     assert overdue.reason(consumer, board.header, late) is None
     assert overdue.reason(consumer, board.header, late + 0.1) == reason

@@ -105,7 +105,7 @@ def _wait(case: Case, found: Found) -> None:
 def _subscribe(case: Case, found: Found) -> None:
     """Subscribe to a channel and receive a message on it."""
     channel = case.keys.channel(f"diagnosis-{case.token}")
-    with closing(queue.clone(case.redis)) as other, closing(PubSub(other.connection_pool)) as listener:
+    with closing(queue.clone(case.redis, blocking=True)) as other, closing(PubSub(other.connection_pool)) as listener:
         listener.subscribe(channel)
         if _next(listener, case.left) is None:
             raise ResponseError("no answer to SUBSCRIBE")
