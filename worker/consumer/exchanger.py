@@ -178,7 +178,8 @@ class Exchanger:
     def _exchange(self, capacity: int) -> ClaimReply:
         with self._settling:  # the housekeeper settles too, and an outcome must not be taken off for another one
             sent = self._refusals.portion(self._in_flight.done)
-            if self._refusals.searching:
+            searching = self._refusals.searching
+            if searching:
                 capacity = 0
             if not sent and not capacity:
                 return ClaimReply(asked=False)
@@ -197,6 +198,7 @@ class Exchanger:
                 return ClaimReply(asked=False)
             self._in_flight.settled(sent, self._rq.left_by_scripts(sent, reply))
             self._refusals.taken(sent)
+        reply.asked = not searching
         self.note_reply(reply)
         if reply.left and not reply.suspended:
             self._supervision.wake_sibling()

@@ -160,7 +160,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def has_nothing_left(self, reply: ClaimReply) -> bool:
         """Whether a consumer that ends when the queues are empty, or after some idle time, has come there."""
-        if not self.in_flight.empty or not reply.registered:
+        if not self.in_flight.empty or not reply.registered or not reply.asked:
             return False
         return self._burst or (self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle)
 

@@ -75,7 +75,7 @@ class ClaimReply:
 
     claims: list[Claim] = field(default_factory=list)
     suspended: bool = False
-    asked: bool = True  #: False: there was nothing to settle and no room for claims, so the server was not asked
+    asked: bool = True  #: False: the server was not asked for claims
     registered: bool = True  #: False: the worker's own hash is gone and must be written again
     left: int = 0  #: ids that remained on the queues (only counted when the batch is full)
     problem: str = ""  #: what the server answered when it refused to let a queue be claimed from; the others were
