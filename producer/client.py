@@ -180,7 +180,7 @@ class Producer:
     def cancel(self, job_id: str) -> str:
         """Cancel the job as RQ does and return its status: canceled, or what it had ended as before.
 
-        A running job finishes, and its outcome is kept; it is never started again. Raises `NoSuchJob`.
+        A running job goes on; its outcome is dropped, and it is never started again. Raises `NoSuchJob`.
         """
         check_job_id(job_id)
         script = ["EVAL", CANCEL, "1", self._key("job", job_id), job_id, self._prefix, str(int(time.time()))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-#: 2**64 times any sensible base is far beyond any sensible cap; larger exponents would only overflow a float.
+#: 2**64 times any sensible base exceeds any sensible cap; larger exponents would only overflow a float.
 _MAX_EXPONENT = 64
 
 

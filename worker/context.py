@@ -36,11 +36,11 @@ class ShutdownRequested(BaseException):
 
 
 class JobStopped(BaseException):
-    """Somebody told RQ to stop this job, or to kill what runs it. Passes a job's ``except Exception``."""
+    """This job is stopped by order (RQ's `stop-job`, `kill-horse`). A job's ``except Exception`` does not catch it."""
 
 
 class JobContext(ABC):
-    """What job code may rely on.
+    """What a job may use.
 
     `attempt` is 1 on the first run. `allow_private_addresses` (WORKER_ALLOW_PRIVATE_ADDRESSES) lets jobs
     talk to loopback and private addresses, in development. `notify_secret` (NOTIFY_SECRET) signs what
@@ -89,7 +89,7 @@ class JobContext(ABC):
 
     @abstractmethod
     def progress(self, percent: int, message: str) -> None:
-        """Tell whoever waits how far the job is; `percent` is brought into 0–100."""
+        """Publish how far the job is, for its producer; `percent` is cut to 0–100."""
 
     @abstractmethod
     def cache_get(self, key: str) -> bytes | None:

@@ -6,9 +6,9 @@
     ├── SettingsError      the environment is wrong: every problem at once
     └── RedisTrouble       Redis does not do what it should: a cause, a likely fix
 
-What can be wrong with Redis is listed in ``troubles.py``; ``translate.py`` turns redis-py's errors into `RedisTrouble`
-in one place, by class and by text. Loops, logs, the health endpoint and the tools speak only of these. Sentences hold
-no host, URL or secret.
+Everything that can be wrong with Redis is listed in ``redis/troubles.py``: add a new one there. ``redis/client.py``
+raises `RedisTrouble` for what redis-py raises, named by ``redis/translate.py``; logs, probes and tools quote its code
+and its sentences, which hold no host, URL or secret.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class WorkerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with the environment. `got` is what was found, masked when it is secret."""
+    """One thing that is wrong with the environment. `got` is what was found; a secret is not shown."""
 
     variable: str
     got: str

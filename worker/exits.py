@@ -1,4 +1,4 @@
-"""How the service ends: one code a reason, so that a platform's log names the cause."""
+"""How the service ends: each reason has its exit code, so that a platform's log names the cause."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Exit(enum.IntEnum):
     SETTINGS = 78  #: the environment is wrong: EX_CONFIG
 
 
-#: What a slot's `exit_reason` says when the kernel killed its child for want of memory.
+#: A slot's `exit_reason` when the kernel killed its child for lack of memory.
 OUT_OF_MEMORY: Final = "out_of_memory"
 
 
 def explain_out_of_memory(limit_bytes: int | None) -> str:
-    """Say that the kernel killed a child, and how much memory there is for all of them."""
+    """Return a sentence: the kernel killed a child, and how much memory all of them may use."""
     limit = f" of {limit_bytes / 2**20:,.0f} MB" if limit_bytes is not None else ""
     return (
         f"killed by the kernel: the container's memory{limit} was used up. Set WORKER_MAX_MEMORY_MB, run fewer "
@@ -35,7 +35,7 @@ def explain_out_of_memory(limit_bytes: int | None) -> str:
 
 
 def explain(status: int) -> str:
-    """Say in words how a child ended; `status` is its exit code, or minus the signal that killed it."""
+    """Return in words how a child ended; `status` is its exit code, or minus the signal that killed it."""
     if status < 0:
         number = -status
         try:

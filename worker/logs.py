@@ -27,14 +27,14 @@ if sys.modules.get("rich") is None:
 FORMATS: Final = ("json", "console")
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-#: RQ reports every job at INFO in its own words; our events say it already.
+#: RQ logs every job at INFO; our own events report the same.
 _QUIETED: Final = {"rq": logging.WARNING, "httpx": logging.WARNING, "httpcore": logging.WARNING}
 #: The secret part of a URL: what stands between the scheme and the last @ of the authority. A password of Redis is
 #: often pasted in unescaped, so there it may hold a slash.
 _URL_SECRET: Final = re.compile(r"(?:(?<=redis://)|(?<=rediss://)|(?<=unix://))\S*@|(?<=://)[^/\s]*@")
-#: What JSON and the console show as it is.
+#: Types that JSON and the console show unchanged.
 _PLAIN: Final = frozenset({int, float, bool, type(None)})
-#: Deeper than this a value is shown as Python does.
+#: Values that are nested deeper are shown by their `repr`.
 _MAX_DEPTH: Final = 6
 
 #: One encoder for all lines: json.dumps would make a new one each time for anything but its defaults.
@@ -126,7 +126,7 @@ class _Writer:
         self._out = out
 
     def msg(self, line: str) -> None:
-        global dropped  # noqa: PLW0603 — one counter a process, read by metrics and tests
+        global dropped  # noqa: PLW0603 — one counter a process
         try:
             self._out.write(line + "\n")
             self._out.flush()
@@ -148,5 +148,5 @@ class _StandardHandler(logging.Handler):
         write: Callable[..., None] = getattr(self._logger, record.levelname.lower(), self._logger.info)
         try:
             write(record.getMessage(), logger=record.name, exc_info=record.exc_info)
-        except Exception:  # noqa: BLE001 — a record that cannot be formatted must not fail whoever logged it
+        except Exception:  # noqa: BLE001 — a record that cannot be formatted must not fail the code that logs it
             self.handleError(record)

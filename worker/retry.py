@@ -1,12 +1,12 @@
 """Which failures of a job are worth another try, and when.
 
-A job function says so itself::
+A job function can have a policy of its own::
 
     @with_policy(RetryPolicy(max_attempts=5, base=2.0, retry_on=(RetryLater,)))
     def fetch(url): ...
 
-and raises `PermanentError` or `RetryLater` where it knows better than the exception's class does. What the producer
-gave as RQ's own `Retry` goes before the function's policy, and that before the service's (`WORKER_RETRY_ATTEMPTS`).
+It raises `PermanentError` or `RetryLater` where the exception's class alone cannot decide. RQ's `Retry`, which a
+producer gives, wins over the function's policy, and that over the service's (`WORKER_RETRY_ATTEMPTS`).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def next_attempt(
     policy: RetryPolicy | None,
     default: RetryPolicy | None,
 ) -> Retry | GiveUp:
-    """Decide what follows when run number `attempt` (1-based) raised `exc`, by whoever has the say.
+    """Decide what follows when run number `attempt` (1-based) raised `exc`, by the policy that wins.
 
     A producer's own `Retry(max=…, interval=…)` wins: `retries_left` is its count (None: it asked for none), `interval`
     returns its next wait in seconds. Then the function's `policy`, then the service's `default`. What is no `Exception`
@@ -120,7 +120,7 @@ def next_attempt(
         if retries_left <= 0:
             return GiveUp("attempts_exhausted")
         asked = (exc.after or 0.0) if isinstance(exc, RetryLater) else 0.0
-        return Retry(max(interval(), asked if 0 < asked < math.inf else 0.0))  # for ever would mean lost
+        return Retry(max(interval(), asked if 0 < asked < math.inf else 0.0))  # an endless wait would lose the job
     policy = policy or default
     if policy is None or not isinstance(exc, Exception):
         return GiveUp("failed")
@@ -132,7 +132,7 @@ def decide(
 ) -> Retry | GiveUp:
     """Decide what follows when run number `attempt` (1-based) raised `exc`.
 
-    The jitter is added to `RetryLater.after` rather than drawn below it: a server that told many jobs to come
+    The jitter is added to `RetryLater.after` rather than drawn below it: a server that asked many jobs to come
     back in 60 seconds must not see them all in the same second.
     """
     if isinstance(exc, PermanentError):

@@ -21,7 +21,7 @@ log = logs.get_logger()
 
 _enabled = False
 _traces = False
-#: Stands in for a transaction when none is wanted; one for all jobs, because it has no state.
+#: Used instead of a transaction when none is wanted; one for all jobs, because it has no state.
 _UNTRACED: Final = nullcontext()
 
 
@@ -52,10 +52,10 @@ def init(settings: Settings, role: str) -> None:
 
 
 def trace(*, job_id: str, queue: str, function: str, attempt: int) -> AbstractContextManager[object]:
-    """Make one transaction of the block, the run of a job's code; it costs nothing when no traces are wanted.
+    """Make the block, a run of job code, one transaction; it costs nothing when no traces are wanted.
 
-    Names are those of Sentry's queues module (op ``queue.task``, data ``messaging.*``). Whatever ends the block by an
-    exception makes it an error.
+    Names are those of Sentry's queues module (op ``queue.task``, data ``messaging.*``). An exception that ends the
+    block marks it as an error.
     """
     if not _traces:
         return _UNTRACED
@@ -79,7 +79,7 @@ def job_failed(
     reason: str,
     message: str,
 ) -> None:
-    """Report a job that failed for good; `message` stands in where no exception is at hand (a crash, a refusal)."""
+    """Report a job that failed for good; `message` is used where there is no exception (a crash, a refusal)."""
     if not _enabled:
         return
     import sentry_sdk  # noqa: PLC0415
@@ -99,7 +99,7 @@ def job_failed(
 def job_retried(
     error: BaseException | None, *, job_id: str, queue: str, function: str, attempt: int, delay: float
 ) -> None:
-    """Leave a breadcrumb for an attempt that is tried again: it is part of the story, not an error yet."""
+    """Leave a breadcrumb for an attempt that is tried again: not an error yet, but context for one."""
     if not _enabled:
         return
     import sentry_sdk  # noqa: PLC0415

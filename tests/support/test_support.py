@@ -395,6 +395,7 @@ def test_waiting_for_an_event_that_does_not_come_shows_the_services_last_words(s
 def test_a_run_that_leaves_a_process_behind_fails_and_names_it(tmp_path: Path, leak: bool) -> None:
     body = "subprocess.Popen(['sleep', '63'], start_new_session=True)" if leak else "pass"
     (tmp_path / "test_it.py").write_text(f"import subprocess\ndef test_it():\n    {body}\n")
+    (tmp_path / "conftest.py").write_text("from tests.support import leaks\nleaks.GRACE_SECONDS = 1.0\n")
     command = [
         sys.executable,
         "-m",

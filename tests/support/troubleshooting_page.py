@@ -8,9 +8,9 @@ from tests.support.captures import FOLDER
 from tests.support.service import ROOT
 from tests.support.trouble_page import put
 from worker.diagnosis.course import STEPS
-from worker.diagnosis.needs import acl_rules
 from worker.diagnosis.report import Finding, Report, StepReport
 from worker.keys import Keys
+from worker.redis.needs import acl_rules
 from worker.redis.troubles import TROUBLES
 
 PAGE: Final = ROOT / "docs" / "troubleshooting.md"
@@ -21,6 +21,11 @@ SYMPTOMS: Final[dict[str, tuple[str, str]]] = {
         "`Error -2 … Name or service not known`, `Temporary failure in name resolution`, `getaddrinfo ENOTFOUND`",
         "dns",
     ),
+    "too_large": (
+        "`max request size exceeded`, `Protocol error: invalid bulk length`; a job ends `outcome_refused`",
+        "",
+    ),
+    "wrong_type": ("`WRONGTYPE Operation against a key holding the wrong kind of value`; `queue.unusable`", "rq"),
     "refused": ("`Error 111 … Connection refused`, `ECONNREFUSED`", "tcp"),
     "unreachable": ("`Error 101 … Network is unreachable`, `No route to host`, `EHOSTUNREACH`", "tcp"),
     "connect_timeout": ("`Timeout connecting to server`, `ETIMEDOUT`", "tcp"),

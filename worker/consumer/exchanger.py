@@ -11,6 +11,7 @@ import threading
 from time import monotonic
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from worker import logs
 from worker.consumer.accounts import Accounts
@@ -18,6 +19,7 @@ from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.heard import Heard
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import timed_out
+from worker.consumer.refusals import Refusals
 from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.runner import KILLED, KilledByOrder
@@ -29,8 +31,11 @@ from worker.engine.records import Claim, ClaimReply, Retried
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
 from worker.process.slot import Order, Running, Slot, State
+from worker.redis import needs, rights
 from worker.redis.outage import Outage
+from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import trouble
 
 log = logs.get_logger()
 
@@ -51,6 +56,7 @@ class Exchanger:
         supervision: Supervision,
         outage: Outage,
         predecessor: Predecessor,
+        refusals: Refusals,
         check: ClaimCheck,
         heard: Heard,
     ) -> None:
@@ -61,10 +67,13 @@ class Exchanger:
         self._supervision = supervision
         self._outage = outage
         self._predecessor = predecessor
+        self._refusals = refusals
         self.check = check
         self._heard = heard
         self._settling = threading.Lock()
         self._uncertain = True
+        self._problem = ""
+        self._may_claim = False  #: whether no command that a claim takes is known to be refused
 
     def settle_and_claim(self, capacity: int) -> ClaimReply:
         """Settle what is done and claim up to `capacity` jobs."""
@@ -79,6 +88,9 @@ class Exchanger:
         self._rq.settle()
         if not capacity and not self._in_flight.done:
             return ClaimReply(asked=False)
+        if capacity and not self._may_claim:
+            self._exchange(0)
+            self._check_rights()
         reply = self._exchange(capacity)
         if self._in_flight.endings:  # dependents of what has ended do not wait for what runs next
             self._rq.settle()
@@ -99,6 +111,24 @@ class Exchanger:
             self.check.expect()
         if not reply.registered:
             self._record.write()
+        if reply.problem or self._problem:
+            self._note_problem(reply)
+
+    def _note_problem(self, reply: ClaimReply) -> None:
+        """Log that a queue cannot be claimed from because of what its keys hold; any other refusal is an outage."""
+        reason = translate(ResponseError(reply.problem)) if reply.problem else None
+        if reason is not None and reason.code != "wrong_type":
+            self._may_claim = self._may_claim and not reason.refuses_command
+            if not reply.claims:
+                raise reason
+            return
+        if reply.problem != self._problem:
+            if reply.problem:
+                fix = reason.trouble.fix if reason is not None else None
+                log.error("queue.unusable", error=reply.problem[:500], fix=fix)
+            else:
+                log.info("queue.usable")
+        self._problem = reply.problem
 
     def doubt(self) -> None:
         """Note that the server may hold claims in our name that are not in our hands: a reply was lost."""
@@ -138,9 +168,19 @@ class Exchanger:
         if self._uncertain or self.check.is_expected:
             self._claims.recover("")
 
+    def _check_rights(self) -> None:
+        """Claim nothing that could not be settled: raise while a command that this takes is refused to us."""
+        commands = rights.refused(self._claims.redis, self._claims.keys, needs.of_claims())
+        if commands:
+            raise trouble("no_permission", "no permission for " + ", ".join(commands).replace("|", " "))
+        self._may_claim = True
+
     def _exchange(self, capacity: int) -> ClaimReply:
         with self._settling:  # the housekeeper settles too, and an outcome must not be taken off for another one
-            sent = self._in_flight.done
+            sent = self._refusals.portion(self._in_flight.done)
+            searching = self._refusals.searching
+            if searching:
+                capacity = 0
             if not sent and not capacity:
                 return ClaimReply(asked=False)
             for outcome in sent:
@@ -148,8 +188,17 @@ class Exchanger:
                     # Before it is sent: if we die in between, the scheduler must already expect it.
                     self._supervision.note_scheduled(outcome.delay)
             others_running = len(self._in_flight) > 0
-            reply = self._claims.settle_and_claim(sent, capacity, others_running=others_running)
+            try:
+                reply = self._claims.settle_and_claim(sent, capacity, others_running=others_running)
+            except (RedisTrouble, ResponseError) as error:
+                self._may_claim = self._may_claim and not (isinstance(error, RedisTrouble) and error.refuses_command)
+                if not self._refusals.concerns(sent, error):
+                    raise
+                self._uncertain = True  # it may have claimed before it hung up
+                return ClaimReply(asked=False)
             self._in_flight.settled(sent, self._rq.left_by_scripts(sent, reply))
+            self._refusals.taken(sent)
+        reply.asked = not searching
         self.note_reply(reply)
         if reply.left and not reply.suspended:
             self._supervision.wake_sibling()

@@ -46,6 +46,7 @@ class InFlight:
         self._done: list[Outcome] = []
         self._for_rq: list[Ending] = []
         self._interrupted: list[Claim] = []
+        self._stranded: list[Claim] = []  #: the server takes no outcome of theirs
         self.moved_at = 0.0  #: when (monotonic) claims last came or began
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ class InFlight:
     def executions(self) -> frozenset[str]:
         """Return the executions of all claims."""
         with self._lock:
-            claims = [*self._waiting, *self._running.values(), *self._interrupted]
+            claims = [*self._waiting, *self._running.values(), *self._interrupted, *self._stranded]
             claims += [outcome.claim for outcome in self._done] + [ending.claim for ending in self._for_rq]
         return frozenset(claim.execution_id for claim in claims)
 
@@ -113,6 +114,17 @@ class InFlight:
         with self._lock:
             self._forget(outcome.claim)
             self._done.append(outcome)
+
+    def replace(self, outcome: Outcome, other: Outcome) -> None:
+        """Put another outcome of the same claim in the place of one."""
+        with self._lock:
+            self._done[self._done.index(outcome)] = other
+
+    def strand(self, outcome: Outcome) -> None:
+        """Set an outcome aside that the server takes in no form; its claim stays ours, so that nobody runs the job."""
+        with self._lock:
+            self._done.remove(outcome)
+            self._stranded.append(outcome.claim)
 
     def finish_with_rq(self, ending: Ending) -> None:
         """Note that RQ's code must finish a claim."""

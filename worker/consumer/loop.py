@@ -30,6 +30,7 @@ from worker.consumer.housekeeper import Housekeeper, Upkeep
 from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobTimeout, MainThread
 from worker.consumer.prefetch import MOST, Prefetch
+from worker.consumer.refusals import Refusals
 from worker.consumer.rq_ending import RqEnding
 from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
@@ -90,6 +91,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             ),
             max_handbacks=self.settings.worker_max_handbacks,
             unknown_grace=self.settings.worker_unknown_grace,
+            max_result_bytes=self.settings.worker_max_result_bytes,
         )
         self._burst = False
         self._max_jobs: int | None = None
@@ -158,7 +160,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def has_nothing_left(self, reply: ClaimReply) -> bool:
         """Whether a consumer that ends when the queues are empty, or after some idle time, has come there."""
-        if not self.in_flight.empty or not reply.registered:
+        if not self.in_flight.empty or not reply.registered or not reply.asked:
             return False
         return self._burst or (self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle)
 
@@ -302,6 +304,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             supervision=self.supervision,
             outage=self.outage,
             predecessor=predecessor,
+            refusals=Refusals(claims, in_flight, decider, accounts, slot),
             heard=self.heard,
             check=ClaimCheck(claims, in_flight, self.settings.pace.claim_check),
         )

@@ -128,7 +128,7 @@ class RqFinish:
             try:
                 self._ending.end(ending)
             except RedisTrouble as error:
-                if ending.tries < MOST_TRIES:
+                if ending.tries < MOST_TRIES and error.code not in ("wrong_type", "too_large"):
                     raise
                 self._give_up(ending, error)
             except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 
-from rq import worker_registration
 from rq.utils import now
 from rq.worker import BaseWorker
 
@@ -13,6 +12,8 @@ from worker.engine import rq_private
 from worker.engine.claims import Claims
 from worker.engine.leases import BUSY_TTL_SECONDS
 from worker.process.memory import resident_mb
+from worker.redis import scripts
+from worker.redis.calls import flat
 from worker.redis.client import translating
 
 
@@ -28,16 +29,14 @@ class RqRecord:
         """Write it as RQ's `register_birth` does, over whatever a predecessor left. Raises `RedisTrouble`."""
         worker = self._worker
         worker.hostname, worker.pid = socket.gethostname(), os.getpid()
+        with translating():
+            rq_private.note_ip_address(worker, worker.connection)
         worker.birth_date = worker.last_heartbeat = now()
         about = {"memory_mb": resident_mb(os.getpid()), "release": self._release}  # for people
         record = {**worker.serialize(), **about, "state": "started", "fence": self._claims.fence}
-        with translating(), worker.connection.pipeline() as pipeline:
-            rq_private.note_ip_address(worker, worker.connection)
-            pipeline.hdel(worker.key, "death", "shutdown_requested_date")
-            pipeline.hset(worker.key, mapping=record)
-            worker_registration.register(worker, pipeline)
-            pipeline.expire(worker.key, BUSY_TTL_SECONDS)
-            pipeline.execute()
+        queues = worker.queue_names()
+        args = (BUSY_TTL_SECONDS, len(queues), *queues, *flat(record))
+        self._claims.call(scripts.REGISTER, *args, worker_name=worker.name)
 
     def close(self) -> None:
         """Write that the worker has ended, as RQ does. Raises `RedisTrouble`."""

@@ -131,12 +131,16 @@ class Runner:
     def succeed(self, job: Job, claim: Claim, value: Any, started: float) -> None:
         """Note that the job returned `value`."""
         ended = monotonic()
+        outcome = self._decider.success(job, claim, value, started, ended)
+        if isinstance(outcome, Buried):
+            self._accounts.failed()
+            self._accounts.note(outcome, job, None)
+            return
         log.info("job.finished", seconds=round(ended - started, 4))
         self._accounts.finished()
         if self._rq.wants_success(job, value):
             self._in_flight.finish_with_rq(Ending(job, claim, started, value=value))
             return
-        outcome = self._decider.success(job, claim, value, started, ended)
         outcome.notes = (job, value)
         self._in_flight.finish(outcome)
 

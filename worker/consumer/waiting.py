@@ -24,7 +24,7 @@ from worker.process.slot import State
 #: doubles up to the cap: however many jobs come, an idle instance asks in vain about ten times a second at most.
 LATE_SECONDS: Final = 0.01
 LATE_CAP_SECONDS: Final = 0.2
-#: While `rq suspend` or TSTP holds.
+#: While `rq suspend` or TSTP holds, or a queue cannot be claimed from.
 PAUSE_SECONDS: Final = 1.0
 
 
@@ -70,11 +70,11 @@ class Waiting:
             self._supervision.answered()
         if self._threads is not None and self._in_flight:
             self._for_threads(self._threads)
-        elif not self._in_flight.empty or not reply.registered:
-            pass  # a thread has ended its job meanwhile, RQ must finish one, or the server did not know us
-        elif reply.suspended or self._supervision.quiet:
+        elif reply.suspended or reply.problem or self._supervision.quiet:
             self._tick()
             self._child.wait(PAUSE_SECONDS)
+        elif not self._in_flight.empty or not (reply.registered and reply.asked):
+            pass  # something is left to settle, or the server must be asked again
         else:
             return self._for_jobs()
         return ClaimReply()

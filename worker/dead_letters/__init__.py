@@ -1,1 +1,1 @@
-"""The dead-letter queue: filter, group, change, collect and trim what failed for good."""
+"""The dead-letter queue: filter, group, change, collect and trim the jobs that failed for good."""

@@ -1,7 +1,7 @@
-"""Tells somebody when a kind of failure becomes frequent: DEAD_LETTER_ALERT_RATE to DEAD_LETTER_ALERT_URL.
+"""Alerts people when a kind of failure becomes frequent: DEAD_LETTER_ALERT_RATE, to DEAD_LETTER_ALERT_URL.
 
-The alert is an ordinary job, `jobs.notifications.notify`, with a name of its fingerprint's own: as long as that job
-exists, which is the window of the rate, RQ refuses a second one, whichever instance asks.
+An alert is an ordinary job, `jobs.notifications.notify`, whose id is made from the fingerprint. It exists as long as
+the rate's window, and RQ refuses a second job of the same id: each window has one alert, of whichever instance.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME: Final = "dead-letter-alert-"
 
 
 class Alerts:
-    """Counts what passes of the upkeep come by; makes alerts when a pass is over."""
+    """Counts the letters that a pass finds; makes alerts when the pass is over."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
@@ -35,13 +35,13 @@ class Alerts:
         self._counts: Counter[str] = Counter()
 
     def count(self, letter: DeadLetter, now: float) -> None:
-        """Count a letter of the window; alerts that failed are no reason for alerts."""
+        """Count a letter if it is of the window. Alerts that failed are not counted."""
         if self._most and letter.moment > now - self._window and not letter.job_id.startswith(_NAME):
             self._counts[letter.fingerprint] += 1
             self._newest[letter.fingerprint] = letter  # they come oldest first
 
     def send(self, census: Census) -> None:
-        """Make an alert for each kind that has passed the rate, unless there is one."""
+        """Make an alert for each kind that has passed the rate, unless there is one already."""
         for fingerprint, count in self._counts.items():
             if fingerprint and count >= self._most:
                 self._alert(self._newest[fingerprint], count, census.now)
@@ -65,9 +65,9 @@ class Alerts:
                 description=f"alert: {count} dead letters of the kind {letter.fingerprint}",
             )
         except DuplicateJobError:
-            return  # somebody was told within the window
-        told = {"fingerprint": letter.fingerprint, "function": letter.function, "reason": letter.reason}
-        log.warning("dead_letters.alert", **told, letters=count, seconds=self._window, job_id=name)
+            return  # there was an alert within the window
+        kind = {"fingerprint": letter.fingerprint, "function": letter.function, "reason": letter.reason}
+        log.warning("dead_letters.alert", **kind, letters=count, seconds=self._window, job_id=name)
 
     def _payload(self, letter: DeadLetter, count: int) -> dict[str, Any]:
         record = letter.record

@@ -1,7 +1,7 @@
-"""Going through the dead letters and taking some away, in batches, while others do the same.
+"""Go through the dead letters and change some, in batches, while others do the same.
 
-Memory stays flat: a page at a time is read, from the oldest letter on. What is buried after the beginning is left
-alone, so a job that fails again at once is not replayed for ever.
+Memory stays flat: a page at a time is read, the oldest letters first. Letters that are buried after the beginning are
+left alone, so that a job which fails again at once is not replayed for ever.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from worker.dead_letters.queue import PAGE, DeadLetterQueue
 
 #: Letters that one script changes: some milliseconds of the server's time.
 BATCH: Final = 100
-#: Others may take letters away while we count along, and some are passed over; so the queue is gone through again until
-#: there is nothing to do, so often at most.
+#: When others remove letters meanwhile, indexes shift and a pass skips some. So we pass again until nothing is left to
+#: do, at most this many times.
 MOST_PASSES: Final = 10
 
 
 @dataclass(slots=True)
 class Tally:
-    """How far a command has come. `gone` are letters that somebody else took first."""
+    """How far a command has come. `gone` counts letters that another command changed first."""
 
     done: int = 0
     gone: int = 0
@@ -32,12 +32,12 @@ class Tally:
 
     @property
     def tried(self) -> int:
-        """Return how many letters were to be changed."""
+        """Return how many letters we have tried to change."""
         return self.done + self.gone
 
 
 class Throttle:
-    """Lets `per_second` letters pass; None means no limit. `wait` sleeps and says False when it is over early."""
+    """Lets `per_second` letters pass; None means no limit. `wait` sleeps and returns False when it was interrupted."""
 
     def __init__(self, per_second: float | None, wait: Callable[[float], bool]) -> None:
         self._per_second = per_second
@@ -50,7 +50,7 @@ class Throttle:
         return BATCH if self._per_second is None else max(1, min(BATCH, int(self._per_second / 5)))
 
     def admit(self, count: int) -> bool:
-        """Wait until `count` more may pass; False when the wait was ended."""
+        """Wait until `count` more may pass; False when the wait was interrupted."""
         now = monotonic()
         if not self._wait(max(0.0, self._free_at - now)):
             return False
@@ -72,7 +72,7 @@ class Batches:
         limit: int | None = None,
     ) -> None:
         self.tally = Tally()
-        self.limit = limit  #: of letters that are done; may be raised to go on
+        self.limit = limit  #: most letters to change; may be raised to go on
         self._dead_letters = dead_letters
         self._chosen = chosen
         self._act = act
@@ -80,21 +80,21 @@ class Batches:
         self._began: float | None = None
 
     def over(self, letters: Sequence[DeadLetter]) -> Iterator[list[str]]:
-        """Change these letters; yields the ids that went, batch by batch."""
+        """Change these letters; yields the ids of those that were changed, batch by batch."""
         at = 0
         while at < len(letters) and (room := self._room()):
             batch = letters[at : at + room]
             if not self._throttle.admit(len(batch)):
                 self.tally.stopped = True
                 return
-            went = self._act(batch)
+            changed = self._act(batch)
             at += len(batch)
-            self.tally.done += sum(went)
-            self.tally.gone += len(batch) - sum(went)
-            yield [letter.job_id for letter, taken in zip(batch, went, strict=True) if taken]
+            self.tally.done += sum(changed)
+            self.tally.gone += len(batch) - sum(changed)
+            yield [letter.job_id for letter, taken in zip(batch, changed, strict=True) if taken]
 
     def through_all(self) -> Iterator[list[str]]:
-        """Change every letter that is meant; yields the ids that went, batch by batch."""
+        """Change every letter that matches; yields the ids of those that were changed, batch by batch."""
         self._began = self._began or self._dead_letters.now()
         for _ in range(MOST_PASSES):
             before = self.tally.done
@@ -103,15 +103,15 @@ class Batches:
                 return
 
     def _pass(self, length: int) -> Iterator[list[str]]:
-        """Go once through what stood there at the beginning, from the head; what we take away does not count."""
+        """Go once, from the head, through the `length` ids that were there; what we remove shifts the rest forward."""
         first, left = 0, length
         while left > 0 and self._room() and not self.tally.stopped:
             page = self._dead_letters.page(first, first + min(PAGE, left) - 1, self._chosen.needles())
             if not page.seen:
                 return
-            meant = [letter for letter in page.letters if self._chosen.matches(letter) and self._is_old(letter)]
+            matching = [letter for letter in page.letters if self._chosen.matches(letter) and self._is_old(letter)]
             before = self.tally.done
-            yield from self.over(meant)
+            yield from self.over(matching)
             first += page.seen - (self.tally.done - before)
             left -= page.seen
 

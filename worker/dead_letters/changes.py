@@ -1,7 +1,7 @@
 """What operators do with dead letters: replay, discard, edit, restore. Each call is one atomic script.
 
-A letter is changed once however many terminals try, and every script writes who did it to the stream
-``<prefix>:dead-letter:audit`` in the same step, so a command that is killed in the middle has still left its trace.
+However many terminals try, a letter is changed once. Every script writes who did it to the stream
+``<prefix>:dead-letter:audit`` in the same step, so a command that is killed in the middle has left its trace.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ EDITED: Final = {
 }
 
 
-def whoever() -> str:
-    """Return user@host of whoever runs this process."""
+def user_at_host() -> str:
+    """Return user@host of this process."""
     try:
         user = getpass.getuser()
-    except (OSError, KeyError):  # containers run as numbers that nobody has named
+    except (OSError, KeyError):  # a container may run under a number without a name
         user = f"uid-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
 
@@ -50,7 +50,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes that one command makes; `run` names it in the audit, `note` says which letters it was to change."""
+    """The changes that one command makes. In the audit `run` names the command, `note` what it was to change."""
 
     dead_letters: DeadLetterQueue
     who: str
@@ -58,25 +58,25 @@ class Changes:
     run: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def replay(self, letters: Sequence[DeadLetter], to: str = "") -> list[bool]:
-        """Put letters back on their queues, or all on the queue `to`; says which of them went."""
+        """Put letters back on their queues, or all on the queue `to`; returns for each whether it was done."""
         job_ids = [letter.job_id for letter in letters]
         return list(map(bool, self._call(scripts.REPLAY, "replay", to, *job_ids)))
 
     def discard(self, letters: Sequence[DeadLetter], action: str = "discard") -> list[bool]:
-        """Delete letters that are still as they were read; says which of them went."""
+        """Delete letters that are still as they were read; returns for each whether it was done."""
         seen = [value for letter in letters for value in (letter.job_id, letter.ended_at)]
         return list(map(bool, self._call(scripts.DISCARD, action, *seen)))
 
     def edit(self, job_id: str, seen: bytes, data: bytes, description: str) -> str:
-        """Write a new payload and keep the first one; returns why not, "" if it was done."""
+        """Write a new payload and keep the first one; returns "", or why it was not done."""
         return EDITED[self._call(scripts.EDIT, "edit", job_id, seen, data, description)]
 
     def undo(self, job_id: str, seen: bytes) -> str:
-        """Bring the first payload back; returns why not, "" if it was done."""
+        """Bring the first payload back; returns "", or why it was not done."""
         return EDITED[self._call(scripts.EDIT, "undo", job_id, seen, "", "")]
 
     def restore(self, letters: Sequence[Exported]) -> list[bool]:
-        """Bring exported letters back; says which of them: a job that exists is left alone."""
+        """Bring exported letters back; returns for each whether it was done. A job that exists is left alone."""
         args: list[str | bytes | float] = []
         for letter in letters:
             args += [letter.job_id, letter.queue, letter.left_ms, len(letter.results)]

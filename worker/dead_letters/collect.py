@@ -1,6 +1,6 @@
-"""Collecting the failures that others recorded: plain RQ workers, and RQ's own cleaning in `rq info` or a dashboard.
+"""Collect the failures that others recorded: plain RQ workers, and RQ's own cleaning in `rq info` or a dashboard.
 
-They stand in the FailedJobRegistry of their queue and nowhere else.
+Such jobs are in the FailedJobRegistry of their queue and nowhere else.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ log = logs.get_logger()
 
 #: Entries of a registry that one call looks at: about 2 ms of the server's time.
 PAGE: Final = 1000
-#: Jobs that are collected before the dispatcher's loop gets its turn.
+#: Jobs that are collected before the dispatcher's loop goes on.
 BATCH: Final = 100
-#: RQ's type of a result that says that a returned `Retry` was used up (rq/results.py).
+#: RQ's type of a result whose returned `Retry` was used up (rq/results.py).
 _MAX_RETRIES: Final = b"3"
 
 

@@ -1,4 +1,4 @@
-"""Which dead letters are meant: what the options of `python -m worker dead` choose."""
+"""Which dead letters a command is about: what the options of `python -m worker dead` choose."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Filter:
         return self != Filter()
 
     def among(self, letters: Iterable[DeadLetter]) -> Iterable[DeadLetter]:
-        """Return those of some letters that are meant."""
+        """Return the letters that match."""
         return filter(self.matches, letters) if self else letters
 
     def matches(self, letter: DeadLetter) -> bool:
-        """Whether a letter is meant."""
+        """Whether a letter matches."""
         return (
             self.queue in ("", letter.origin)
             and self.reason in ("", letter.reason)
@@ -46,7 +46,7 @@ class Filter:
         )
 
     def needles(self) -> list[str]:
-        """Texts that the JSON of every record that is meant must hold, so that the server can leave out the others."""
+        """Texts in the JSON of every record that matches: the server leaves out records without them."""
         found = []
         if self.fingerprint:
             found.append(f'"fingerprint": {json.dumps(self.fingerprint)}')
@@ -55,13 +55,13 @@ class Filter:
         return found
 
     def __str__(self) -> str:
-        told = []
+        parts = []
         for field in fields(self):
             value = getattr(self, field.name)
             if value not in ("", None):
                 shown = datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds") if _is_time(value) else value
-                told.append(f"{field.name} {shown}")
-        return ", ".join(told)
+                parts.append(f"{field.name} {shown}")
+        return ", ".join(parts)
 
     def _is_exception(self, name: str) -> bool:
         """Match the whole dotted name or its last part: people say ValueError, and they say RetryLater."""
@@ -69,7 +69,7 @@ class Filter:
 
 
 def moment(text: str, *, now: float) -> float:
-    """Read a point in time: an age (90m, 12h, 7d) before `now`, or ISO 8601; UTC unless it says otherwise.
+    """Read a point in time: an age (90m, 12h, 7d) before `now`, or ISO 8601; UTC unless it names a time zone.
 
     Raises ValueError with a sentence.
     """

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from worker.engine.dead_letter import read
 
-#: The reason of letters that have no record: somebody put their id on the queue by hand.
+#: The reason of letters without a record: their ids were put on the queue by hand.
 UNKNOWN: Final = "unknown"
 
 
@@ -53,7 +53,7 @@ class DeadLetter:
 
     @property
     def moment(self) -> float:
-        """When it failed, by the server's clock (Unix seconds); 0 if nobody wrote it down."""
+        """When it failed, by the server's clock (Unix seconds); 0 if that is not recorded."""
         try:
             return datetime.fromisoformat(self.ended_at).timestamp()
         except ValueError:
@@ -72,7 +72,7 @@ class DeadLetter:
         return found[1].decode() if found else str(self.record.get(name) or "")
 
 
-#: Find a text in a record that we wrote without parsing it; these parts stand before any other that could be mistaken.
+#: Find a text in a record of ours without parsing it: these parts come before any others that could look like them.
 _REASON, _FINGERPRINT, _FUNCTION = (
     re.compile(rb'"%s": "([\w.-]+)"' % name, flags=re.ASCII) for name in (b"reason", b"fingerprint", b"function")
 )
@@ -80,7 +80,7 @@ _REASON, _FINGERPRINT, _FUNCTION = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some letters of the queue; `seen` ids stood there, `stale` are those of jobs that are gone or run again."""
+    """Some letters of the queue, of `seen` ids; `stale` are ids of jobs that are gone or run again."""
 
     length: int
     seen: int

@@ -28,7 +28,7 @@ class DeadLetterQueue:
         self.name = name
 
     def count(self) -> int:
-        """Return how many ids stand there."""
+        """Return how many ids the queue holds."""
         return int(self.redis.llen(self.keys.queue(self.name)))
 
     def now(self) -> float:
@@ -53,14 +53,14 @@ class DeadLetterQueue:
         return self.newest_first(Filter())
 
     def newest_first(self, chosen: Filter) -> Iterator[DeadLetter]:
-        """Every letter that is meant, newest first. What is buried meanwhile is not looked at."""
+        """Every letter that matches, newest first; without those that are buried meanwhile."""
         for last in range(self.count() - 1, -1, -PAGE):
             page = self.page(max(0, last - PAGE + 1), last, chosen.needles())
             page.letters.reverse()
             yield from chosen.among(page.letters)
 
     def oldest_first(self, chosen: Filter) -> Iterator[DeadLetter]:
-        """Every letter that is meant, oldest first; for readers that leave them where they are."""
+        """Every letter that matches, oldest first; for readers that leave them where they are."""
         count = self.count()
         for first in range(0, count, PAGE):
             page = self.page(first, min(first + PAGE, count) - 1, chosen.needles())
@@ -93,7 +93,7 @@ class DeadLetterQueue:
             return [text_of(value) for value in pipeline.execute()]
 
     def call(self, script: Script, *args: str | bytes | float) -> Any:
-        """Run a script about this queue; a server that does not know it is given it."""
+        """Run a script about this queue; it is loaded first if the server lacks it."""
         return self.call_about(self.name, script, *args)
 
     def call_about(self, queue: str, script: Script, *args: str | bytes | float) -> Any:

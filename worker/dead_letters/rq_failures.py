@@ -30,7 +30,7 @@ _RQ_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a failure's text tells. `frame` is ``file.py:function`` of the innermost frame of the job's own code."""
+    """What a failure's text contains. `frame` is ``file.py:function`` of the innermost frame of the job's own code."""
 
     reason: str
     exception: str

@@ -1,6 +1,6 @@
-"""Keeping the dead-letter queue in order: within its bounds, and without ids whose job is gone or runs again.
+"""Keep the dead-letter queue in order: within its bounds, and without ids of jobs that are gone or run again.
 
-Whoever deletes or requeues a job with RQ's own means does not know that its id stands on that queue too.
+RQ's own commands leave such ids: they delete or requeue a job, and do not know that its id is on this queue too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BATCH: Final = 100
 
 @dataclass(slots=True)
 class Census:
-    """What a pass saw. `oldest` and `now` are Unix seconds by the server's clock; `oldest` is 0 when there is none."""
+    """What a pass found. `oldest` and `now` are Unix seconds by the server's clock; `oldest` is 0 if there is none."""
 
     now: float = 0.0
     oldest: float = 0.0
@@ -47,7 +47,7 @@ class Census:
 
 
 class Trim:
-    """`see` gets every letter that a pass finds young enough, and the server's time; `tell` gets each pass's census."""
+    """`on_letter` gets every letter that stays, with the server's time; `on_census` gets the census of each pass."""
 
     def __init__(
         self,
@@ -65,12 +65,20 @@ class Trim:
         self._on_census = on_census
 
     def steps(self) -> Iterator[None]:
-        """Go through the queue once, a page at a time, from the oldest letter on."""
+        """Go through the queue once, a page at a time, from the oldest letter on.
+
+        Far above the bound, the oldest go before anything is looked at: more may come than a pass goes through.
+        """
+        while (excess := self._dead_letters.count() - self._max_jobs) > self._max_jobs:
+            page = self._dead_letters.page(0, min(PAGE, excess) - 1)
+            if not self._sweep(page) + self._trim("count", page.letters):
+                break
+            yield
         census, trimmed = Census(now=self._dead_letters.now()), Counter[str]()
         first, left = 0, self._dead_letters.count()
         while left > 0:
             page = self._dead_letters.page(first, first + min(PAGE, left) - 1)
-            swept = self._sweep(page)  # before anything is trimmed: it goes by their places
+            swept = self._sweep(page)  # before anything is trimmed: it uses the ids' indexes
             gone = self._trim("age", self._too_old(page.letters, census))
             trimmed["age"] += gone
             first += page.seen - swept - gone
@@ -87,7 +95,7 @@ class Trim:
         self._report(trimmed, census)
 
     def _too_old(self, letters: list[DeadLetter], census: Census) -> list[DeadLetter]:
-        """Return the letters that are to go, and count the others."""
+        """Return the letters that are too old, and count the others."""
         too_old = []
         for letter in letters:
             if 0 < letter.moment < census.now - self._max_age:

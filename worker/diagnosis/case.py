@@ -18,8 +18,6 @@ from worker.keys import Keys
 
 #: Port of a URL that names none.
 DEFAULT_PORT: Final = 6379
-#: Life of the keys that steps make, in case this process dies before it deletes them.
-KEY_TTL_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)

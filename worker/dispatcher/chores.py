@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Protocol
 
+from redis.exceptions import ResponseError
+
+from worker import backoff, logs
 from worker.dispatcher.cron import Cron
 from worker.dispatcher.cron_file import Entry, serializer_of
 from worker.dispatcher.dead_letters import dead_letter_chore
@@ -20,8 +23,15 @@ from worker.engine.payload import Payloads
 from worker.engine.rescue import Rescuer
 from worker.process.scoreboard import Scoreboard
 from worker.redis.calls import ScriptCalls
+from worker.redis.translate import answer_in
+from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
+log = logs.get_logger()
+
+#: The first wait of a chore that was refused, and the longest.
+BASE_SECONDS: Final = 1.0
+CAP_SECONDS: Final = 30.0
 #: How long a new instance, or one after an outage, leaves strays alone.
 STRAYS_AFTER_SECONDS: Final = 600.0
 
@@ -37,6 +47,44 @@ class Chore(Protocol):
     def run(self) -> None:
         """Do it once and set the next `due` (monotonic)."""
         ...
+
+
+class Independent:
+    """A chore whose refusals concern no other: it is tried again later, with a backoff of its own.
+
+    A server that is away is trouble of all chores and passes (`RedisTrouble`).
+    """
+
+    def __init__(self, name: str, chore: Chore) -> None:
+        self.name = name
+        self._chore = chore
+        self._not_before = 0.0
+        self._failures = 0
+        self._said = ""
+
+    @property
+    def due(self) -> float:
+        """When it falls due next (monotonic)."""
+        return max(self._chore.due, self._not_before)
+
+    def run(self) -> None:
+        """Do it once."""
+        try:
+            self._chore.run()
+        except (RedisTrouble, ResponseError) as error:
+            if isinstance(error, RedisTrouble) and not error.refuses_this:
+                raise
+            self._failures += 1
+            self._not_before = monotonic() + backoff.full_jitter(self._failures, base=BASE_SECONDS, cap=CAP_SECONDS)
+            answer = answer_in(error)
+            if answer != self._said:  # once for each reason, not for each try
+                fix = error.trouble.fix if isinstance(error, RedisTrouble) else None
+                log.error("chore.failed", chore=self.name, error=answer[:500], fix=fix)  # noqa: TRY400 — the answer says it
+            self._said = answer
+        else:
+            if self._failures:
+                log.info("chore.recovered", chore=self.name, failures=self._failures)
+            self._failures, self._not_before, self._said = 0, 0.0, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +120,23 @@ class Chores:
         self.rescue = RescueChore(
             rescuer, monotonic(), calm, board.last_claim_at if resources.consumers_block else lambda: 0.0
         )
-        self._all: list[Chore] = [
-            Heartbeats(calls, board),
-            self.rescue,
-            ScheduledJobs(calls, settings.worker_queues, settings.worker_scheduler_interval, board.consumers),
-            dead_letter_chore(settings, calls, resources.payloads, leadership, board.dead_letters, resources.name),
-            Maintenance(calls, deaths, board.ended),
-            # One instance does these for the whole fleet.
-            LeaderOnly(leadership, StrayChore(calls, calm, self.rescue.wake), after=STRAYS_AFTER_SECONDS),
-        ]
+        due = ScheduledJobs(calls, settings.worker_queues, settings.worker_scheduler_interval, board.consumers)
+        letters = dead_letter_chore(settings, calls, resources.payloads, leadership, board, resources.name)
+        # One instance does these for the whole fleet.
+        strays = LeaderOnly(leadership, StrayChore(calls, calm, self.rescue.wake), after=STRAYS_AFTER_SECONDS)
+        chores: dict[str, Chore] = {
+            "heartbeats": Heartbeats(calls, board),
+            "rescue": self.rescue,
+            "scheduled jobs": due,
+            "dead letters": letters,
+            "maintenance": Maintenance(calls, deaths, board.ended),
+            "strays": strays,
+        }
         if resources.schedule:
             cron = Cron(calls, leadership, resources.schedule, serializer_of(settings))
-            self._all.append(LeaderOnly(leadership, cron))
+            chores["cron"] = LeaderOnly(leadership, cron)
+        self._all = [Independent(name, chore) for name, chore in chores.items()]
 
-    def __iter__(self) -> Iterator[Chore]:
+    def __iter__(self) -> Iterator[Independent]:
         """Return every chore."""
         return iter(self._all)

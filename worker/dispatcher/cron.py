@@ -82,7 +82,7 @@ class Cron:
     def _look_at(self, lead: Lead, entry: Entry, last: str) -> None:
         job, now = entry.job, lead.server_time
         last_firing, _, ran = last.partition("|")
-        if not last:  # a new line: as with RQ, an interval begins with a run and a cron expression waits
+        if not last:  # a new line: as in RQ, an interval begins with a run, and a cron expression waits
             self._pass(lead, entry, last, now) if job.cron else self._enqueue(lead, entry, last, now)
             return
         due = _due(job, float(last_firing), now)

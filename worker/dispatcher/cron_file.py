@@ -5,8 +5,8 @@
 
     cron.register(weekly, "default", cron="0 6 * * 1", meta={"missed": "skip"})
 
-``meta["missed"]`` is ours: what becomes of runs that fell due while no instance could enqueue them. "once" (the
-default) makes up for them with one run, "skip" waits for the next.
+``meta["missed"]`` is ours: what becomes of runs that fell due while no instance could enqueue them. With "once" (the
+default) one run makes up for them, with "skip" nothing runs until the next one is due.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ MISSED: Final = ("once", "skip")
 
 
 class ScheduleError(Exception):
-    """The schedule cannot be used; the message says which line of it, why, and what to do."""
+    """The schedule cannot be used; the message names the line, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the schedule. `key` is the same on every instance and changes with what the line says."""
+    """One line of the schedule. `key` is the same on every instance and changes with the line."""
 
     key: str
     job: CronJob
@@ -64,7 +64,7 @@ def _exists(name: str) -> bool:
 
 
 def _lines(name: str) -> list[dict[str, Any]]:
-    """Return what the module registers; it is imported anew, because an import before has used its lines up."""
+    """Return what the module registers; it is imported again, because an earlier import has used its lines up."""
     registered = rq_private.registered_cron_lines(rq_cron)
     registered.clear()
     try:
@@ -83,55 +83,55 @@ def _lines(name: str) -> list[dict[str, Any]]:
 
 def _entry(module: str, line: dict[str, Any], settings: Settings) -> Entry:
     function = line["func"]
-    told = f"{module}: the line for {getattr(function, '__name__', function)!s}"
+    where = f"{module}: the line for {getattr(function, '__name__', function)!s}"
     if not _is_job(function, settings.worker_job_modules):
         raise ScheduleError(
-            f"{told} names what is no function of {', '.join(settings.worker_job_modules)} (WORKER_JOB_MODULES), so no "
+            f"{where} names no function of {', '.join(settings.worker_job_modules)} (WORKER_JOB_MODULES), so no "
             f"consumer would run it. Register a function that is defined there."
         )
     missed = (line.get("meta") or {}).get("missed", MISSED[0])
     if missed not in MISSED:
-        raise ScheduleError(f"{told} has missed={missed!r} in its meta. Use {' or '.join(map(repr, MISSED))}.")
+        raise ScheduleError(f"{where} has missed={missed!r} in its meta. Use {' or '.join(map(repr, MISSED))}.")
     if line["queue_name"] == settings.dead_letter_queue:
-        raise ScheduleError(f"{told} names the dead-letter queue, which nobody consumes. Name another queue.")
+        raise ScheduleError(f"{where} names the dead-letter queue, which nobody consumes. Name another queue.")
     interval = line.get("interval")
     if interval is not None and not (isinstance(interval, (int, float)) and interval > 0):
-        raise ScheduleError(f"{told} has interval={interval!r}. Use a number of seconds above 0.")
+        raise ScheduleError(f"{where} has interval={interval!r}. Use a number of seconds above 0.")
     try:
         job = CronJob(**line)
     except (ValueError, TypeError, KeyError) as error:
         raise ScheduleError(
-            f"{told} cannot be used ({error}). Give it either interval=SECONDS or cron='MINUTE HOUR DAY MONTH WEEKDAY'."
+            f"{where} cannot be used ({error}). Give it interval=SECONDS or cron='MINUTE HOUR DAY MONTH WEEKDAY'."
         ) from error
-    _check_arguments(told, job, settings)
-    says = repr((job.name, job.queue_name, job.args, sorted(job.kwargs.items()), job.interval, job.cron))
-    return Entry(f"{job.name}:{hashlib.sha256(says.encode()).hexdigest()[:12]}", job, missed == "once")
+    _check_arguments(where, job, settings)
+    content = repr((job.name, job.queue_name, job.args, sorted(job.kwargs.items()), job.interval, job.cron))
+    return Entry(f"{job.name}:{hashlib.sha256(content.encode()).hexdigest()[:12]}", job, missed == "once")
 
 
 def serializer_of(settings: Settings) -> str:
-    """Name the format in which the schedule's jobs are written: RQ's own default where it is accepted."""
+    """Return the format in which the schedule's jobs are written: RQ's own default where it is accepted."""
     return "pickle" if "pickle" in settings.worker_serializers else "json"
 
 
 def _is_job(function: Callable[..., Any], packages: Sequence[str]) -> bool:
-    """Whether a payload can name it: a function at the top of a module in the job packages."""
+    """Whether a payload can name this function: it stands at the top of a module in the job packages."""
     module = f"{getattr(function, '__module__', '')}."
     name = getattr(function, "__qualname__", "")
     return name.isidentifier() and any(module.startswith(f"{package}.") for package in packages)
 
 
-def _check_arguments(told: str, job: CronJob, settings: Settings) -> None:
+def _check_arguments(where: str, job: CronJob, settings: Settings) -> None:
     """Send the arguments through the format and the allow-list that every consumer applies."""
     name = serializer_of(settings)
     serializer: Serializer = Json() if name == "json" else AllowListedPickle(settings.worker_job_modules)
     try:
         serializer.loads(serializer.dumps([list(job.args), job.kwargs]))
     except Refused as error:
-        raise ScheduleError(f"{told} has arguments that no consumer accepts. {error}") from error
+        raise ScheduleError(f"{where} has arguments that no consumer accepts. {error}") from error
     except Exception as error:
-        raise ScheduleError(f"{told} has arguments that {name} cannot carry ({error}). Use plain values.") from error
+        raise ScheduleError(f"{where} has arguments that {name} cannot carry ({error}). Use plain values.") from error
 
 
 def foreign_queues(entries: Sequence[Entry], settings: Settings) -> list[str]:
-    """Name the queues that the schedule uses and this service does not read."""
+    """Return the queues that the schedule uses and this service does not read."""
     return sorted({entry.job.queue_name for entry in entries} - set(settings.worker_queues))

@@ -1,7 +1,7 @@
 """The dispatcher's chore about dead letters: collect what others failed, then keep the queue in order and in bounds.
 
-Each instance looks, with one command, whether anything has changed; only then does one of them, the leader, go through
-registries and queue. What it does there is safe to do twice, so the lead saves work and guards nothing.
+Each instance looks, with one command, whether anything has changed. Only then one of them, the leader, goes through
+registries and queue. Every step is idempotent: the lead saves work, it guards nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.dead_letters.queue import DeadLetterQueue
 from worker.dead_letters.trim import Census, Trim
 from worker.dispatcher.leader import Lead, Leadership, NotLeader
 from worker.engine.payload import Payloads
-from worker.process.dead_letter_counts import DeadLetterCounts
+from worker.process.scoreboard import Scoreboard
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.settings import Settings
@@ -28,18 +28,25 @@ from worker.settings import Settings
 IDLE_LOOKS: Final = 20
 
 
+#: From the end of one pass to the next look where jobs fail faster than the usual looks can bound.
+PRESSING_SECONDS: Final = 1.0
+#: So many burials in this instance since its last pass, or a tenth of the bound, press.
+PRESSING_LEAST: Final = 100
+
+
 class Part(Protocol):
-    """Something that is done in steps; between two of them the dispatcher's loop gets its turn."""
+    """Work that is done in steps; between two of them the dispatcher's loop goes on."""
 
     def steps(self) -> Iterator[None]:
-        """Do it once."""
+        """Do all of it once."""
         ...
 
 
 class DeadLetterChore:
-    """See the module. `look` returns a text that changes when anything does; `parts` are done in this order.
+    """Calls `look` every `every` seconds; when its text changes, a pass does all `parts` in their order.
 
-    It looks `every` so many seconds. `unchanged` is called when a look finds what this instance's last pass has found.
+    `unchanged` is called when a look returns the same text as the one before this instance's last pass. `pressing` says
+    whether jobs are buried so fast that the next look cannot wait; it gets when the last pass ended (monotonic).
     """
 
     name = "dead-letters"
@@ -52,8 +59,11 @@ class DeadLetterChore:
         *,
         every: float,
         unchanged: Callable[[], None] = lambda: None,
+        pressing: Callable[[float], bool] = lambda _since: False,
     ) -> None:
-        self.due = 0.0
+        self._due = 0.0
+        self._pressing = pressing
+        self._ended_at = 0.0
         self._leadership = leadership
         self._look = look
         self._parts = parts
@@ -62,24 +72,37 @@ class DeadLetterChore:
         self._marks = self._seen = ""
         self._seen_at = float("-inf")
         self._pass: Iterator[None] | None = None
+        self.expires_at = float("inf")  #: when (monotonic) the oldest letter of the last pass is too old
+
+    @property
+    def due(self) -> float:
+        """When to look next, or to take the next step: soon where so many jobs fail that the bound would not hold."""
+        if self._pass is not None:
+            return self._due
+        soon = self._ended_at + PRESSING_SECONDS
+        return min(self._due, soon if self._pressing(self._ended_at) else max(soon, self.expires_at))
 
     def run(self) -> None:
         """Look, or take the next step of a pass."""
         if self._pass is None and not self._begin():
-            self.due = monotonic() + self._every
+            self._due = monotonic() + self._every
             return
         lead = self._leadership.take(self.name)
-        if not isinstance(lead, Lead):  # another instance does it; should it not, we see the difference next time, too
+        if not isinstance(lead, Lead):  # another instance does it; if it fails, our next look finds the change again
             self._pass = None
-            self.due = monotonic() + self._every
+            now = monotonic()
+            self._due = now + self._every
+            if self.expires_at <= now:  # letters are too old, and a pass was taken just before: again, when one may be
+                self.expires_at = now + max(lead, PRESSING_SECONDS)
             return
-        self.due = monotonic()
+        self._due = monotonic()
         if self._pass is not None and next(self._pass, _OVER) is _OVER:
             self._end(lead)
 
     def _begin(self) -> bool:
         marks = self._look()
-        if marks == self._seen and monotonic() - self._seen_at < IDLE_LOOKS * self._every:
+        now = monotonic()
+        if marks == self._seen and now < min(self.expires_at, self._seen_at + IDLE_LOOKS * self._every):
             self._unchanged()
             return False
         self._marks = marks
@@ -87,15 +110,32 @@ class DeadLetterChore:
         return True
 
     def _end(self, lead: Lead) -> None:
-        """Note what was seen before the pass: what came while it ran, its own changes too, is looked at once more."""
+        """Remember the text from before the pass: what came during it, its own changes too, leads to another pass."""
         self._pass = None
-        self._seen, self._seen_at = self._marks, monotonic()
-        self.due = monotonic() + self._every
+        self._ended_at = monotonic()
+        self._seen, self._seen_at = self._marks, self._ended_at
+        self._due = self._ended_at + self._every
         with suppress(NotLeader):
-            self._leadership.done(lead, self.name, self._every / 2)
+            pressing = self._pressing(self._ended_at)
+            self._leadership.done(lead, self.name, (PRESSING_SECONDS if pressing else self._every) / 2)
 
 
 _OVER: Final = object()
+
+
+class _Pressure:
+    """Whether at least `most` jobs were buried in this instance since a pass ended."""
+
+    def __init__(self, board: Scoreboard, most: int) -> None:
+        self._board = board
+        self._most = most
+        self._since = float("nan")
+        self._buried = 0
+
+    def __call__(self, since: float) -> bool:
+        if since != self._since:
+            self._since, self._buried = since, self._board.buried()
+        return self._board.buried() - self._buried >= self._most
 
 
 def dead_letter_chore(
@@ -103,10 +143,11 @@ def dead_letter_chore(
     calls: ScriptCalls,
     payloads: Payloads,
     leadership: Leadership,
-    board: DeadLetterCounts,
+    board: Scoreboard,
     name: str,
 ) -> DeadLetterChore:
-    """Put the chore together for one dispatcher; what it counts goes on `board`, `name` is in the audit."""
+    """Put the chore together for one dispatcher; its census goes on the scoreboard, `name` into the audit."""
+    counts = board.dead_letters
     alerts = Alerts(calls.redis, settings)
     dead_letters = DeadLetterQueue(calls.redis, calls.prefix, settings.dead_letter_queue)
     changes = Changes(dead_letters, f"dispatcher@{settings.instance}", "bounds", name)
@@ -116,10 +157,12 @@ def dead_letter_chore(
         return str(dead_letters.call(scripts.LETTER_MARKS, *queues).decode(errors="replace"))
 
     def note(census: Census) -> None:
-        board.write(census.kinds, census.now - census.oldest if census.oldest else None, monotonic())
+        counts.write(census.kinds, census.now - census.oldest if census.oldest else None, monotonic())
         alerts.send(census)
+        left = census.oldest + settings.dead_letter_max_age - census.now if census.oldest else float("inf")
+        chore.expires_at = monotonic() + left
 
-    return DeadLetterChore(
+    chore = DeadLetterChore(
         leadership,
         look,
         [
@@ -127,5 +170,7 @@ def dead_letter_chore(
             Trim(changes, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.count, note),
         ],
         every=settings.pace.dead_letter_look,
-        unchanged=lambda: board.still(monotonic()),
+        unchanged=lambda: counts.confirm(monotonic()),
+        pressing=_Pressure(board, max(PRESSING_LEAST, settings.dead_letter_max_jobs // 10)),
     )
+    return chore

@@ -13,17 +13,17 @@ from worker.redis.calls import ScriptCalls
 
 #: Busy consumers are kept alive this often: three times within the life that a claim gives them.
 BUSY_HEARTBEAT_SECONDS: Final = BUSY_TTL_SECONDS / 3
-#: An idle consumer that has not asked for jobs for so long is beaten for: longer than its own polls are apart
-#: (`seat.SAFETY_POLL_SECONDS`), and well before its record expires.
+#: An idle consumer gets a heartbeat when its last claim is this long ago: longer than its own polls are apart
+#: (`supervision.SAFETY_POLL_SECONDS`), and well before its record expires.
 SILENT_SECONDS: Final = IDLE_TTL_SECONDS * 0.7
 
 
 class Heartbeats:
     """Keeps the consumers of this instance that may hold claims alive in Redis, and their claims with them.
 
-    Idle ones have nothing to lose, and on a Redis that bills by the command silence is cheap: each claim of theirs,
-    even an empty one, prolongs their record by IDLE_TTL_SECONDS. Only who has not asked for long is beaten for: a
-    quiet consumer, or one whose standing claim has not been answered yet.
+    Idle consumers hold no claims, and their own claims, even empty ones, prolong their records by IDLE_TTL_SECONDS. So
+    they get a heartbeat only if they have not claimed recently: quiet ones, and one that is blocked in a claim. On a
+    Redis that bills by the command this silence saves money.
     """
 
     def __init__(self, calls: ScriptCalls, scoreboard: Scoreboard) -> None:
@@ -33,7 +33,7 @@ class Heartbeats:
         self._beaten_at: dict[int, float] = {}  #: by slot
 
     def run(self) -> None:
-        """Beat for those that need it."""
+        """Send heartbeats for the consumers that need one."""
         now = monotonic()
         beats = [
             slot for slot in self._scoreboard.consumers if slot.pid and slot.worker_name and self._needs(slot, now)

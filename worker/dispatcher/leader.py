@@ -1,10 +1,10 @@
 """What only one instance of the fleet does: the leader's chores.
 
 There is no election. A dispatcher takes the lead when one of these chores falls due, keeps it for seconds after its
-last word, and gives it up when it stops; so a fleet without such chores costs nothing, and when a leader dies over a
+last write, and resigns when it stops. So a fleet without such chores costs no commands, and when a leader dies over a
 chore another takes it up within LEADER_SECONDS (``scripts/_leader.lua``) and a second. Each write of the leader checks
-its token inside the script: one that was paused, and wakes while another leads or after another has led, is refused.
-All times are the server's.
+its token inside the script: a leader that was paused is refused once another leads, or has led. All times are the
+server's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SPREAD_SECONDS: Final = 1.0
 
 
 class NotLeader(Exception):
-    """Somebody else leads by now; nothing was written."""
+    """Another instance leads by now; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Lead:
 
 
 class Leadership:
-    """One dispatcher's part in it. Raises redis-py's errors."""
+    """The lead as one dispatcher takes and uses it. Raises `RedisTrouble`."""
 
     def __init__(self, calls: ScriptCalls, name: str) -> None:
         self._calls = calls
@@ -53,7 +53,7 @@ class Leadership:
         if not token:
             return float(wait)
         before, self._token = self._token, int(token)
-        if self._token > before + 1 or not before:  # else the lead had lapsed and nobody else took it: no news
+        if self._token > before + 1 or not before:  # else the lead had lapsed and no other took it: no news
             log.info("leader.elected", leader=self.name, token=self._token)
         return Lead(self.name, token, float(moment))
 
@@ -65,11 +65,11 @@ class Leadership:
         return answer
 
     def done(self, lead: Lead, chore: str, wait: float) -> None:
-        """Write down that nobody needs to do `chore` for `wait` seconds."""
+        """Note in Redis that `chore` is not due for `wait` seconds, in the whole fleet."""
         self.act(lead, scripts.DONE, chore, wait)
 
     def resign(self) -> None:
-        """Give the lead up."""
+        """Give the lead up, if it is ours."""
         if self._token and self._calls.call(scripts.RESIGN, self.name):
             log.info("leader.abdicated", leader=self.name)
         self._token = 0
@@ -81,12 +81,12 @@ class LeaderChore(Protocol):
     name: str  #: one for the whole fleet, stable over releases
 
     def run(self, lead: Lead) -> float:
-        """Do it once; returns seconds until it is next due. What is not done yet is due again at once: 0."""
+        """Do it once; returns seconds until it is next due: 0 if there is more to do at once."""
         ...
 
 
 class LeaderOnly:
-    """Makes a chore of the dispatcher from one of the leader's; a new instance leaves it alone for `after` seconds."""
+    """Turns a leader's chore into a chore of the dispatcher; a new instance leaves it alone for `after` seconds."""
 
     def __init__(self, leadership: Leadership, chore: LeaderChore, *, after: float = 0.0) -> None:
         self.due = monotonic() + after

@@ -36,8 +36,8 @@ from worker.redis.outage import Outage
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 
-#: After trouble a turn has succeeded when the doorbell has been quiet for so long: a refusal of what it sends comes
-#: with the answer, not with the sending.
+#: After an outage, wait this long before declaring it over: the doorbell only sends, and an error would arrive with its
+#: reply.
 PROOF_SECONDS: Final = 0.5
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
@@ -110,7 +110,7 @@ class Dispatcher:
         self.chores = Chores(self._resources)
 
     def run(self) -> None:
-        """Do chores and wake consumers until the supervisor says stop, then hand back what killed consumers left."""
+        """Do chores and wake consumers until a stop is asked, then hand back what killed consumers left."""
         self.slot.tick(State.CONNECTING)
         while not self.stop_asked():
             try:
@@ -179,7 +179,7 @@ class Dispatcher:
         self.calls.redis.connection_pool.disconnect()
         self.slot.tick(State.CONNECTING)
         self.sleep_in_outage(self.outage.delay())
-        self.chores = Chores(self._resources)  # each is due at once
+        self.chores = Chores(self._resources)  # due at once: an outage may have changed anything
 
     def sleep_in_outage(self, seconds: float) -> None:
         """Sleep; less when a consumer has reached Redis meanwhile and waits until its commands are heard."""
@@ -224,7 +224,7 @@ def main(
     *,
     schedule: Sequence[Entry] = (),
 ) -> int:
-    """Run the dispatcher until it is told to stop; `schedule` is what `cron_file.load` has read."""
+    """Run the dispatcher until it is asked to stop; `schedule` is what `cron_file.load` has read."""
     sentry.init(settings, "dispatcher")
     Dispatcher(settings, scoreboard, wake_consumers, wake_dispatcher, name, slot, schedule).run()
     sentry.flush(1.0)

@@ -10,27 +10,21 @@ from typing import Final
 from worker.engine.registries import steps
 from worker.redis.calls import ScriptCalls
 
-#: Between two passes where jobs end: RQ's `maintenance_interval`.
+#: Interval of regular passes while jobs finish: RQ's `maintenance_interval`.
 PASS_SECONDS: Final = 600.0
-
-
-#: The same where none does, because every command costs: some jobs are kept for long, and expire then.
+#: Interval while no jobs finish. Results still expire, but each command may be billed.
 IDLE_SECONDS: Final = 3600.0
-
-
-#: For so long after one pass no other instance takes a regular one.
+#: After a pass of any instance the others skip their regular one for this long.
 SPARE_SECONDS: Final = 540
-
-
-#: From a death, or an outage, to a look at what it left: more than a minute (``scripts/maintain.lua``).
+#: From a death, or an outage, to the pass that clears up after it: more than a minute (``scripts/maintain.lua``).
 AFTER_SECONDS: Final = 70.0
 
 
 class Maintenance:
-    """The chore of one instance; see the module. A pass is taken in steps, so that other chores are not kept waiting.
+    """The chore of one instance. It takes a pass in steps, so that other chores need not wait for the whole of it.
 
-    It comes soon after the start, after Redis came back and after a worker died, and where jobs end every ten minutes.
-    `deaths` counts the workers that this instance has seen go, one way or the other, `ended` the jobs that ended here.
+    A pass is due soon after the start, after Redis came back and after a worker died; while jobs end, also every ten
+    minutes. `deaths` counts the workers that died as far as this instance knows, `ended` the jobs that ended here.
     """
 
     def __init__(self, calls: ScriptCalls, deaths: Callable[[], int], ended: Callable[[], int]) -> None:
@@ -40,7 +34,7 @@ class Maintenance:
         self._deaths_seen, self._ended_seen = deaths(), ended()
         self._began = monotonic()
         self._due = math.inf
-        #: When something that calls for a pass can be seen: the first of such moments that is to come, and the last.
+        #: Earliest time of the next pass that an event calls for, and the latest such time noted so far.
         self._called = self._called_last = self._began + AFTER_SECONDS
         self._pass: Iterator[None] | None = None
 

@@ -9,26 +9,23 @@ from typing import Final
 from worker.engine.leases import BUSY_TTL_SECONDS
 from worker.engine.rescue import Rescuer
 
-#: How often orphans are looked for. With BUSY_TTL_SECONDS it bounds how long a dead instance's jobs stay away: 40 s.
+#: How often we look for orphans. With BUSY_TTL_SECONDS this bounds how long a dead instance's jobs stay away: 40 s.
 RESCUE_SECONDS: Final = 10.0
-
-
-#: The same while nobody holds claims, should a wake-up ever get lost.
+#: The same while no worker holds claims, should a wake-up ever get lost.
 IDLE_RESCUE_SECONDS: Final = 600.0
-
-
-#: Nobody is taken for dead before this instance itself has been connected so long: after an outage everybody's
-#: heartbeats are late, and the others need the time to send theirs.
+#: An instance takes no worker for dead before it has been connected for this long: after an outage all heartbeats are
+#: late, and the others need the time to send theirs.
 RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 
 
 class RescueChore:
     """The chore that looks for what dead workers of any instance left behind.
 
-    It costs nothing while nobody can leave anything behind. Claims begin with a push, of which every instance hears
-    that waits for jobs: by its doorbell (`wake`), or because its own claim that stood ready was answered (`claimed`:
-    when that was last, monotonic). Where somebody waited before the last look, that look found no claim and nothing
-    stirred since, there is none. `calm` says whether this instance waits and none of its consumers works.
+    It costs no commands while no worker can have left anything. A claim needs a push, and every instance that waits
+    for jobs notices a push: its doorbell rings (`wake`), or the blocking claim of one of its consumers is answered
+    (`claimed` returns when that was last, monotonic). So the look can be skipped if this instance was waiting before
+    the last look (`calm`: every queue watched, all consumers idle), that look found no claims, and nothing was pushed
+    since: then there are no claims.
     """
 
     def __init__(
@@ -46,7 +43,7 @@ class RescueChore:
 
     @property
     def due(self) -> float:
-        """When to look next: soon after something stirred."""
+        """When to look next: soon after something was pushed or claimed."""
         stirred = max(self._stirred_at, self._claimed())
         if stirred <= self._looked_at:
             return self._due
@@ -54,7 +51,7 @@ class RescueChore:
 
     def run(self) -> None:
         """Rescue everybody's orphans; come back soon while anybody holds claims."""
-        calm = self._calm()  # first: what stirs after this is not seen by the look
+        calm = self._calm()  # before the look, which does not see what is pushed after it
         self._looked_at = monotonic()
         self._rescuer.rescue_orphans()
         self._due = self._looked_at + (IDLE_RESCUE_SECONDS if calm and not self._rescuer.living else RESCUE_SECONDS)

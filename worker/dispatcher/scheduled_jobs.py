@@ -22,8 +22,8 @@ MARGIN_SECONDS: Final = 0.002
 class ScheduledJobs:
     """Moves scheduled jobs that are due.
 
-    Jobs that others schedule are found every `interval` seconds (0: never looked for); those that our consumers
-    schedule are known without looking, because they note it on their slots.
+    It looks every `interval` seconds for jobs that others have scheduled (0: never). Jobs that our consumers schedule
+    need no look: the consumers note them on their slots.
     """
 
     def __init__(self, calls: ScriptCalls, queues: Sequence[str], interval: float, consumers: Sequence[Slot]) -> None:
@@ -35,7 +35,7 @@ class ScheduledJobs:
 
     @property
     def due(self) -> float:
-        """When to look next: by what the server last said, or sooner because a consumer has scheduled something."""
+        """When to look next: when the server's last reply says, or sooner because a consumer has scheduled a job."""
         known = [slot.retry_due for slot in self._consumers if slot.retry_due > self._looked_at]
         return min(self._due, *known) if known else self._due
 

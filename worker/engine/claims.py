@@ -184,7 +184,8 @@ class Claims(ScriptCalls):
             _ago(now, outcome.ended),
             outcome.failure_ttl,
             outcome.letters_queue,
-            int(outcome.forced),
+            2 if outcome.by_force else int(outcome.forced),
+            int(outcome.tries > 0),
             outcome.exc_string,
             *flat(outcome.fields),
         )
@@ -220,6 +221,8 @@ def _flags(done: Finished) -> str:
         flags += "d"
     if not TRACES.isdisjoint(fields):
         flags += "p"
+    if done.tries:
+        flags += "r"
     return flags
 
 

@@ -1,8 +1,8 @@
-"""What is written about a job that failed for good, so that a person can work with it later.
+"""The record of a job that failed for good, so that a person can work with it later.
 
-A dead letter is an ordinary failed RQ job (hash, result, FailedJobRegistry of its origin) whose id also stands on an
-ordinary queue that nobody consumes. The record says why in ``job.meta["dead_letter"]`` and, for readers that cannot or
-must not unpickle, as JSON in the field ``dead_letter`` of the job's hash. It holds no argument values. Its bulky parts,
+A dead letter is an ordinary failed RQ job (hash, result, FailedJobRegistry of its origin) whose id is also on an
+ordinary queue that nobody consumes. The record is in ``job.meta["dead_letter"]`` and, for readers that cannot or must
+not unpickle, as JSON in the field ``dead_letter`` of the job's hash. It holds no argument values. Its bulky parts,
 ``history`` and ``traceback``, come last: ``scripts/letters.lua`` reads records without them.
 """
 
@@ -24,7 +24,7 @@ from worker.redis.calls import Value
 
 log = logs.get_logger()
 
-#: Steps of a traceback that the record keeps: its end, where the error is. The result holds all of it.
+#: Last steps of a traceback that the record keeps, where the error is. The result keeps all steps.
 TRACEBACK_STEPS: Final = 12
 #: Characters of each step; the last one holds the exception's whole message.
 STEP_CHARACTERS: Final = 2000
@@ -38,34 +38,38 @@ _HISTORY_CHARACTERS: Final = 200
 #: Reason code → what it means, for people.
 REASONS: Final = {
     "failed": "the job raised and had no retries",
-    "permanent": "the job said that trying again cannot help (PermanentError)",
+    "permanent": "the job raised PermanentError: trying again cannot help",
     "not_retryable": "the job's retry policy does not retry this error",
     "attempts_exhausted": "every attempt failed",
     "timeout": "the job ran longer than its timeout",
     "crashed": "the job's process died again and again while it ran",
-    "stopped": "somebody stopped the job",
-    "handed_back": "stops of the service interrupted it again and again",
+    "stopped": "the job was stopped by order",
+    "handed_back": "stops of the service interrupted the job again and again",
     "refused_function": "its function is not in the job packages",
     "refused_class": "its payload names a class that is not allowed",
     "refused_serializer": "its payload's format is not accepted",
     "unknown_function": "this release has no such function or class",
     "unreadable_payload": "its payload cannot be read",
     "unreadable_hash": "its record in Redis cannot be read",
-    "abandoned": "the plain RQ worker that ran it vanished",
-    "failed_elsewhere": "a plain RQ worker failed it",
+    "result_too_large": "it returned more than WORKER_MAX_RESULT_BYTES allows",
+    "outcome_refused": "Redis does not take its result or its failure",
+    "abandoned": "the plain RQ worker that ran the job vanished",
+    "failed_elsewhere": "a plain RQ worker recorded the failure",
 }
 
 #: Reason code → what to do next, for people; replaying is always the last step.
 NEXT_STEPS: Final = {
     "permanent": "it would fail again as it is: correct what it names, or edit its arguments",
-    "timeout": "see whether what it waits for is slow, or enqueue it with a longer job_timeout",
-    "crashed": "look for the memory limit or a crash in native code before it costs processes again",
+    "timeout": "find out what the job waits for, or enqueue it with a longer job_timeout",
+    "crashed": "look for a memory limit or a crash in native code before it costs processes again",
     "refused_function": "move the function into a package of WORKER_JOB_MODULES, or add its package there",
     "refused_class": "send plain values, or add the class's package to WORKER_JOB_MODULES",
     "refused_serializer": "add the format to WORKER_SERIALIZERS, or change the producer",
     "unknown_function": "deploy the release that has it, or edit the name",
     "unreadable_payload": "correct the producer; give the job a payload with --function, --args and --kwargs of edit",
-    "unreadable_hash": "correct the producer; the job's own record must be mended before it can run",
+    "result_too_large": "let it keep large results elsewhere and return where they are, or raise the limit",
+    "outcome_refused": "the message says what Redis answered: a size limit, or a key that holds something else",
+    "unreadable_hash": "correct the producer; the job's hash must be corrected before the job can run",
 }
 
 
@@ -82,10 +86,10 @@ def record(
     earlier: dict[str, Any] | None = None,
     first_failed_at: str = "",
 ) -> dict[str, Any]:
-    """Describe one burial: JSON-able, and without a single argument value.
+    """Return the record of one burial: JSON-able, and without a single argument value.
 
-    `earlier` is the record of the job's last burial, if there was one; `first_failed_at` when this life's first attempt
-    failed, "" if it was this one.
+    `earlier` is the record of the job's last burial, if there was one; `first_failed_at` is when the first attempt
+    since then failed, "" if it was this one.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     tail = traceback.format_exception(error)[-TRACEBACK_STEPS:] if error is not None else []
@@ -109,7 +113,7 @@ def record(
 
 
 def history(earlier: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Return what a new record keeps of the job's earlier burials, oldest first; `earlier` is the last one's record."""
+    """Return what a new record keeps of the job's earlier burials, oldest first; `earlier` is the last record."""
     if not earlier:
         return []
     kept = {name: earlier[name] for name in _HISTORY_PARTS if earlier.get(name) not in (None, "")}
@@ -120,7 +124,7 @@ def history(earlier: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def earlier(job: Job | None, claim: Claim) -> dict[str, Any]:
-    """Return the record of the job's last burial, {} if it had none. After a replay it lives on in the job's meta."""
+    """Return the record of the job's last burial, {} if it had none. After a replay the job's meta keeps it."""
     written = read(claim.fields.get(b"dead_letter"))
     if not written and job is not None and rq_private.meta_is_readable(job):
         meta = job.meta.get("dead_letter") if isinstance(job.meta, dict) else None
@@ -148,7 +152,7 @@ def digest(kind: str, function: str, frame: str) -> str:
 
 
 def words(error: BaseException) -> str:
-    """Return an exception's text, whatever its author made of it."""
+    """Return an exception's text, even if its `__str__` fails."""
     try:
         return encodable(str(error))
     except Exception:  # noqa: BLE001 — job code's own __str__ may raise anything
@@ -156,7 +160,7 @@ def words(error: BaseException) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return `text` with what UTF-8 cannot hold (a file name's odd bytes) written out."""
+    """Return `text` with escapes for what UTF-8 cannot encode, such as odd bytes of a file name."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,6 +1,6 @@
-"""Leases: how long a claim lives without a word from its worker, what prolongs it, and who is dead.
+"""Leases: how long a claim lives without a heartbeat of its worker, what prolongs it, and which workers are dead.
 
-A worker is alive while its record exists. Each claim gives the record a life in seconds, each heartbeat prolongs it; a
+A worker is alive while its record exists. Each claim sets the record's time to live, each heartbeat prolongs it. A
 worker whose record is gone while it still holds claims is dead, and its claims are orphans (``rescue.py``).
 """
 
@@ -14,31 +14,31 @@ from worker.redis import scripts
 from worker.redis.calls import ScriptCalls, Value
 
 #: Seconds that a claim's registry entry and execution record outlive their last heartbeat. RQ's own cleaning
-#: (`rq info`, dashboards, plain workers) fails a started job only after that, so it must exceed any outage we ride out;
-#: our rescue does not wait for it.
+#: (`rq info`, dashboards, plain workers) fails a started job only after that, so it must exceed any outage that we
+#: wait out; our rescue does not wait for it.
 LEASE_SECONDS: Final = 900
-#: A worker that holds claims and has not been heard of for so long is dead.
+#: A worker that holds claims and has sent no heartbeat for this long is dead.
 BUSY_TTL_SECONDS: Final = 30
-#: The same for an idle one, which has nothing to lose: long, so that idling costs next to no commands. RQ's default
-#: worker_ttl (420) plus its grace of 60.
+#: The same for an idle worker, which has no claims to lose: long, so that idling costs next to no commands. RQ's
+#: default worker_ttl (420) plus its grace of 60.
 IDLE_TTL_SECONDS: Final = 480
-#: First letter of our executions' names; RQ's own are hex UUIDs and never begin with it. Theirs are left to RQ's rules.
+#: First letter of our executions' names. RQ's are hex UUIDs, which never begin with it; RQ's rules apply to those.
 EXECUTION_MARK: Final = "w"
 
 
 def heartbeat(calls: ScriptCalls, worker_names: Iterable[str], memory_mb: Mapping[str, int] | None = None) -> list[str]:
     """Keep workers and their claims alive; returns the names of those that must register again."""
-    told = memory_mb or {}
-    pairs: list[Value] = [value for name in worker_names for value in (name, told.get(name, ""))]
+    memory = memory_mb or {}
+    pairs: list[Value] = [value for name in worker_names for value in (name, memory.get(name, ""))]
     lost = calls.call(scripts.HEARTBEAT, LEASE_SECONDS, BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, *pairs)
     return [name.decode() for name in lost]
 
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """Who left claims behind: `dead` workers of ours, and names made up for `abandoned` claims of plain RQ workers.
+    """Who left claims behind: our `dead` workers, and made-up names for `abandoned` claims of plain RQ workers.
 
-    `living` counts the claims of workers of ours that live.
+    `living` counts the claims of our living workers.
     """
 
     dead: list[str]

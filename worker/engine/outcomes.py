@@ -14,13 +14,16 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from worker.engine import dead_letter, rq_private
-from worker.engine.records import Buried, Claim, Finished, Retried
+from worker.engine.records import Buried, Claim, Finished, Outcome, Retried
 from worker.engine.serializers import Refused, encode_result
 from worker.redis.calls import Value
 from worker.retry import GiveUp, RetryPolicy, next_attempt
+from worker.text import bounded, size
 
 #: Characters of the last error that a job's hash shows while it waits for its next attempt.
 LAST_ERROR_CHARACTERS: Final = 300
+#: Characters of a traceback that RQ's result keeps: its beginning and its end.
+TRACEBACK_CHARACTERS: Final = 50_000
 #: The longest wait for a release that knows a job's function.
 UNKNOWN_CAP_SECONDS: Final = 30
 
@@ -37,16 +40,26 @@ class Decider:
     default_policy: RetryPolicy | None = None  #: of jobs whose producer and whose function ask for no retries
     max_handbacks: int = 10
     unknown_grace: float = 0.0
+    max_result_bytes: int = 0  #: 0 = any
 
-    def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished:
-        """The job returned `value`."""
+    def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished | Buried:
+        """The job returned `value`; one that is too large to be kept fails it."""
         ttl = job.result_ttl
+        stored = encode_result(job.serializer, value)
+        if 0 < self.max_result_bytes < len(stored):
+            sentence = (
+                f"The job returned {size(len(stored))}, as Redis would hold it, and WORKER_MAX_RESULT_BYTES allows "
+                f"{size(self.max_result_bytes)}. Keep large results elsewhere and return where they are, or raise "
+                f"the limit."
+            )
+            attempts = attempt_of(claim)
+            return self.bury("result_too_large", claim, started, ended, job=job, sentence=sentence, attempts=attempts)
         return Finished(
             claim,
             started,
             ended,
             self.result_ttl if ttl is None else ttl,
-            encode_result(job.serializer, value),
+            stored,
             job.group_id is not None,
         )
 
@@ -123,6 +136,21 @@ class Decider:
         letter.fields["handbacks"] = times
         return letter
 
+    def refused_outcome(self, outcome: Outcome, held: int, answer: str) -> Buried:
+        """The server does not take what became of a job, `held` bytes of it: the job ends, in few words."""
+        job = outcome.notes[0] if outcome.notes else None
+        what = "result" if isinstance(outcome, Finished) else "failure"
+        sentence = (
+            f"Redis does not take the job's {what} ({size(held)} in the request): {answer[:300]}. The job has run; "
+            f"keep large results and texts elsewhere, or see which of the job's keys holds something else."
+        )
+        moments = (outcome.started, outcome.ended)
+        attempts = attempt_of(outcome.claim)
+        buried = self.bury("outcome_refused", outcome.claim, *moments, job=job, sentence=sentence, attempts=attempts)
+        buried.fields.pop("meta", None)  # it may be what is too large
+        buried.notes = (job, None)
+        return buried
+
     def bury(
         self,
         reason: str,
@@ -148,7 +176,8 @@ class Decider:
             earlier=dead_letter.earlier(job, claim),
             first_failed_at=first_failure(claim),
         )
-        text = "".join(traceback.format_exception(error)) if error is not None else sentence
+        trace = "".join(traceback.format_exception(error)) if error is not None else sentence
+        text = bounded(trace, TRACEBACK_CHARACTERS)
         ttl = job.failure_ttl if job is not None else None
         return Buried(
             claim,

@@ -28,8 +28,8 @@ from worker.retry import RetryPolicy, policy_of
 
 #: Fields of a job's hash that hold dates; RQ parses each with strptime, which costs more than the rest of a job.
 _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
-#: No span of time on a job's hash counts for more than this, 68 years; the server and the kernel refuse much longer
-#: ones when it is too late, milliseconds since 1970 taken for seconds among them.
+#: Longer times to live and timeouts on a job's hash are cut to this, 68 years. Producers that write milliseconds since
+#: 1970 for seconds exceed it; the server and the kernel would refuse such values when it is too late.
 LONGEST_SECONDS: Final = 2**31 - 1
 
 
@@ -53,7 +53,7 @@ class Payloads:
         if not data:
             raise Refused(
                 "unreadable_hash",
-                f"The hash of job {claim.job_id} has no `data` field: whoever enqueued it did not write RQ's format.",
+                f"The hash of job {claim.job_id} has no `data` field: its producer did not write RQ's format.",
             )
         with contextlib.suppress(zlib.error):  # RQ reads uncompressed payloads too: REST producers write plain JSON
             fields[b"data"] = data = zlib.decompress(data)
@@ -123,7 +123,7 @@ class Payloads:
         return function
 
     def _serializer(self, data: bytes) -> Serializer:
-        """Tell by the first byte: a pickle of protocol 2 or newer begins with 0x80, JSON as RQ writes it with '['."""
+        """Choose by the first byte: a pickle of protocol 2 or newer begins with 0x80, JSON as RQ writes it with '['."""
         name = "pickle" if data[:1] == b"\x80" else "json"
         try:
             return self._serializers[name]
@@ -178,14 +178,14 @@ class Payloads:
 
 
 def read_date(text: bytes) -> datetime:
-    """Read a date of RQ's; ten times faster than RQ does for the form that it writes itself. Raises ValueError."""
+    """Read a date of RQ's, ten times faster than RQ if it has the form that RQ writes. Raises ValueError."""
     if len(text) == 27 and text.endswith(b"Z"):  # 2026-11-25T04:37:30.000000Z
         return datetime.fromisoformat(text.decode())
     return utcparse(text.decode())  # type: ignore[no-any-return]
 
 
 def _bound_spans(job: Job) -> None:
-    """Shorten times to live and timeouts that nobody can wait for; raises ValueError for intervals that are none."""
+    """Cut times to live and timeouts that are too long; raises ValueError for intervals that are no numbers."""
     if job.result_ttl is not None and job.result_ttl > LONGEST_SECONDS:
         job.result_ttl = LONGEST_SECONDS
     if job.failure_ttl is not None and job.failure_ttl > LONGEST_SECONDS:

@@ -30,6 +30,7 @@ class Finished:
     result_ttl: int
     value: bytes = field(repr=False, default=b"")
     in_group: bool = False
+    tries: int = 0  #: how often it was sent before, and may have been written in part
     notes: Any = field(repr=False, default=None)  #: what the caller needs again when RQ's code must finish the job
 
 
@@ -43,6 +44,7 @@ class Retried:
     delay: float
     at_front: bool
     fields: dict[str, Value] = field(repr=False)
+    tries: int = 0
     notes: Any = field(repr=False, default=None)
 
 
@@ -58,6 +60,8 @@ class Buried:
     exc_string: bytes = field(repr=False)
     fields: dict[str, Value] = field(repr=False)
     letter: dict[str, Any] = field(repr=False)  #: the record that `fields` hold as JSON (``dead_letter.py``)
+    tries: int = 0
+    by_force: bool = False  #: end it although keys of its own hold something else
     forced: bool = False  #: bury it although others (dependents, webhooks, a rate limit) must hear of it
     notes: Any = field(repr=False, default=None)
 
@@ -71,9 +75,10 @@ class ClaimReply:
 
     claims: list[Claim] = field(default_factory=list)
     suspended: bool = False
-    asked: bool = True  #: False: there was nothing to settle and no room for claims, so the server was not asked
+    asked: bool = True  #: False: the server was not asked for claims
     registered: bool = True  #: False: the worker's own hash is gone and must be written again
     left: int = 0  #: ids that remained on the queues (only counted when the batch is full)
+    problem: str = ""  #: what the server answered when it refused to let a queue be claimed from; the others were
     fenced: list[str] = field(default_factory=list)  #: executions whose outcome was dropped: the claim was lost
     unsettled: list[str] = field(default_factory=list)  #: executions that RQ's own code must finish
 
@@ -81,7 +86,7 @@ class ClaimReply:
     def read(cls, reply: Any, *, settled: bool) -> ClaimReply:
         """Read what ``scripts/settle.lua`` replied, or without `settled` ``scripts/claim.lua``."""
         claimed, fenced, unsettled = reply if settled else (reply, (), ())
-        suspended, registered, left, *rows = claimed
+        suspended, registered, left, problem, *rows = claimed
         claims = [
             Claim(job_id.decode(), execution.decode(), origin.decode(), queue.decode(), pairs(flat))
             for job_id, execution, origin, queue, flat in rows
@@ -91,6 +96,7 @@ class ClaimReply:
             suspended=bool(suspended),
             registered=bool(registered),
             left=left,
+            problem=problem.decode(errors="replace"),
             fenced=[execution.decode() for execution in fenced],
             unsettled=[execution.decode() for execution in unsettled],
         )

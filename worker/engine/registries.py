@@ -1,9 +1,9 @@
 """Keep RQ's registries in order, as its own workers do every ten minutes: a chore of the dispatcher or a lone consumer.
 
-Entries that have expired are dropped: without that the registry of finished jobs grows for ever. Jobs that wait for
-others, or for a place under a rate limit, go on if whoever should have told them died before it had. Claims are not
-looked at here: those of dead workers are rescued (``rescue.py``). Everything is safe to do twice, so no lead guards it;
-one instance's regular pass spares the others theirs.
+Expired entries are dropped; otherwise the registry of finished jobs would grow for ever. Jobs that wait for other jobs,
+or for a place under a rate limit, are enqueued if the worker that should have done so died before. Claims of dead
+workers are another matter (``rescue.py``). Every step is idempotent, so no leader is needed. A regular pass by one
+instance lets the others skip theirs.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ STEP: Final = 5
 
 
 def steps(calls: ScriptCalls, *, called_for: bool = False, spare: int = 0) -> Iterator[None]:
-    """Take one pass, unless that is spared us and nothing has happened that calls for it; raises `RedisTrouble`.
+    """Take one pass; raises `RedisTrouble`.
 
-    `spare`: for so many seconds others need not do it.
+    It is skipped if another instance has taken one and this one is not `called_for` by an event. For `spare` seconds
+    other instances then skip theirs.
     """
     queue, rank, more = "", 0, True
     while more:
@@ -45,7 +46,7 @@ def steps(calls: ScriptCalls, *, called_for: bool = False, spare: int = 0) -> It
 
 
 def _in_steps(work: Iterator[None]) -> Iterator[None]:
-    """Do STEP pieces of work between two pauses."""
+    """Pause after every STEP pieces of work."""
     for done, _ in enumerate(work, 1):
         if done % STEP == 0:
             yield
@@ -58,7 +59,7 @@ def _rate_limits(redis: Redis) -> Iterator[None]:
             registry.cleanup()
         except RedisTrouble:
             raise
-        except Exception:  # a limit that is no number, say: the others must not wait for it
+        except Exception:  # such as a limit that is no number: the others must not wait for it
             log.exception("maintenance.rate_limit_failed", rate_limit=registry.key)
         yield
 

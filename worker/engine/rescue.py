@@ -1,7 +1,7 @@
 """Put the jobs of dead workers back to work.
 
-Nobody saw these workers die. A single claim is taken for the job that was running; with several, nobody is blamed: they
-are marked, claimed one at a time from then on, and a second death names the culprit (see ``scripts/rescue.lua``).
+It is not known what these workers were running. A single claim is taken for the running job. Of several none is blamed:
+they are marked and claimed one at a time from then on, so that a second death names the culprit (``rescue.lua``).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Rescuer:
         self._queues = queues
         self._deciding = deciding
         self._payloads = payloads
-        self.rescued = 0  #: dead workers whose claims this instance has sorted out
-        self.living = 0  #: claims that living workers held at the last look: they may be orphans tomorrow
+        self.rescued = 0  #: dead workers whose claims this instance has rescued
+        self.living = 0  #: claims that living workers held at the last look, which may become orphans
 
     def rescue_orphans(self) -> int:
         """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
@@ -44,7 +44,7 @@ class Rescuer:
         return sum(map(self._rescue, found.dead)) + sum(map(self._rescue_by_rqs_rules, found.abandoned))
 
     def hand_back(self, worker_name: str, running: str) -> int:
-        """Put back everything of a worker that was killed because the service stops; nobody is to blame.
+        """Put back all claims of a worker that was killed because the service stops; no job is blamed.
 
         `running` is the execution whose code it ran: its hand-back is counted, and the last one buries it.
         """
@@ -97,7 +97,7 @@ class Rescuer:
             dead.settle_and_claim([outcome], 0)
 
     def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
-        """Bury in the dead worker's name, and tell people."""
+        """Bury in the dead worker's name, and report it."""
         if dead.settle_and_claim([letter], 0).unsettled:
             rq_burial.bury(dead, letter, job)
         report.ended(letter, function_name(job), **more)

@@ -1,7 +1,7 @@
 """RQ's private names that this service uses, all of them: an upgrade of RQ is checked here.
 
-Each stands for something that RQ 3.0 does not offer in public. Methods of RQ's worker that `Consumer` overrides stand
-in ``consumer/loop.py``, where RQ calls them.
+Each is for something that RQ 3.0 does not offer in public. Methods of RQ's worker that `Consumer` overrides are in
+``consumer/loop.py``, where RQ calls them.
 """
 
 from __future__ import annotations

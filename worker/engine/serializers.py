@@ -1,4 +1,4 @@
-"""RQ's serializers, of which the pickle reads only plain data and the job packages' own classes."""
+"""RQ's serializers; the one for pickles reads only plain data and the job packages' own classes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAFE_GLOBALS: Final = frozenset(
 
 
 class Refused(Exception):
-    """This job must not or cannot run here: `code` is the dead letter's reason, the message says why and what to do."""
+    """This job must not or cannot run here: `code` is the dead letter's reason; the message explains what to do."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -95,7 +95,7 @@ class _Unpickler(pickle.Unpickler):
             return self._attribute
         if belongs(module, self._packages):
             found = self._own_class(module, name)
-            # A name like "jobs.products.os.system" reaches through the module: what it ends at must live there too.
+            # A name like "jobs.products.os.system" reaches through the module: what it finds must belong there too.
             if belongs(getattr(found, "__module__", ""), self._packages):
                 return found
         raise self._refused(f"{module}.{name}")
@@ -115,7 +115,7 @@ class _Unpickler(pickle.Unpickler):
         ) from None
 
     def _attribute(self, owner: Any, name: str) -> Any:
-        """Stand in for `getattr`, through which pickle finds the one thing that time zones need."""
+        """Stand in for `getattr`, which pickles of time zones need for one name."""
         if owner is ZoneInfo and name == "_unpickle":
             return getattr(owner, name)
         raise self._refused("builtins.getattr")
@@ -132,7 +132,7 @@ class _Unpickler(pickle.Unpickler):
 def encode_result(serializer: Serializer, value: Any) -> bytes:
     """Serialize a return value as RQ's result stream holds it; b"" for None.
 
-    A value that cannot be serialized becomes RQ's own note of that.
+    A value that cannot be serialized is replaced by RQ's own placeholder.
     """
     if value is None:
         return b""

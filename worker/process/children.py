@@ -1,4 +1,4 @@
-"""The children as processes: fork, signal, kill, reap. Which of them should live is for the supervisor to say."""
+"""The children as processes: fork, signal, kill, reap. The supervisor decides which of them should live."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.process import memory, signals
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import RedisState, Role, Slot, State
 
-#: From the request for a stack dump, or the first sight of a child that outlives its stop, to the kill.
+#: From the first look at a child that must die (and the request for its stacks) to the kill.
 DUMP_SECONDS: Final = 0.5
 
 log = logs.get_logger()
@@ -25,7 +25,7 @@ log = logs.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """The end of a child that `lived` so many seconds; `status` is its exit code, or minus the signal that killed it.
+    """The end of a child after `lived` seconds; `status` is its exit code, or minus the signal that killed it.
 
     `booted` says whether it got as far as working, `expected` whether it was to end.
     """
@@ -43,7 +43,7 @@ class Children:
     def __init__(self, scoreboard: Scoreboard, roles: Mapping[Role, Callable[[Slot], int]]) -> None:
         self._scoreboard = scoreboard
         self._roles = roles
-        self._condemned: dict[int, float] = {}  #: pid → when to kill it: its stacks were asked for
+        self._condemned: dict[int, float] = {}  #: pid → when to kill it
         self._killed: dict[int, str] = {}  #: pid → why we killed it
         self._oom_kills = memory.oom_kills()
 
@@ -64,7 +64,7 @@ class Children:
         log.info("child.spawned", **_who(slot), generation=slot.generation)
 
     def ask_to_stop(self, slot: Slot, number: signal.Signals) -> None:
-        """Tell one child to stop: the slot says so too, for whoever is told by the platform as well."""
+        """Ask one child to stop. Its slot shows that too, because some platforms signal every process themselves."""
         slot.stop_asked_at = monotonic()
         self.signal(slot, number)
 
@@ -90,10 +90,10 @@ class Children:
             self.signal(slot, signals.DUMP_STACKS)
 
     def condemn(self, slot: Slot, reason: str, now: float, *, silently: bool = False) -> None:
-        """Have a child write its stacks; kill it when this is still called for `DUMP_SECONDS` later.
+        """Have a child write its stacks; kill it if it is still condemned `DUMP_SECONDS` later.
 
-        Never at first sight: when the whole machine stood still, the child could not do what was asked of it. With
-        `silently` nobody needs the stacks.
+        It is never killed at the first look: if the whole machine stood still, the child had no chance to do what was
+        asked of it. `silently` leaves out the log line and the stacks.
         """
         if slot.pid not in self._condemned:
             self._condemned[slot.pid] = now + DUMP_SECONDS
@@ -104,7 +104,7 @@ class Children:
             self.kill(slot, reason)
 
     def spare(self, slot: Slot) -> None:
-        """Take back what `condemn` began: the child goes on."""
+        """Undo `condemn`: the child goes on."""
         self._condemned.pop(slot.pid, None)
 
     def kill(self, slot: Slot, reason: str = "") -> None:
@@ -118,7 +118,7 @@ class Children:
             os.killpg(slot.pid, signal.SIGKILL)
 
     def reap(self) -> Iterator[Death]:
-        """Collect the dead one by one, say how each ended and empty its slot."""
+        """Collect dead children one by one, log how each ended and empty its slot."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -164,7 +164,7 @@ class Children:
         return death
 
     def _explain(self, slot: Slot, status: int) -> tuple[str, str]:
-        """Return why a child was killed ("" when nobody knows better than its status), and in words how it ended."""
+        """Return why a child was killed ("" when only its status is known), and in words how it ended."""
         if reason := self._killed.pop(slot.pid, ""):
             return reason, f"killed by the supervisor: {reason}"
         if status == -signal.SIGKILL and self._out_of_memory():
@@ -172,7 +172,7 @@ class Children:
         return "", explain(status)
 
     def _out_of_memory(self) -> bool:
-        """Whether the kernel has killed for want of memory since the last look."""
+        """Whether the kernel has killed processes for lack of memory since the last look."""
         before, self._oom_kills = self._oom_kills, memory.oom_kills()
         return self._oom_kills is not None and before is not None and self._oom_kills > before
 

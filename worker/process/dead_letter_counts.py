@@ -1,7 +1,7 @@
 """How many dead letters there are, on the scoreboard: what the leader's last pass counted, for metrics.
 
-The instance whose dispatcher makes the passes writes it. One that has seen changes since its own last pass, which
-another one is to count, knows nothing and says nothing.
+The dispatcher that makes the passes writes it. An instance that sees changes which another one counts no longer
+confirms its own counts: they go stale and are not exported.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import ctypes
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-#: Kinds that are told apart; the rarest beyond these are counted together as queue and reason `other`.
+#: Kinds with a count of their own; the rarest beyond these are counted together as queue and reason `other`.
 MAX_KINDS: Final = 64
 OTHER: Final = ("other", "other")
-#: What was last known to be so longer ago says nothing any more; an instance that knows looks more often than that.
+#: Counts that were confirmed longer ago are not exported; an instance with current ones looks more often than that.
 STALE_SECONDS: Final = 1200.0
 
 
@@ -34,7 +34,7 @@ class DeadLetterCounts(ctypes.Structure):
 
     __slots__ = ()  # as `Slot`
     _fields_ = (
-        ("counted_at", ctypes.c_double),  #: when it was last so (monotonic); 0 = never
+        ("counted_at", ctypes.c_double),  #: when this was last confirmed (monotonic); 0 = never
         ("oldest_at", ctypes.c_double),  #: when the oldest failed, on the same clock; 0 = there is none
         ("used", ctypes.c_uint32),
         ("rows", _Row * MAX_KINDS),
@@ -46,28 +46,28 @@ class DeadLetterCounts(ctypes.Structure):
     rows: ctypes.Array[_Row]
 
     def write(self, kinds: Mapping[tuple[str, str], int], oldest_age: float | None, now: float) -> None:
-        """Note a census: (queue, reason) → letters, and the age of the oldest in seconds, None if there is none."""
+        """Write a census: (queue, reason) → letters, and the age of the oldest in seconds, None if there is none."""
         ranked = sorted(((count, kind) for kind, count in kinds.items() if count > 0), reverse=True)
-        told = [(kind, count) for count, kind in ranked]
-        if len(told) > MAX_KINDS:
-            rest = sum(count for _, count in told[MAX_KINDS - 1 :])
-            told = [*told[: MAX_KINDS - 1], (OTHER, rest)]
-        for row, ((queue, reason), count) in zip(self.rows, told, strict=False):
+        shown = [(kind, count) for count, kind in ranked]
+        if len(shown) > MAX_KINDS:
+            rest = sum(count for _, count in shown[MAX_KINDS - 1 :])
+            shown = [*shown[: MAX_KINDS - 1], (OTHER, rest)]
+        for row, ((queue, reason), count) in zip(self.rows, shown, strict=False):
             row.queue, row.reason, row.count = queue.encode()[:64], reason.encode()[:32], count
-        self.used = len(told)
+        self.used = len(shown)
         self.oldest_at = now - oldest_age if oldest_age is not None else 0.0
         self.counted_at = now
 
-    def still(self, now: float) -> None:
-        """Note that nothing has changed since the census."""
+    def confirm(self, now: float) -> None:
+        """Confirm the census: nothing has changed since."""
         if self.counted_at:
             self.counted_at = now
 
     def fresh(self, now: float) -> bool:
-        """Whether this instance knows."""
+        """Whether the counts are current."""
         return bool(self.counted_at) and now - self.counted_at < STALE_SECONDS
 
     def counts(self) -> Iterator[tuple[str, str, int]]:
-        """Yield queue, reason and number."""
+        """Yield queue, reason and number of letters."""
         for row in self.rows[: self.used]:
             yield row.queue.decode(errors="replace"), row.reason.decode(errors="replace"), row.count

@@ -1,8 +1,8 @@
-"""How much memory a process has, what its container may have, and whether the kernel has killed for want of it.
+"""How much memory a process uses, what its container may use, and whether the kernel has killed for lack of it.
 
-A container's memory limit ends in a SIGKILL without a word. The kernel counts these kills for the control group:
-version 2 in ``memory.events``, version 1 in ``memory.oom_control`` (Documentation/admin-guide/cgroup-v2.rst and
-cgroup-v1/memory.rst). Where neither can be read, nothing is known.
+A process that exceeds its container's memory limit gets a SIGKILL and no explanation. The kernel counts these kills for
+the control group: version 2 in ``memory.events``, version 1 in ``memory.oom_control``
+(Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst). Where neither can be read, we cannot explain a kill.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")
-#: A limit above this is none: version 1 says 2^63 minus a page.
+#: A limit above this means none: version 1 shows 2^63 minus a page.
 _NO_LIMIT_BYTES: Final = 1 << 60
 
 
@@ -34,7 +34,7 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def proportional_bytes(pid: int) -> int | None:
-    """Return the proportional memory of process `pid` in bytes, None when it is gone or the kernel does not say."""
+    """Return the proportional memory of process `pid` in bytes, None when it is gone or the kernel does not show it."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
     except OSError:
@@ -44,7 +44,7 @@ def proportional_bytes(pid: int) -> int | None:
 
 
 def oom_kills() -> int | None:
-    """Return how many processes the kernel has killed here so far; None when it does not say."""
+    """Return how many processes the kernel has killed here so far; None when it does not show that."""
     for folder in _folders():
         for name in ("memory.events", "memory.oom_control"):
             for line in _read(folder / name).splitlines():
@@ -55,7 +55,7 @@ def oom_kills() -> int | None:
 
 
 def limit_bytes() -> int | None:
-    """Return the container's memory limit; None when there is none or it is not told."""
+    """Return the container's memory limit; None when there is none or it cannot be read."""
     for folder in _folders():
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = _read(folder / name).strip()

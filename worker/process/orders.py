@@ -1,4 +1,4 @@
-"""RQ's commands to one consumer, written on its slot: the consumer is told by a signal to look."""
+"""RQ's commands to one consumer: written on its slot as an order, followed by a signal that makes it look there."""
 
 from __future__ import annotations
 

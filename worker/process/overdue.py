@@ -7,21 +7,21 @@ from typing import Final
 from worker.process.scoreboard import Header
 from worker.process.slot import Role, Slot, State
 
-#: A loop that has not turned for so long is stuck. Every loop ticks at least every 15 s, outage or not.
+#: A loop that has not turned for this long is stuck. Every loop ticks at least every 15 s, outage or not.
 STALL_SECONDS: Final = 60.0
 #: An idle consumer that has left jobs waiting for this long is deaf. Idle ones claim within milliseconds of a wake-up.
 DEAF_SECONDS: Final = 20.0
-#: How long a job may outlive its timeout, or an order to end, before its process is killed: the exception in the job
-#: comes first.
+#: How long a job may go on after its timeout, or after an order to end, before its process is killed. An exception in
+#: the job comes first.
 TIMEOUT_GRACE_SECONDS: Final = 5.0
-#: From the end of the shutdown grace (exception in the job) to the kill; dispatcher and health get as long to stop.
+#: From the end of the shutdown grace (exception in the job) to the kill. Dispatcher and health get as long to stop.
 HARD_STOP_SECONDS: Final = 2.0
-#: Why a consumer is killed that outlives the stop: nobody needs its stacks.
+#: Why a consumer is killed that outlives the stop; its stacks are not logged.
 SHUTDOWN: Final = "shutdown"
 
 
 def reason(slot: Slot, header: Header, now: float) -> str | None:
-    """Name why the child in `slot` must be killed, if it must."""
+    """Return why the child in `slot` must be killed, None if it need not be."""
     if header.stopping and slot.role == Role.CONSUMER:
         return SHUTDOWN if now >= header.deadline + HARD_STOP_SECONDS else None
     own_job = slot.job_started_at >= slot.spawned_at  # not a predecessor's

@@ -9,9 +9,9 @@ from worker.process.slot import Slot
 
 #: A child that dies younger than this is respawned with backoff.
 YOUNG_SECONDS: Final = 10.0
-#: So many children in a row that die while booting end the service.
+#: The service ends when this many children in a row die while booting.
 BOOT_ATTEMPTS: Final = 5
-#: The longest wait for a successor, and what it is doubled from.
+#: The longest wait for a successor, and the first wait, which doubles up to it.
 RESPAWN_CAP_SECONDS: Final = 30.0
 _RESPAWN_BASE_SECONDS: Final = 0.25
 
@@ -20,9 +20,9 @@ class Respawn:
     """Remembers how the children of each slot died; moments are of the monotonic clock."""
 
     def __init__(self) -> None:
-        self._young_deaths: dict[tuple[int, int], int] = {}  #: by slot: in a row
+        self._young_deaths: dict[tuple[int, int], int] = {}  #: by slot: deaths in a row
         self._due: dict[tuple[int, int], float] = {}  #: by slot: when its next child may come
-        self._failed_boots = 0  #: of all slots, in a row
+        self._failed_boots = 0  #: in a row, of all slots
 
     @property
     def hopeless(self) -> bool:
@@ -34,7 +34,7 @@ class Respawn:
         self._young_deaths[_key(slot)] = 0
 
     def note_death(self, slot: Slot, now: float, *, lived: float, booted: bool) -> None:
-        """Note that a child died after `lived` seconds, and from when on a successor may come."""
+        """Note that a child died after `lived` seconds, and choose from when on a successor may come."""
         self._failed_boots = 0 if booted else self._failed_boots + 1
         if self.hopeless:
             return

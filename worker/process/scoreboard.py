@@ -1,8 +1,8 @@
 """What every child is doing, in memory that all processes of one instance share.
 
 One anonymous ``mmap`` is made before the first fork: a header for the instance, a slot for each child (``slot.py``) and
-the board of dead letters. The supervisor, the health endpoint and a successor can therefore tell what a child was doing
-even when the child was killed and Redis is away.
+the counts of dead letters. So the supervisor, the health endpoint and a successor know what a child was doing even when
+the child was killed and Redis is away.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from worker.process.dead_letter_counts import DeadLetterCounts
 from worker.process.slot import Role, Slot, State
 
-#: Consumers that one instance can hold: slots are fixed in number because the memory is mapped before the forks.
+#: Consumers that one instance can have: the number of slots is fixed, because the memory is mapped before the forks.
 MAX_CONSUMERS = 64
 
 
@@ -31,7 +31,7 @@ class Header(ctypes.Structure):
             "ever_connected",
             ctypes.c_int32,
         ),  #: 1 once any consumer reached Redis (written by consumers, never undone)
-        ("fate", ctypes.c_int32),  #: the code to end with, other than 0 (written by the self-probe)
+        ("fate", ctypes.c_int32),  #: the exit code, if it is to be another than 0 (written by the self-probe)
         ("started_at", ctypes.c_double),
         ("heartbeat", ctypes.c_double),  #: last tick of the supervisor
         ("deadline", ctypes.c_double),  #: when a soft stop turns hard
@@ -95,6 +95,10 @@ class Scoreboard:
     def ended(self) -> int:
         """Count the attempts that have ended."""
         return sum(slot.finished + slot.failed + slot.buried for slot in self.consumers)
+
+    def buried(self) -> int:
+        """Count the jobs that have been buried."""
+        return sum(slot.buried for slot in self.consumers)
 
     def last_claim_at(self) -> float:
         """When Redis last answered a consumer's claim (monotonic), be it one that has died since; 0 = never."""

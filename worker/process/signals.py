@@ -1,8 +1,9 @@
-"""The only place that installs signal handlers.
+"""The signals of the service's long-lived processes: the supervisor and its children.
 
-A handler does nothing but note the signal: the supervisor's puts it on a queue that is also the loop's sleep, a child's
-sets a flag and wakes the child's ``select`` through a pipe. The one exception is a hard stop while job code runs: there
-the handler raises `ShutdownRequested`, which is what ends the job.
+A handler only notes the signal: the supervisor's puts it on the queue on which its loop sleeps, a child's sets a flag
+and wakes the child's ``select`` through a pipe. Two handlers raise instead, and only while job code runs in the main
+thread, because nothing else ends the job: a hard stop raises `ShutdownRequested`, an order of RQ's `JobStopped`. A
+job's alarm (``consumer/main_thread.py``) and the commands that stop at Ctrl-C install their own handlers.
 """
 
 from __future__ import annotations
@@ -35,8 +36,7 @@ SUPERVISED: Final = (
 )
 #: Makes a child write the stacks of all its threads to standard error.
 DUMP_STACKS: Final = signal.SIGUSR2
-
-#: Tells a child to look at the order on its slot.
+#: Makes a child look at the order on its slot.
 ORDER: Final = signal.SIGUSR1
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -52,7 +52,7 @@ def listen() -> SimpleQueue[int]:
 
 @contextlib.contextmanager
 def blocked(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
-    """Hold signals back, so that none is lost between a fork and the child's own handlers."""
+    """Block signals in this block, so that none is lost between a fork and the child's own handlers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -61,10 +61,10 @@ def blocked(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
 
 
 def blocked_in_threads() -> contextlib.AbstractContextManager[None]:
-    """Let threads that are started in this block get no signals.
+    """Block signals in threads that are started in this block.
 
-    Only the main thread acts on them. Linux hands a signal that follows another one at once to any thread that takes
-    it, and a main thread that sleeps in a job's ``time.sleep`` would sleep on.
+    Only the main thread acts on signals. Linux hands the second of two quick signals to any thread that takes it, and
+    a main thread in a job's ``time.sleep`` would sleep on.
     """
     return blocked((*SUPERVISED, signal.SIGALRM))
 
@@ -92,7 +92,7 @@ class Child:
         self.hard = False
         #: True while job code runs in the main thread: only then a hard stop raises.
         self.interruptible = False
-        #: Says whether the running job is to be stopped by order; asked when `ORDER` arrives.
+        #: Called when `ORDER` arrives: whether the running job is to be stopped.
         self.ordered: Callable[[], bool] = lambda: False
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -112,7 +112,7 @@ class Child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
 
     def close(self) -> None:
-        """Give the signals of a worker that ran alone back to whoever had them."""
+        """Restore the signal handlers that a worker without a supervisor has replaced."""
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)

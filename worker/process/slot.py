@@ -1,8 +1,8 @@
-"""One child's slot on the scoreboard: who it is, what it is doing, what it was told.
+"""One child's slot on the scoreboard: who it is, what it is doing, what it was asked to do.
 
-The supervisor owns a slot's identity (`pid`, `generation`, `spawned_at`, `exit_status`); the child in it owns the rest,
-but for what others tell it. Nobody takes a lock: every field has one writer, is aligned, and readers only decide from
-single fields. Clocks are ``time.monotonic()``, which Linux shares between processes.
+The supervisor owns a slot's identity (`pid`, `generation`, `spawned_at`, `exit_status`), the dispatcher what it asks of
+the child; the child owns the rest. There is no lock: every field is aligned and has one writer, and readers decide from
+single fields only. Clocks are ``time.monotonic()``, which Linux shares between processes.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class State(enum.IntEnum):
     WAITING = 3  #: idle: asleep until it is woken, or blocked in a claim
     CLAIMING = 4  #: talking to Redis: claim, settle, release
     BUSY = 5  #: job code runs
-    DRAINING = 6  #: told to stop; finishes what it holds
+    DRAINING = 6  #: asked to stop; finishes what it holds
     SERVING = 7  #: dispatcher and health: the loop ticks
 
 
 class Order(enum.IntEnum):
-    """What somebody has told the child to do with its job (RQ's commands)."""
+    """What the child is ordered to do with its job (RQ's commands)."""
 
     NONE = 0
     STOP = 1  #: stop-job, stop-execution: the job ends as "stopped"
@@ -144,7 +144,7 @@ class Slot(ctypes.Structure):
             ctypes.c_int32,
         ),  #: of the last child: exit code, or minus the signal; see `exit_reason`
         ("spawned_at", ctypes.c_double),
-        ("stop_asked_at", ctypes.c_double),  #: when this child was told to stop; 0 = it was not
+        ("stop_asked_at", ctypes.c_double),  #: when this child was asked to stop; 0 = it was not
         ("exit_reason", ctypes.c_char * 32),  #: why the supervisor killed the last child: timeout, stalled, …
         ("exited_at", ctypes.c_double),  #: when the last child was found dead
         # Written by whoever hears RQ's commands for this child (the dispatcher), or does no longer (the supervisor).
@@ -214,16 +214,16 @@ class Slot(ctypes.Structure):
 
     @property
     def busy(self) -> bool:
-        """Whether the child may hold claims. A crew that waits for more while jobs run shows one of them."""
+        """Whether the child may hold claims. With threads it may wait while jobs run; `job_id` shows one of them."""
         return bool(self.job_id) or self.state != State.WAITING
 
     def tick(self, state: State) -> None:
-        """Say that the child's loop turns, and in which state."""
+        """Show that the child's loop turns, and in which state."""
         self.state = state
         self.heartbeat = monotonic()
 
     def begin_job(self, job_id: str, execution_id: str, timeout: float) -> None:
-        """Name the job whose code runs from now on; `timeout` in seconds, 0 for none."""
+        """Show the job whose code runs from now on; `timeout` in seconds, 0 for none."""
         now = monotonic()
         self.execution_id = execution_id.encode()[:40]
         self.job_id = job_id.encode()[:128]
@@ -233,7 +233,7 @@ class Slot(ctypes.Structure):
         self.heartbeat = now
 
     def end_job(self) -> None:
-        """Say that no job code runs any more."""
+        """Show that no job code runs any more."""
         now = monotonic()
         self.job_deadline = 0.0
         self.busy_seconds += now - self.job_started_at
@@ -242,7 +242,7 @@ class Slot(ctypes.Structure):
         self.heartbeat = now
 
     def note_scheduled(self, delay: float) -> None:
-        """Say that this child has put a job off for `delay` seconds; the soonest one to come is kept."""
+        """Note that this child has scheduled a job, due in `delay` seconds; only the job that is due first is kept."""
         now = monotonic()
         if self.retry_due <= now or now + delay < self.retry_due:
             self.retry_due = now + delay

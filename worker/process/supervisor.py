@@ -1,8 +1,8 @@
-"""The supervisor: keeps the children that should live alive, and stops them in order. It speaks to nobody else.
+"""The supervisor: keeps the children that should live alive, and stops them in order. It does nothing else.
 
-Single-threaded, without Redis and without sockets, so that nothing in it can hang or be half-copied by a fork. Each
-tick compares the children that should live with those that do; events only make the next tick come sooner. What is
-done to a process is in ``children.py``, who must be killed in ``overdue.py``, who may come again in ``respawn.py``.
+It has one thread, no Redis and no sockets, so that nothing in it can hang or be half-copied by a fork. Each tick
+compares the children that should live with those that do; events only make the next tick come sooner. ``children.py``
+forks and kills processes, ``overdue.py`` decides which must be killed, ``respawn.py`` when a successor may come.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logs.get_logger()
 
 
 class Supervisor:
-    """Keeps one child a wanted slot; `roles` maps a role to its main, which gets the slot and returns an exit code."""
+    """Keeps a child in each wanted slot; `roles` maps a role to its main, which gets the slot, returns an exit code."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Supervisor:
         self.grace = grace
         self.fate: Exit | None = None  #: why the service ends, when it is not on request
         self._slots = [slot for slot in scoreboard if slot.role in roles]
-        self._inbox = inbox  #: signals since before the preload, None: listened to from `run` on
+        self._inbox = inbox  #: signals, noted since before the preload; None: noted from `run` on
         self.header.supervisor_pid = os.getpid()
         self.header.wanted_consumers = consumers
         self.header.started_at = monotonic()
@@ -71,7 +71,7 @@ class Supervisor:
         return self.fate or Exit(self.header.fate)
 
     def reap(self) -> None:
-        """Collect the dead; give up when it is no use to replace them."""
+        """Collect dead children; give up when replacing them is no use."""
         for death in self.children.reap():
             if death.slot.role == Role.DISPATCHER:
                 self._commands_unheard()
@@ -85,7 +85,7 @@ class Supervisor:
                     self._give_up(Exit.BOOT_FAILED)
 
     def end_overdue(self) -> None:
-        """Kill what no longer turns: a job past its timeout, a loop that is stuck, a child that outlives its stop."""
+        """Kill what is overdue: a job past its timeout, a loop that is stuck, a child that outlives its stop."""
         now = monotonic()
         for slot in self.scoreboard.living():
             reason = overdue.reason(slot, self.header, now)
@@ -95,7 +95,7 @@ class Supervisor:
                 self.children.condemn(slot, reason, now, silently=reason == overdue.SHUTDOWN)
 
     def remind(self) -> None:
-        """Signal those again whose job must end and has not: a thread of the job may have got the signal (`deaf`)."""
+        """Signal again where a job must end and has not: a thread of the job may have got the signal."""
         for slot in self._consumers():
             if self.header.stopping == 2:
                 self.children.signal(slot, signal.SIGQUIT)
@@ -103,7 +103,7 @@ class Supervisor:
                 self.children.signal(slot, signals.ORDER)
 
     def converge(self) -> None:
-        """Make the living children those that are wanted."""
+        """Spawn wanted children that are missing, and stop those that are not wanted."""
         if self.header.stopping:
             self._wind_down()
             return
@@ -134,7 +134,7 @@ class Supervisor:
         elif number in (signal.SIGTSTP, signal.SIGCONT):
             self.header.quiet = int(number == signal.SIGTSTP)
             log.info("service.quiet" if self.header.quiet else "service.resumed")
-            for slot in self._consumers():  # who waits for jobs looks at the flag when it wakes
+            for slot in self._consumers():  # those that wait look at the flag when they wake
                 self.children.signal(slot, signals.ORDER)
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self.scale(+1 if number == signal.SIGTTIN else -1)
@@ -153,7 +153,7 @@ class Supervisor:
             self.children.ask_to_stop(slot, signal.SIGQUIT if hard else signal.SIGTERM)
 
     def scale(self, by: int) -> None:
-        """Want one consumer more or less."""
+        """Change the number of wanted consumers."""
         wanted = min(max(self.header.wanted_consumers + by, 1), len(self.scoreboard.consumers))
         log.info("service.scaled", consumers=wanted, before=self.header.wanted_consumers)
         self.header.wanted_consumers = wanted

@@ -50,6 +50,9 @@ _ANSWERS: Final = tuple(
         (r"^-?MISCONF", "cannot_save"),
         (r"^-?BUSY |is busy running a script", "busy_script"),
         (r"^-?(MOVED|ASK|CROSSSLOT) |hash to the same slot|access a non local key", "cluster_keys"),
+        (r"^-?WRONGTYPE|wrong kind of value", "wrong_type"),
+        (r"max (request|single record|record|key) size exceeded|invalid (multi)?bulk length", "too_large"),
+        (r"exceeds maximum allowed size|too big (mbulk|bulk|inline)", "too_large"),
         (r"max number of clients|max concurrent connections", "max_clients"),
         (r"^Too many connections$", "pool_exhausted"),  # redis-py
         (r"max requests limit|max daily request", "over_quota"),
@@ -111,6 +114,14 @@ def translate(error: BaseException) -> RedisTrouble | None:
         code = None if isinstance(error, FileNotFoundError) else _of_system(error)  # a file of a job, say
         return trouble(code) if code else None
     return None
+
+
+def answer_in(error: BaseException) -> str:
+    """Return what the server answered, if an error holds that; else what the trouble is called in words."""
+    cause = error.__cause__ if isinstance(error, RedisTrouble) else error
+    if isinstance(cause, ResponseError):
+        return _bare(str(cause))
+    return error.trouble.sentence if isinstance(error, RedisTrouble) else type(error).__name__
 
 
 def _bare(text: str) -> str:

@@ -1,4 +1,4 @@
-"""One kind of trouble with Redis: its name, its sentence, a likely fix and how eagerly the loops try again."""
+"""One kind of trouble with Redis: its code, its sentence, a likely fix, and how eagerly the loops try again."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from worker.errors import WorkerError
 
 
 class Eagerness(enum.Enum):
-    """How eagerly the loops try again: always for ever, with full jitter; each new connection resolves the name anew.
+    """How eagerly the loops try again. They never give up, wait with full jitter, and resolve the host name each time.
 
-    The cap of the wait bounds how long after Redis is back the first job starts, so it is as short as the trouble lets
-    it be.
+    The longest wait bounds how long after Redis is back the first job starts, so it is as short as the trouble allows.
     """
 
-    SOON = "soon"  #: a try is refused at once, or its own timeout already slows it down: it costs nobody anything
+    SOON = "soon"  #: a try is refused at once, or its own timeout slows it down: it costs nobody anything
     RETRY = "retry"  #: a try costs a name server, the provider or the other clients something
-    SLOWLY = "slowly"  #: only a person or a new secret helps: as RETRY, but slow from the first retry on
+    SLOWLY = "slowly"  #: only a person can help: as RETRY, but slow from the first retry on
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Trouble:
 
 
 class RedisTrouble(WorkerError):
-    """Redis does not do what it should. `detail` adds what the server said, without secrets."""
+    """Redis does not do what it should. `detail` quotes the server, without secrets."""
 
     def __init__(self, trouble: Trouble, detail: str = "") -> None:
         self.trouble = trouble
@@ -45,5 +44,10 @@ class RedisTrouble(WorkerError):
 
     @property
     def refuses_command(self) -> bool:
-        """Whether the server knows who asks, and does not run this command: an ACL, or a provider without it."""
+        """Whether the server accepts us but not this command: by an ACL, or because the provider lacks it."""
         return self.code in ("no_permission", "unknown_command")
+
+    @property
+    def refuses_this(self) -> bool:
+        """Whether the server refuses what it was asked, and may take another request: rights, memory, size, type."""
+        return self.refuses_command or self.code in ("out_of_memory", "too_large", "wrong_type")

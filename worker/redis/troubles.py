@@ -1,4 +1,4 @@
-"""Everything that can be wrong with Redis, in words: the one table that logs, health, tools and the docs quote."""
+"""Everything that can be wrong with Redis: the one table of sentences that logs, probes, tools and the docs quote."""
 
 from __future__ import annotations
 
@@ -163,6 +163,18 @@ TROUBLES: Final = _table(
         "pool_exhausted",
         "All connections that this process may have to Redis are in use.",
         "Look for job code that takes connections and does not give them back.",
+    ),
+    Trouble(
+        "too_large",
+        "Redis refuses a request or a value because of its size.",
+        "Keep large arguments and results elsewhere and pass where they are; WORKER_MAX_RESULT_BYTES bounds results.",
+        Eagerness.RETRY,
+    ),
+    Trouble(
+        "wrong_type",
+        "A key of RQ holds something that RQ never puts there.",
+        "Rename or delete the key: another program uses the same names, or somebody wrote it by hand.",
+        Eagerness.RETRY,
     ),
     Trouble(
         "over_quota",

@@ -14,18 +14,18 @@ from worker.settings import redis_url
 
 
 def _processes(environ: Mapping[str, str]) -> str | None:
-    """As many consumers as the platform wants processes (WEB_CONCURRENCY), else one a CPU.
+    """As many consumers as the platform wants processes (WEB_CONCURRENCY), else one per CPU.
 
-    Render says "0.5" CPUs on its smallest plan; anything unreadable counts as unset.
+    Render's smallest plan has "0.5" CPUs; anything unreadable counts as unset.
     """
-    told = float(os.cpu_count() or 1)
+    count = float(os.cpu_count() or 1)
     for variable in ("WEB_CONCURRENCY", "RENDER_CPU_COUNT"):
         with contextlib.suppress(ValueError):
             number = float(environ.get(variable, ""))
             if 0 < number < math.inf:
-                told = number
+                count = number
                 break
-    return str(min(max(math.floor(told), 1), 64))
+    return str(min(max(math.floor(count), 1), 64))
 
 
 def _interval(environ: Mapping[str, str]) -> str | None:

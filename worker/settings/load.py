@@ -1,4 +1,4 @@
-"""The environment, read once into one frozen `Settings`; whatever is wrong with it is said all at once."""
+"""Read the environment once into one frozen `Settings`, and report everything that is wrong with it at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load(environ: Mapping[str, str], *, need_redis_url: bool = True) -> Settings
 
 
 def settings_of_environment() -> Settings:
-    """Read the settings of a consumer that is started by RQ's own command line, which brings its own connection."""
+    """Read the settings of a consumer that RQ's own command line starts; RQ brings the connection."""
     return load(os.environ, need_redis_url=False)
 
 

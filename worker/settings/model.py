@@ -1,6 +1,6 @@
-"""What the service can be told: every setting with its type, bounds, default and the words that describe it.
+"""Every setting of the service: its type, bounds and default, and the words that describe it.
 
-Secrets are `SecretStr` and never appear in a `repr`. ``environment.py`` fills this in.
+Secrets are `SecretStr` and never appear in a `repr`. ``load.py`` reads the environment into this.
 """
 
 from __future__ import annotations
@@ -49,78 +49,85 @@ class Settings(MonitorSettings):
         1,
         ge=1,
         le=64,
-        description="Consumers: processes that run jobs. Default: WEB_CONCURRENCY, else one a CPU (RENDER_CPU_COUNT)",
+        description="Consumers: processes that run jobs. Default: WEB_CONCURRENCY, else one per CPU (RENDER_CPU_COUNT)",
         json_schema_extra=_wants("a whole number from 1 to 64", "2"),
     )
     worker_threads: int = Field(
         1,
         ge=1,
         le=256,
-        description="Jobs that one consumer runs at once; more than 1 for jobs that wait for I/O",
+        description="Jobs that one consumer runs at the same time; use more than 1 for jobs that wait for I/O",
         json_schema_extra=_wants("a whole number from 1 to 256", "8"),
     )
     worker_job_modules: ModuleNames = Field(
         ("jobs",),
-        description="Packages whose functions may run; nothing else is ever imported for a job",
+        description="Packages whose functions may run; a job never makes the worker import anything else",
         json_schema_extra=_wants(
             "dotted names of your packages separated by commas, none of Python's own", "jobs,billing.jobs"
         ),
     )
     worker_serializers: SerializerNames = Field(
         ("json", "pickle"),
-        description="Payload formats that are accepted; pickle only through an allow-list",
+        description="Payload formats that are accepted; pickles may name only allow-listed classes",
         json_schema_extra=_wants("json, pickle or both", "json,pickle"),
     )
     worker_max_jobs: int = Field(
         0,
         ge=0,
-        description="Replace a consumer after so many jobs; 0 = never",
+        description="Replace a consumer after this many jobs; 0 = never",
         json_schema_extra=_wants("a whole number, 0 or more", "1000"),
     )
     worker_max_memory_mb: int = Field(
         0,
         ge=0,
-        description="Replace a consumer whose memory is above this many MB after a job; 0 = never",
+        description="Replace a consumer that uses more than this many MB after a job; 0 = never",
         json_schema_extra=_wants("a whole number of megabytes, 0 or more", "300"),
+    )
+    worker_max_result_bytes: int = Field(
+        4_000_000,
+        ge=0,
+        le=512_000_000,
+        description="The largest return value, in bytes as Redis holds it; a job that returns more fails. 0 = any",
+        json_schema_extra=_wants("a whole number of bytes", "4000000"),
     )
     worker_max_crashes: int = Field(
         3,
         ge=1,
-        description="Processes that one job may cost before it becomes a dead letter",
+        description="How many processes one job may crash before it becomes a dead letter",
         json_schema_extra=_wants("a whole number, 1 or more", "3"),
     )
     worker_retry_attempts: int = Field(
         0,
         ge=0,
         le=1000,
-        description="Attempts, the first included, of jobs that ask for no retries themselves; 0 = one, as RQ",
+        description="Attempts, including the first, of a job without a retry policy of its own; 0 = one, as in RQ",
         json_schema_extra=_wants("a whole number from 0 to 1000", "5"),
     )
     worker_retry_base: float = Field(
         2.0,
         ge=0,
         le=86400,
-        description="The longest wait before their second attempt, doubled for each further one",
+        description="Longest wait in seconds before attempt 2 of a job without a retry policy; then it doubles",
         json_schema_extra=_wants("seconds from 0 to 86400", "2"),
     )
     worker_retry_cap: float = Field(
         600.0,
         ge=0,
         le=7 * 86400,
-        description="The longest wait before any attempt of theirs",
+        description="Longest wait in seconds that this doubling reaches",
         json_schema_extra=_wants("seconds from 0 to 604800", "600"),
     )
     worker_max_handbacks: int = Field(
         10,
         ge=1,
-        description="Stops of the service that may interrupt one job before it becomes a dead letter",
+        description="How many stops of the service may interrupt one job before it becomes a dead letter",
         json_schema_extra=_wants("a whole number, 1 or more", "10"),
     )
     worker_unknown_grace: float = Field(
         0.0,
         ge=0,
         le=86400,
-        description="Seconds that jobs of unknown functions wait for a release that has them. Default on Render: 600",
+        description="Seconds that a job of an unknown function waits for a release that has it. Default on Render: 600",
         json_schema_extra=_wants("seconds from 0 to 86400", "600"),
     )
     worker_shutdown_grace: float = Field(
@@ -133,23 +140,23 @@ class Settings(MonitorSettings):
     worker_unhealthy_exit: float = Field(
         0.0,
         ge=0,
-        description="Seconds of failing its own /healthz after which the service ends, to be restarted; 0 = never",
+        description="End the service, to be restarted, after its /healthz has failed for this many seconds; 0 = never",
         json_schema_extra=_wants("seconds, 0 or more; 0 where the platform probes", "300"),
     )
     worker_scheduler_interval: float = Field(
         1.0,
         ge=0,
-        description="Seconds between looks for jobs that others schedule; 0 = only our own. Default: 1, on Upstash 15",
+        description="Seconds between looks for due jobs; 0 = only those scheduled here. Default: 1, on Upstash 15",
         json_schema_extra=_wants("seconds, 0 or more", "15"),
     )
     worker_allow_private_addresses: bool = Field(
         False,
-        description="Let jobs fetch from private and loopback addresses; for development only",
+        description="Allow jobs to fetch from private and loopback addresses; for development only",
         json_schema_extra=_wants("true or false", "false"),
     )
     dead_letter_queue: QueueName = Field(
         "dead-letter",
-        description="The queue on which dead letters stand; no consumer reads it",
+        description="Queue that holds the dead letters; no consumer reads it",
         json_schema_extra=_wants("a queue name that is not in WORKER_QUEUES", "dead-letter"),
     )
     dead_letter_max_age: Age = Field(
@@ -163,23 +170,23 @@ class Settings(MonitorSettings):
         10_000,
         ge=1,
         le=10_000_000,
-        description="How many dead letters are kept, newest first",
+        description="How many dead letters are kept; the oldest go first",
         json_schema_extra=_wants("a whole number from 1 to 10000000", "10000"),
     )
     dead_letter_alert_rate: Rate | None = Field(
         None,
-        description="Tell DEAD_LETTER_ALERT_URL when so many dead letters of one kind come in a time; off without it",
+        description="Send an alert when this many dead letters of one kind come within this time; empty = no alerts",
         json_schema_extra=_wants("a number and a time, like 10/h or 5/15m", "10/h"),
     )
     dead_letter_alert_url: SecretStr | None = Field(
         None,
-        description="Where such alerts go, signed with NOTIFY_SECRET; see jobs.notifications.notify",
+        description="URL that gets these alerts, signed with NOTIFY_SECRET (see jobs.notifications.notify)",
         json_schema_extra=_wants("an https:// URL", "https://hooks.example.com/dead-letters", secret=True),
     )
     health_host: str = Field(
         "0.0.0.0",  # noqa: S104 — a probe comes from outside the container
         min_length=1,
-        description="Address that the health endpoint listens on",
+        description="Address on which the health endpoint listens",
         json_schema_extra=_wants("an address of this machine", "127.0.0.1"),
     )
     health_port: int = Field(
@@ -191,29 +198,29 @@ class Settings(MonitorSettings):
     )
     log_level: Level = Field(
         "INFO",
-        description="Least level that is logged",
+        description="Lowest level that is logged",
         json_schema_extra=_wants(f"one of {', '.join(LEVELS)}", "INFO"),
     )
     log_format: Format = Field(
         "json",
-        description="json, or console for people. Default: console on a terminal, else json",
+        description="Format of the log: json, or console for people. Default: console on a terminal, else json",
         json_schema_extra=_wants(f"one of {', '.join(FORMATS)}", "json"),
     )
     sentry_dsn: Dsn | None = Field(
         None,
-        description="Where error reports go; none without it",
+        description="Sentry DSN to which errors are reported; empty = no reports",
         json_schema_extra=_wants("a Sentry DSN URL", "https://KEY@o0.ingest.sentry.io/0", secret=True),
     )
     sentry_traces_sample_rate: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Share of jobs whose duration is sent to Sentry as a trace; 0 = none",
+        description="Share of jobs that are sent to Sentry as traces, from 0 to 1; 0 = none",
         json_schema_extra=_wants("a number from 0 to 1", "0.1"),
     )
     notify_secret: SecretStr | None = Field(
         None,
-        description="Signs the callbacks of jobs.notifications.notify",
+        description="Secret that signs the callbacks of jobs.notifications.notify",
         json_schema_extra=_wants("a secret text", "a-long-random-text", secret=True),
     )
     rq_key_prefix: Prefix = Field(
@@ -223,12 +230,12 @@ class Settings(MonitorSettings):
     )
     release: str | None = Field(
         None,
-        description="The deployed commit; set by Render",
+        description="Deployed commit; set by Render",
         json_schema_extra=_wants("a commit id", "3f2a9c1", variable="RENDER_GIT_COMMIT"),
     )
     instance: InstanceName = Field(
         "",
-        description="The instance's name in worker names; set by Render, else the host name",
+        description="Name of this instance in worker names; set by Render, else the host name",
         json_schema_extra=_wants("letters, digits, . _ and -", "srv-abc-xyz12", variable="RENDER_INSTANCE_ID"),
     )
 

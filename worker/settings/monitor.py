@@ -13,7 +13,7 @@ MOST_INSTANCES: Final = 100
 
 
 def wants(text: str, example: str, *, secret: bool = False, variable: str = "") -> dict[str, Any]:
-    """What a problem with a setting says: what is wanted, an example, whether the value is a secret, its variable."""
+    """Return what the report of a wrong value needs: what is wanted, an example, whether it is secret, its variable."""
     return {"wants": text, "example": example, "secret": secret, "variable": variable}
 
 
@@ -36,7 +36,7 @@ class MonitorSettings(BaseModel):
         5.0,
         ge=0.5,
         le=60,
-        description="Seconds between two looks of the monitor at the fleet",
+        description="Seconds between the monitor's looks at the fleet",
         json_schema_extra=wants("seconds from 0.5 to 60", "5"),
     )
     monitor_max_wait: float = Field(
@@ -47,14 +47,14 @@ class MonitorSettings(BaseModel):
     )
     autoscale_service: Annotated[str, AfterValidator(_service)] | None = Field(
         None,
-        description="Name or id of the Render service whose instances the monitor scales; none = no autoscaler",
+        description="Name or id of the Render service that the monitor scales; empty = no autoscaler",
         json_schema_extra=wants("the name of a Render service, or its id", "srv-d0abc1234567890abcde"),
     )
     autoscale_min: int = Field(
         1,
         ge=1,
         le=MOST_INSTANCES,
-        description="Least instances",
+        description="Fewest instances",
         json_schema_extra=wants(f"a whole number from 1 to {MOST_INSTANCES}", "1"),
     )
     autoscale_max: int = Field(
@@ -68,7 +68,7 @@ class MonitorSettings(BaseModel):
         1,
         ge=1,
         le=MOST_INSTANCES,
-        description="Instances that one decision adds or takes",
+        description="Instances that one decision adds or removes",
         json_schema_extra=wants(f"a whole number from 1 to {MOST_INSTANCES}", "1"),
     )
     autoscale_wait: float = Field(
@@ -80,27 +80,27 @@ class MonitorSettings(BaseModel):
     autoscale_idle: float = Field(
         300.0,
         ge=0,
-        description="Seconds that nothing must have waited or run before instances are taken",
+        description="Seconds without a waiting or running job before instances are removed",
         json_schema_extra=wants("seconds, 0 or more", "300"),
     )
     autoscale_cooldown: float = Field(
         120.0,
         ge=0,
-        description="Seconds after a change before the next one; longer than a new instance takes to help",
+        description="Seconds between two changes; longer than a new instance takes to start working",
         json_schema_extra=wants("seconds, 0 or more", "120"),
     )
     autoscale_dry_run: bool = Field(
         False,
-        description="Decide and log, but change nothing",
+        description="Log decisions, but change nothing",
         json_schema_extra=wants("true or false", "true"),
     )
     render_api_key: SecretStr | None = Field(
         None,
-        description="The key with which the autoscaler calls Render's API",
+        description="API key of Render for the autoscaler",
         json_schema_extra=wants("an API key of Render's account settings", "rnd_…", secret=True),
     )
     render_api_url: Annotated[str, AfterValidator(_url)] = Field(
         "https://api.render.com/v1",
-        description="Where Render's API is",
+        description="URL of Render's API",
         json_schema_extra=wants("a URL without a user name or password", "https://api.render.com/v1"),
     )

@@ -17,12 +17,12 @@ from worker.settings import Settings
 from worker.settings.model import facts_of, variable_of
 
 _OURS: Final = ("WORKER_", "HEALTH_", "DEAD_LETTER_", "LOG_", "SENTRY_", "NOTIFY_", "MONITOR_", "AUTOSCALE_")
-#: A wrong value is shown up to here.
+#: Longer values are shown only in part.
 _SHOWN_CHARACTERS: Final = 80
 
 
 def misspelt(environ: Mapping[str, str]) -> list[Problem]:
-    """Find names that are almost one of ours, which would go unnoticed. All others are none of our business."""
+    """Find names that look like ours misspelt, which would be ignored silently. Other names may be anybody's."""
     known = [variable_of(name) for name in Settings.model_fields]
     problems = []
     for name in sorted(environ):
@@ -33,7 +33,7 @@ def misspelt(environ: Mapping[str, str]) -> list[Problem]:
 
 
 def unfit(error: ValidationError, values: Mapping[str, str], environ: Mapping[str, str]) -> list[Problem]:
-    """Tell of each value that is not of its setting's type or is out of its bounds."""
+    """List each value that is not of its setting's type or is out of its bounds."""
     problems = []
     for details in error.errors():
         name = str(details["loc"][0])
@@ -44,14 +44,14 @@ def unfit(error: ValidationError, values: Mapping[str, str], environ: Mapping[st
 
 
 def clashes(values: Mapping[str, str]) -> list[Problem]:
-    """Tell of a dead-letter queue that consumers would read, also when other values do not fit."""
+    """List a dead-letter queue that consumers would read, even when other values do not fit."""
     letters = values.get("dead_letter_queue", str(Settings.model_fields["dead_letter_queue"].default))
     queues = [name.strip() for name in values.get("worker_queues", "default").split(",")]
     return [_unfit("dead_letter_queue", letters)] if letters in queues else []
 
 
 def contradictions(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
-    """Tell of values that fit by themselves, but not each other or where the service runs."""
+    """List values that fit by themselves, but not together or not where the service runs."""
     problems = []
     if settings.worker_allow_private_addresses and "RENDER" in environ:
         problems.append(
@@ -76,7 +76,7 @@ def _unfit(name: str, value: str) -> Problem:
 
 
 def _problem(name: str, got: str) -> Problem:
-    """Say what a setting wants, beside what was `got` in words that may be shown."""
+    """Describe a problem: what the setting wants, and what it `got` in words that may be shown."""
     facts = facts_of(name)
     return Problem(variable_of(name), got, facts["wants"], facts["example"])
 

@@ -1,4 +1,4 @@
-"""What is wrong with a REDIS_URL, said without showing it: any part of it may be the rest of a password."""
+"""What is wrong with a REDIS_URL, in sentences that never quote it: any part of it may be the rest of a password."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from worker.errors import Problem
 
 SCHEMES: Final = ("redis", "rediss", "unix")
-#: Options after the ? that say where and how to connect, with what each wants (besides a non-empty value).
+#: Options after the ? that are obeyed, and what each must hold.
 _USED: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "db": (lambda number: re.fullmatch(r"[0-9]+", number) is not None, "a database number"),
     "username": (bool, "a user name"),
@@ -29,7 +29,7 @@ _USED_WITH_TLS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "ssl_check_hostname": (bool, "true or false"),
     "ssl_ciphers": (bool, "names of ciphers"),
 }
-#: Options that other programs with the same URL may need. The worker's own values, on which its promises rest, win.
+#: Options that other programs may need in the same URL. The worker uses its own values: its promises rest on them.
 IGNORED: Final = frozenset(
     {
         "health_check_interval",
@@ -44,7 +44,7 @@ _EXAMPLE: Final = "rediss://default:PASSWORD@host:6379"
 
 
 def problems(url: str | None, *, needed: bool) -> list[Problem]:
-    """Say what is wrong with REDIS_URL; without one, that it is missing if it is `needed`."""
+    """List what is wrong with REDIS_URL; a missing one is a problem only if it is `needed`."""
     if not url:
         return [Problem("REDIS_URL", "nothing", "the URL of your Redis", "redis://localhost:6379/0")] * needed
     found = _of_text(url) or _of_parts(url) or _of_options(url) or _of_upstash(url)
@@ -69,7 +69,7 @@ def _wrong(got: str, wants: str, example: str = _EXAMPLE) -> Problem:
 
 
 def _of_text(url: str) -> Problem | None:
-    """Find what copying and pasting does to a URL."""
+    """Find what goes wrong when a URL is copied and pasted."""
     if url != url.strip() or url[0] in "\"'" or url[-1] in "\"'":
         return _wrong("a URL with quotes or spaces around it", "the bare URL")
     if not url.isprintable() or " " in url:  # unprintable: line breaks, tabs, zero-width spaces of a web page
@@ -118,7 +118,7 @@ def _of_parts(url: str) -> Problem | None:
 
 
 def _of_options(url: str) -> Problem | None:
-    """Find options that redis-py cannot use: with them no connection could be made."""
+    """Find options with which redis-py could make no connection."""
     scheme = url.partition("://")[0]
     usable = {**_USED, **(_USED_WITH_TLS if scheme == "rediss" else {})}
     for name, value in parse_qsl(url.partition("?")[2].partition("#")[0], keep_blank_values=True):
@@ -137,7 +137,7 @@ def _of_options(url: str) -> Problem | None:
 
 
 def _of_upstash(url: str) -> Problem | None:
-    """Find what Upstash does not have."""
+    """Find what the URL asks of Upstash that Upstash does not have."""
     parts = urlsplit(url)
     if not is_upstash(parts.hostname or ""):
         return None

@@ -1,6 +1,6 @@
 """The shapes that settings take, from the text of an environment variable to the value.
 
-A validator only says no: the sentence about what is wanted stands beside the setting.
+A validator only accepts or refuses: the sentence about what is wanted stands beside the setting (``model.py``).
 """
 
 from __future__ import annotations

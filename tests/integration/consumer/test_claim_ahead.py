@@ -9,7 +9,6 @@ import time
 
 import pytest
 import redis as redis_py
-from redis.exceptions import ResponseError
 from rq import Queue
 
 from tests.support import tasks
@@ -95,8 +94,9 @@ def test_a_refusal_is_raised_after_both_answers_were_read(redis: redis_py.Redis)
     ahead = BlockingClaim(ann)
     ahead.begin(1, 60)
     assert answered(ahead)
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
+    with pytest.raises(RedisTrouble) as caught:
         ahead.finish()
+    assert caught.value.code == "wrong_type"
     redis.delete("rq:queue:default")
     enqueue(redis, "a")
     assert [claim.job_id for claim in ann.settle_and_claim([], 1).claims] == ["a"], (

@@ -246,7 +246,6 @@ def several(*jobs: tuple[str, dict[str, Any]]) -> Act:
         pytest.param(simple("colour", "green", function=tasks.set_meta), id="meta changed"),
         pytest.param(simple(21, function=tasks.double), id="async"),
         pytest.param(simple("Ann", function=tasks.Greeter("Hello").greet), id="method"),
-        pytest.param(simple(function=tasks.cancel_itself), id="canceled while running"),
     ],
 )
 def test_success(compare: Callable[..., None], act: Act) -> None:
@@ -272,9 +271,6 @@ def test_success(compare: Callable[..., None], act: Act) -> None:
             scheduled(0, error="boom", ttl=200, retry=Retry(max=2, interval=60)),
             ("attempts", "last error"),
             id="ttl, put off",
-        ),
-        pytest.param(
-            simple(error="boom", function=tasks.cancel_itself), (*BURIED, "failure ttl"), id="canceled while running"
         ),
         pytest.param(simple(function=tasks.leave), (*BURIED, "failure ttl"), id="SystemExit"),
         pytest.param(

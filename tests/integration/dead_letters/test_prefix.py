@@ -44,8 +44,8 @@ BURY_AND_KEEP_UP = textwrap.dedent(
         settings = load({"WORKER_QUEUES": "default", "DEAD_LETTER_MAX_JOBS": "5", "DEAD_LETTER_ALERT_RATE": "3/h",
                          "DEAD_LETTER_ALERT_URL": "https://hooks.example.com", "NOTIFY_SECRET": "s"},
                         need_redis_url=False)
-        counts = Scoreboard(1).dead_letters
-        chore = dead_letter_chore(settings, calls, payloads(), Leadership(calls, "ann"), counts, "ann")
+        board = Scoreboard(1)
+        chore = dead_letter_chore(settings, calls, payloads(), Leadership(calls, "ann"), board, "ann")
         chore.run()
         while chore._pass is not None:
             chore.run()

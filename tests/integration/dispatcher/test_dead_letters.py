@@ -29,7 +29,7 @@ def chore(redis: redis_py.Redis, part: Counted, name: str) -> DeadLetterChore:
     """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
     settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
     calls = script_calls(redis)
-    made = dead_letter_chore(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1).dead_letters, name)
+    made = dead_letter_chore(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1), name)
     made._parts = [part]
     return made
 

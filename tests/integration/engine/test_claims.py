@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 import redis as redis_py
-from redis.exceptions import ResponseError
 from rq import Queue, Worker
 from rq.group import Group
 from rq.job import Job
@@ -373,20 +372,28 @@ def test_a_job_that_was_deleted_while_it_ran_stays_deleted(redis: redis_py.Redis
     assert redis.keys() == [b"rq:queues"]
 
 
-def test_a_job_that_was_canceled_while_it_ran_finishes_as_in_rq(redis: redis_py.Redis) -> None:
+OUTCOMES: list[Callable[[Claim], Outcome]] = [finished, retried, lambda claim: retried(claim, delay=60), buried]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finished", "retried", "delayed", "buried"])
+@pytest.mark.parametrize("how", ["canceled", "deleted"])
+def test_a_job_that_is_canceled_or_deleted_while_it_runs_stays_so(
+    redis: redis_py.Redis, how: str, outcome: Callable[[Claim], Outcome]
+) -> None:
+    """Neither another attempt nor a dead letter: whoever canceled it does not want to see it again."""
     enqueue(redis, "default", "j")
     ann = desk(redis)
     claim = ann.settle_and_claim([], 1).claims[0]
-    Job.fetch("j", connection=redis).cancel()
-    assert ann.extend(claim)
-    assert ann.settle_and_claim([finished(claim)], 0).fenced == []
-    assert status(redis, "j") == "finished"
-    assert redis.keys("rq:execution*") == []
+    job = Job.fetch("j", connection=redis)
+    job.cancel() if how == "canceled" else job.delete()
+    assert not ann.extend(claim)
+    assert ann.settle_and_claim([outcome(claim)], 1).fenced == [claim.execution_id]
+    assert redis.hget("rq:job:j", "status") == (b"canceled" if how == "canceled" else None)
+    assert redis.keys("rq:execution*") == redis.keys(f"rq:queue:{LETTERS}") == []
+    assert ann.settle_and_claim([], 1).claims == []
 
 
 # -- the fence -----------------------------------------------------------------------------------------------------
-
-OUTCOMES: list[Callable[[Claim], Outcome]] = [finished, retried, lambda claim: retried(claim, delay=60), buried]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=["finished", "retried", "delayed", "buried"])
@@ -468,17 +475,14 @@ def test_a_server_that_lost_the_scripts_is_given_them_again(redis: redis_py.Redi
     assert not collect(ann, LETTERS, "nobody", {"dead_letter": "{}"})
 
 
-def test_an_error_of_one_call_is_raised_and_what_was_written_is_fenced_the_second_time(redis: redis_py.Redis) -> None:
-    enqueue(redis, "default", "a", "b")
+def test_what_is_settled_stays_settled_where_the_claiming_is_refused(redis: redis_py.Redis) -> None:
+    enqueue(redis, "default", "a", "b", "c")
     ann = desk(redis)
     a, b = ann.settle_and_claim([], 2).claims
     redis.set("rq:queue:high", "not a list")
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
-        ann.settle_and_claim([retried(a, delay=60), finished(b)], 1)
-    redis.delete("rq:queue:high")
+    reply = ann.settle_and_claim([retried(a, delay=60), finished(b)], 1)
+    assert reply.fenced == []
+    assert "WRONGTYPE" in reply.problem
+    assert ids(reply.claims) == ["c"], "the other queue is claimed from"
     assert ScheduledJobRegistry("default", connection=redis).get_job_ids() == ["a"]
     assert status(redis, "b") == "finished"
-    assert sorted(ann.settle_and_claim([retried(a, delay=60), finished(b)], 0).fenced) == [
-        a.execution_id,
-        b.execution_id,
-    ]

@@ -189,7 +189,7 @@ def test_cancel_does_key_by_key_what_rqs_cancel_does(producer: Producer, redis: 
     assert producer.result("other") == 2
 
 
-def test_a_running_job_that_is_canceled_ends_as_with_rq(producer: Producer, redis: redis_py.Redis) -> None:
+def test_a_running_job_that_is_canceled_stays_canceled(producer: Producer, redis: redis_py.Redis) -> None:
     job = producer.enqueue("tests.support.tasks.look", "done")
     seen = []
     tasks.observer = lambda _: seen.append((producer.cancel(job.id), redis.zcard("rq:wip:default")))
@@ -198,7 +198,7 @@ def test_a_running_job_that_is_canceled_ends_as_with_rq(producer: Producer, redi
     finally:
         tasks.observer = None
     assert seen == [("canceled", 0)]
-    assert fetch(redis, job.id).return_value() == "done"
+    assert fetch(redis, job.id).get_status() == "canceled"
 
 
 def test_ids_that_are_none_are_said_to_be_none(producer: Producer) -> None:

@@ -168,7 +168,8 @@ class ScriptsMachine(RuleBasedStateMachine):
         outcomes = self._outcomes(data, name)
         claim = outcomes[0].claim
         if data.draw(st.booleans()):
-            assert self.workers[name].claims.extend(claim) == (claim.execution_id in self.owned)
+            ours = claim.execution_id in self.owned and self.jobs[claim.job_id].place == "wip"
+            assert self.workers[name].claims.extend(claim) == ours
             self.notes.pop(claim.execution_id, None)
         self._exchange(name, outcomes, want)
 
@@ -323,7 +324,7 @@ class ScriptsMachine(RuleBasedStateMachine):
             status, suspect, handbacks = row
             assert (status or b"gone").decode() == statuses.get(job.place, job.place), job_id
             if job.hash and job.place in ("queue", "wip"):
-                assert (suspect == b"1", int(handbacks or 0)) == (job.suspect, job.handbacks), job_id
+                assert (bool(suspect), int(handbacks or 0)) == (job.suspect, job.handbacks), job_id
         self._no_orphans(owners)
 
     @invariant()
@@ -398,7 +399,7 @@ class ScriptsMachine(RuleBasedStateMachine):
         job, worker = self.jobs[claim.job_id], self.workers[name]
         owned = self._take(claim.execution_id)
         self.covered["stale" if not owned else "canceled" if job.place == "canceled" else "ended"] += 1
-        if not owned:
+        if not owned or job.place == "canceled":
             return False
         if isinstance(outcome, Finished):
             worker.succeeded += 1

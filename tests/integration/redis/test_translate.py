@@ -38,7 +38,7 @@ def restricted() -> Iterator[redis_py.Redis]:
         ("return redis.call('ZCARD', 'mine')", "no_permission"),
         ("return redis.call('GET', 'others')", "no_permission"),
         ("return redis.call('GET', 'mine', 'too much')", "none"),
-        ("redis.call('DEL', 'mine') redis.call('LPUSH', 'mine', 'a') return redis.call('GET', 'mine')", "none"),
+        ("redis.call('DEL', 'mine') redis.call('LPUSH', 'mine', 'a') return redis.call('GET', 'mine')", "wrong_type"),
         ("return nothing.at_all", "none"),
         ("this is not Lua", "none"),
         ("return redis.call('GET', 'mine')", None),

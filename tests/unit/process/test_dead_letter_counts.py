@@ -11,7 +11,7 @@ from worker.process.scoreboard import Scoreboard
 def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() -> None:
     board = Scoreboard(1).dead_letters
     now = time.monotonic()
-    board.still(now)
+    board.confirm(now)
     assert not board.fresh(now), "it never counted"
     kinds = {(f"queue-{number}", "failed"): number + 1 for number in range(MAX_KINDS + 10)}
     board.write({**kinds, ("gone", "failed"): 0}, 5.0, now)
@@ -22,7 +22,7 @@ def test_the_board_holds_the_most_frequent_kinds_and_knows_when_it_is_stale() ->
     assert counts[-1][:2] == ("other", "other")
     assert board.fresh(now)
     assert not board.fresh(now + STALE_SECONDS + 1)
-    board.still(now + STALE_SECONDS)
+    board.confirm(now + STALE_SECONDS)
     assert board.fresh(now + STALE_SECONDS + 1), "nothing has changed since"
     board.write({}, None, now)
     assert list(board.counts()) == []

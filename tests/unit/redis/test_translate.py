@@ -85,10 +85,6 @@ def test_each_error_has_its_name(error: Exception, code: str) -> None:
 
 def test_a_bug_of_ours_is_not_an_outage() -> None:
     assert translate(redis_errors.ResponseError("ERR user_script:12: attempt to index a nil value")) is None
-    assert (
-        translate(redis_errors.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"))
-        is None
-    )
     assert translate(ValueError("x")) is None
     assert translate(FileExistsError(errno.EEXIST, "a file of a job")) is None
 
@@ -98,7 +94,11 @@ def test_a_bug_of_ours_is_not_an_outage() -> None:
     [
         ("NOREPLICAS Not enough good replicas to write.", "no_replicas"),
         ("MISCONF Errors writing to the AOF file", "cannot_save"),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", None),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", "wrong_type"),
+        ("ERR max request size exceeded. Limit: 1048576 bytes, Actual: 1200345 bytes", "too_large"),
+        ("ERR max single record size exceeded. Limit: 104857600 bytes", "too_large"),
+        ("Protocol error: invalid bulk length", "too_large"),
+        ("ERR string exceeds maximum allowed size (proto-max-bulk-len)", "too_large"),
     ],
 )
 def test_a_pipeline_quotes_its_command_and_that_does_not_decide(answer: str, code: str | None) -> None:
@@ -183,7 +183,7 @@ def answered(line: str) -> Exception:
             "ERR Error running script (call to f_abc): @user_script:12: user_script:12: attempt to index a nil value",
             None,
         ),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value script: on @user_script:1.", None),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value script: on @user_script:1.", "wrong_type"),
         ("ERR user_script:1: the OOM word script: on @user_script:1.", None),
         ("ERR unknown command 'EVALSHA', with args beginning with: 'a'", "unknown_command"),
         ("ERR This Redis command is not allowed from script script: ab12, on @user_script:1.", "unknown_command"),

@@ -12,7 +12,7 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs
 from worker.cli.common import connect, settings_or_exit
-from worker.dead_letters.changes import Changes, whoever
+from worker.dead_letters.changes import Changes, user_at_host
 from worker.dead_letters.filter import Filter, age, moment, rate
 from worker.dead_letters.queue import DeadLetterQueue
 
@@ -74,7 +74,7 @@ def open_changes(note: str) -> Changes:
     settings = settings_or_exit()
     logs.configure(settings.log_level, settings.log_format, stream=sys.stderr)
     dead_letters = DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
-    return Changes(dead_letters, whoever(), note)
+    return Changes(dead_letters, user_at_host(), note)
 
 
 def log_done(changes: Changes, action: str, count: int, **fields: Any) -> None:

@@ -10,9 +10,10 @@ from redis.client import PubSub
 from redis.exceptions import RedisError, ResponseError
 
 from worker import queue
-from worker.diagnosis.case import KEY_TTL_SECONDS, Case, Found
+from worker.diagnosis.case import Case, Found
 from worker.diagnosis.report import Finding, Status, quoted
 from worker.redis import scripts
+from worker.redis.needs import KEY_TTL_SECONDS
 from worker.redis.translate import translate
 from worker.redis.troubles import trouble
 

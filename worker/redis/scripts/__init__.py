@@ -1,6 +1,6 @@
 """The Lua scripts that move jobs between states, one file an operation.
 
-Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` stands before every script; a script that claims gets
+Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` is put before every script; a script that claims gets
 ``_claim.lua`` too, one that only the leader may run ``_leader.lua``, one with which operators change dead letters
 ``_letters.lua``, one that enqueues what has waited ``_enqueue.lua``.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-#: Parts besides _common that a script stands on.
+#: Parts besides _common that a script needs.
 _PARTS = {
     "claim": ["_claim"],
     "settle": ["_claim"],
@@ -21,7 +21,7 @@ _PARTS = {
     "resign": ["_leader"],
     "cron": ["_leader"],
     "cron_show": ["_leader"],
-    "replay": ["_letters"],
+    "replay": ["_letters", "_enqueue"],
     "discard": ["_letters"],
     "edit": ["_letters"],
     "restore": ["_letters"],
@@ -45,7 +45,7 @@ class Script:
 
 
 def load(name: str) -> Script:
-    """Read the script `name` with the parts it stands on."""
+    """Read the script `name` with the parts that it needs."""
     parts = ["_common", *_PARTS.get(name, []), name]
     return Script(name, "\n".join(source(part) for part in parts))
 
@@ -61,6 +61,7 @@ RETRY = load("retry")
 BURY = load("bury")
 RELEASE = load("release")
 EXTEND = load("extend")
+REGISTER = load("register")
 COLLECT = load("collect")
 RESCUE = load("rescue")
 HEARTBEAT = load("heartbeat")
@@ -82,9 +83,11 @@ LETTERS = load("letters")
 SWEEP = load("sweep")
 FAILURES = load("failures")
 LETTER_MARKS = load("letter_marks")
-#: What consumers and the dispatcher give a server that has lost its scripts; those about dead letters beyond replaying
-#: are loaded when they are used.
+#: What a claimed job goes through.
+OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)
+#: Loaded together into a server that has lost its scripts. Those about dead letters, except replaying, are loaded when
+#: they are used.
 ALL = (
-    *(CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
+    *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN),
 )

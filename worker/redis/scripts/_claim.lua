@@ -1,4 +1,4 @@
--- Whether a string is UTF-8, which workers take ids and queue names for.
+-- Whether a string is UTF-8: workers decode ids and queue names as such.
 local function is_text(s)
   if not string.find(s, '[\128-\255]') then return true end
   for _, pattern in ipairs({'[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '\237[\128-\159][\128-\191]',
@@ -9,21 +9,23 @@ local function is_text(s)
   return not string.find(s, '[\128-\255]')
 end
 
--- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company): pop up to `want` jobs in queue order
+-- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running): take up to `want` jobs in queue order
 -- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
--- Returns {suspended, registered, left, claim...}, where `left` is how many ids remain on the last queue that was popped
--- (counted only when the batch is full) and a claim is {id, execution, origin, queue, hash}.
+-- Returns {suspended, registered, left, problem, claim...}, where `left` is how many ids remain on the last queue that was
+-- taken from (counted only when the batch is full), `problem` is the first refusal that a queue met ('' = none) and a claim
+-- is {id, execution, origin, queue, hash}.
 -- An execution is named token .. counter (hex), so that names sort in the order of the claims. The token is a fence too: a
 -- claim that was under way while its worker recovered (the connection was given up, the server had not read it yet)
 -- comes with an old one and gets nothing, because nobody waits for its reply.
 -- Ids whose hash is gone (deleted, expired) are skipped, as RQ does, and so are ids that are no text. A job marked
 -- `suspect` (it was in the batch of an instance that died) is claimed alone, and not at all by a worker that runs other
--- jobs (`company` = '1'), so that a second death names the culprit. A dead letter that somebody replayed (with any tool)
+-- jobs (`others_running` = '1'), so that a second death names the culprit. A dead letter that somebody replayed (with any tool)
 -- leaves the queue `letters` here, and its counters begin anew, as do those of a job that had succeeded (it repeats, or
 -- its id is used again). Claims are registered under a job's origin; one that this worker does not serve is noted in
 -- P:origins, so that the claim is found should the worker die.
-local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, company)
-  local reply = {0, REGISTERED, 0}
+-- Ids leave their queue last. A refusal before that undoes the claims of its queue, and the other queues go on.
+local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running)
+  local reply = {0, REGISTERED, 0, ''}
   want, counter = tonumber(want), tonumber(counter)
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
     reply[1], want = 1, 0
@@ -36,7 +38,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   local long_lease = tostring(tonumber(lease) + 60)
   local lease_end, long_lease_end = tostring(NOW + tonumber(lease)), tostring(NOW + tonumber(lease) + 60)
   local job_prefix, execution_prefix, executions_prefix = P .. ':job:', P .. ':execution:', P .. ':executions:'
-  local members, wip, taken, alone = {EXECUTIONS_KEY}, {}, 0, false
+  local taken, alone = 0, false
 
   local function serves(origin)
     for _, queue in ipairs(queues) do
@@ -45,46 +47,66 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     return false
   end
 
-  local function take_in(id, queue, hash, origin, letter, past)
+  -- Write to a key that is ours alone, or one job's; what another type has left there makes room.
+  local function write(command, key, ...)
+    local answer = redis.pcall(command, key, ...)
+    if type(answer) == 'table' and answer.err then
+      if not wrong_type(answer) then raise(answer) end
+      call('DEL', key)
+      call(command, key, ...)
+    end
+  end
+
+  -- Claim one job; `claims` collects what is written for its queue in one command each, or undone.
+  local function take_in(claims, id, queue, hash, origin, letter, past)
     if not origin then -- REST producers may leave it out or get it wrong; all that finds a job by its hash needs it
       origin = queue
       call('HSET', job_prefix .. id, 'origin', origin)
     end
-    if origin ~= queue and not serves(origin) then call('SADD', P .. ':origins', origin) end
+    if origin ~= queue and not serves(origin) then write('SADD', P .. ':origins', origin) end
     local job = job_prefix .. id
     local execution = token .. string.format('%08x', counter)
     local member = id .. ':' .. execution
     local record, executions = execution_prefix .. member, executions_prefix .. id
-    counter, taken = counter + 1, taken + 1
+    counter = counter + 1
+    claims[#claims + 1] = {id, execution, origin, queue, hash}
     call('HSET', job, 'status', 'started', 'started_at', started, 'last_heartbeat', started, 'worker_name', W)
     call('PERSIST', job)
     call('HSET', record, 'id', execution, 'job_id', id, 'created_at', stamp, 'last_heartbeat', stamp, 'worker_name', W)
     call('EXPIRE', record, lease)
-    call('ZADD', executions, long_lease_end, execution)
+    write('ZADD', executions, long_lease_end, execution)
     call('EXPIRE', executions, long_lease)
-    if letter and not past then call('LREM', P .. ':queue:' .. letters, 0, id) end -- else the replay has done it
-    if letter or past then
-      call('HDEL', job, 'dead_letter', 'past', unpack(TRACES))
-    end
-    members[#members + 1] = member
-    local entries = wip[origin]
+    if letter or past then claims.anew[#claims.anew + 1] = {id, letter and not past} end
+    claims.members[#claims.members + 1] = member
+    local entries = claims.wip[origin]
     if not entries then
       entries = {P .. ':wip:' .. origin}
-      wip[origin] = entries
+      claims.wip[origin] = entries
     end
     entries[#entries + 1], entries[#entries + 2] = lease_end, member
-    reply[#reply + 1] = {id, execution, origin, queue, hash}
   end
 
-  for _, queue in ipairs(queues) do
-    local queue_key = P .. ':queue:' .. queue
-    while taken < want and not alone do
-      local ids = call('LPOP', queue_key, want - taken)
-      if not ids then break end
+  local function undo(claims)
+    for _, c in ipairs(claims) do
+      local id, execution, origin = c[1], c[2], c[3]
+      local ttl = count_of(redis.pcall('HGET', job_prefix .. id, 'ttl'))
+      redis.pcall('HSET', job_prefix .. id, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '')
+      if ttl then redis.pcall('EXPIRE', job_prefix .. id, ttl) end
+      redis.pcall('ZREM', P .. ':wip:' .. origin, id .. ':' .. execution)
+      tidy(forget, id, execution)
+    end
+  end
+
+  local function claim_from(queue, claims)
+    local list, seen, gone = P .. ':queue:' .. queue, 0, 0
+    while taken + #claims < want and not alone do
+      local wanted = want - taken - #claims
+      local ids = call('LRANGE', list, seen, seen + wanted - 1)
       for i = 1, #ids do
-        -- An error (the key holds something else) has no length either: half-way through nothing may fail.
         local id, hash = ids[i], redis.pcall('HGETALL', job_prefix .. ids[i])
-        if #hash > 0 and is_text(id) then
+        if hash.err and not wrong_type(hash) then raise(hash) end
+        seen = seen + 1
+        if #hash > 0 and is_text(id) then -- where the key holds something else there is no job
           local origin, suspect, letter, past = nil, false, false, false
           for at = 1, #hash, 2 do
             local field = hash[at]
@@ -100,32 +122,51 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
             end
           end
           suspect = suspect and not (letter or past)
-          local first_back = i
-          if not suspect or (taken == 0 and company ~= '1') then
-            take_in(id, queue, hash, origin, letter, past)
-            first_back = i + 1
+          if suspect and (taken + #claims > 0 or others_running == '1') then -- it goes alone or not at all
+            seen, alone = seen - 1, true
+            break
           end
-          if suspect then -- it goes alone or not at all: the rest goes back to where it was
+          take_in(claims, id, queue, hash, origin, letter, past)
+          if suspect then
             alone = true
-            for back = #ids, first_back, -1 do call('LPUSH', queue_key, ids[back]) end
             break
           end
         end
       end
+      if #ids < wanted then break end
     end
-    if taken >= want and want > 0 then
-      reply[3] = call('LLEN', queue_key)
-      break
+    for _, c in ipairs(claims.anew) do
+      if c[2] then -- else the replay has done it
+        local answer = redis.pcall('LREM', P .. ':queue:' .. letters, 0, c[1])
+        if type(answer) == 'table' and answer.err and not wrong_type(answer) then raise(answer) end
+      end
+      call('HDEL', job_prefix .. c[1], 'dead_letter', 'past', unpack(TRACES))
     end
+    if #claims > 0 then
+      write('SADD', EXECUTIONS_KEY, unpack(claims.members))
+      for _, entries in pairs(claims.wip) do call('ZADD', unpack(entries)) end
+    end
+    if seen > 0 then call('LPOP', list, seen) end
+    return list
   end
-  if taken > 0 then
-    call('SADD', unpack(members))
-    for _, entries in pairs(wip) do call('ZADD', unpack(entries)) end
+
+  for _, queue in ipairs(queues) do
+    if taken >= want or alone then break end
+    local claims = {members = {}, wip = {}, anew = {}}
+    local well, list = pcall(claim_from, queue, claims)
+    if well then
+      for _, c in ipairs(claims) do reply[#reply + 1] = c end
+      taken = taken + #claims
+      if taken >= want then reply[3] = redis.pcall('LLEN', list) end
+    else
+      undo(claims)
+      if reply[4] == '' then reply[4] = type(list) == 'table' and list.err or tostring(list) end
+    end
   end
   if REGISTERED == 1 then
-    call('HSET', WORKER_KEY, 'state', taken > 0 and 'busy' or reply[1] == 1 and 'suspended' or 'idle',
+    tidy(call, 'HSET', WORKER_KEY, 'state', taken > 0 and 'busy' or reply[1] == 1 and 'suspended' or 'idle',
       'last_heartbeat', started)
-    call('EXPIRE', WORKER_KEY, (taken > 0 or call('EXISTS', EXECUTIONS_KEY) == 1) and busy_ttl or idle_ttl)
+    tidy(call, 'EXPIRE', WORKER_KEY, (taken > 0 or call('EXISTS', EXECUTIONS_KEY) == 1) and busy_ttl or idle_ttl)
   end
   return reply
 end

@@ -14,8 +14,8 @@ local NOW, NOW_US = tonumber(clock[1]), tonumber(clock[2])
 local WORKER_KEY = P .. ':worker:' .. W
 local EXECUTIONS_KEY = WORKER_KEY .. ':executions'
 local REGISTERED = call('HEXISTS', WORKER_KEY, 'birth')
--- What we write on a job's hash about its failed attempts. It stays for people to see; once the job has succeeded (the
--- field `past`) or is a dead letter (`dead_letter`), the next claim of the job begins anew.
+-- What we write on a job's hash about its failed attempts. It is kept for people to see; once the job has succeeded
+-- (the field `past`) or is a dead letter (`dead_letter`), the job's next claim removes it.
 local TRACES = {'attempts', 'crashes', 'handbacks', 'last_error', 'first_failed_at', 'suspect', 'unknown'}
 
 -- utc(ago) → a moment as RQ's date (2026-11-25T04:37:30.000000Z) and as a decimal Unix time. Days become a civil date
@@ -45,6 +45,34 @@ local function utc(ago)
   return texts[1] .. fraction .. 'Z', texts[2] .. fraction
 end
 
+-- The rule of every script that moves a job. A command that the server refuses in the middle (no right to it, a key of
+-- another type) leaves what was written before it. So a job's new place is written first and its old one is given up last:
+-- whichever command is refused, the job is still claimed, queued or registered, and the same call completes it later. What
+-- must not be there twice is looked for, or taken off, before it is written, or taken back if the giving-up is refused.
+-- tests/integration/redis/test_refusals.py refuses every command of every script.
+
+-- Do what may be left undone: a refusal here must not undo what has been done. What stays behind expires.
+local function tidy(act, ...)
+  pcall(act, ...)
+end
+
+-- Raise what `redis.pcall` or `pcall` has caught. Redis 6 takes only texts.
+local function raise(problem)
+  if type(problem) == 'table' and not redis.REDIS_VERSION_NUM then problem = problem.err end
+  error(problem, 0)
+end
+
+-- Whether the answer of `redis.pcall` is a refusal because a key holds something else.
+local function wrong_type(answer)
+  return string.find(answer.err, 'WRONGTYPE', 1, true) ~= nil
+end
+
+-- Redis refuses a script for want of memory only before its first write. A script that frees memory, that brings jobs to an
+-- end or saves those of the dead, begins with a deletion of nothing: a full server is emptied, not frozen.
+local function go_on_without_memory()
+  call('DEL', P .. ':nothing')
+end
+
 local function forget(id, execution)
   local member = id .. ':' .. execution
   call('DEL', P .. ':execution:' .. member)
@@ -52,20 +80,27 @@ local function forget(id, execution)
   call('SREM', EXECUTIONS_KEY, member)
 end
 
--- Give up the claim of one execution. False: it was not ours any more (rescued, deleted, or settled before), and what we
--- had written down about it goes too: a worker that seems to hold something for ever never counts as idle.
--- RQ lets a job that is canceled while it runs finish as usual: cancel() removed its entry but not its execution.
-local function take(origin, id, execution)
-  local member = id .. ':' .. execution
-  if call('ZREM', P .. ':wip:' .. origin, member) == 1 then return true end
-  if call('HGET', P .. ':job:' .. id, 'status') == 'canceled'
-    and call('EXISTS', P .. ':execution:' .. member) == 1 then return true end
+-- Whether a claim is ours: not rescued, settled, deleted or canceled (RQ's cancel() removes the entry) meanwhile. If it is
+-- not, what we wrote down about it goes, too: a worker that seems to hold something for ever never counts as idle.
+local function ours(origin, id, execution)
+  if call('ZSCORE', P .. ':wip:' .. origin, id .. ':' .. execution) then return true end
   forget(id, execution)
   return false
 end
 
--- Read a whole number that a producer wrote on a job's hash; nil when it is none, or none that makes sense. What cannot
--- be read is buried when the job is claimed; until then no script may stumble over it half-way.
+-- Give up a claim. If the server refuses that, `take_back` undoes what put the job in its new place; if it does not, the
+-- job is not ours any more, and nothing that follows may fail.
+local function give_up(origin, id, execution, take_back)
+  local reply = redis.pcall('ZREM', P .. ':wip:' .. origin, id .. ':' .. execution)
+  if type(reply) == 'table' and reply.err then
+    if take_back then take_back() end
+    raise(reply)
+  end
+  tidy(forget, id, execution)
+end
+
+-- Read a whole number that a producer wrote on a job's hash; nil when it is no sensible one. Such a job is buried when
+-- it is claimed; until then no script may fail half-way because of it.
 local function count_of(text)
   local number = tonumber(text or '')
   if number and number >= 1 and number < 2147483648 and number == math.floor(number) then return number end
@@ -78,14 +113,15 @@ local function expire(id, ttl)
   call('EXPIRE', P .. ':job::' .. id .. ':dependencies', ttl)
 end
 
--- Put one job, whose claim was just taken, back at the head of its queue as if it had never been popped.
-local function put_back(origin, queue, id, ...)
-  local job = P .. ':job:' .. id
+-- Put one job, which is claimed, back at the head of its queue as if it had never been popped, and give up the claim.
+local function put_back(origin, queue, id, execution, ...)
+  local job, list = P .. ':job:' .. id, P .. ':queue:' .. queue
+  call('SADD', P .. ':queues', list)
   call('HSET', job, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '', ...)
   local ttl = count_of(call('HGET', job, 'ttl'))
   if ttl then call('EXPIRE', job, ttl) end
-  call('LPUSH', P .. ':queue:' .. queue, id)
-  call('SADD', P .. ':queues', P .. ':queue:' .. queue)
+  call('LPUSH', list, id)
+  give_up(origin, id, execution, function() redis.pcall('LREM', list, 1, id) end)
 end
 
 local function count_failure(busy_us)
@@ -93,4 +129,16 @@ local function count_failure(busy_us)
     call('HINCRBY', WORKER_KEY, 'failed_job_count', 1)
     call('HINCRBYFLOAT', WORKER_KEY, 'total_working_time', string.format('%.6f', busy_us / 1000000))
   end
+end
+
+-- Add one result to a job's stream, as RQ does. `again`: it may stand there already, written by a call that was refused.
+local function add_result(id, execution, again, ...)
+  local results = P .. ':results:' .. id
+  if again then
+    local last = call('XREVRANGE', results, '+', '-', 'COUNT', 1)[1]
+    for at = 1, last and #last[2] or 0, 2 do
+      if last[2][at] == 'execution_id' and last[2][at + 1] == execution then return end
+    end
+  end
+  call('XADD', results, 'MAXLEN', '~', '10', '*', ...)
 end

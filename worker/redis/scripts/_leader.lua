@@ -1,13 +1,14 @@
--- The leader among the dispatchers of all instances. It leads only while it has something to do: each time it acts it
--- stays leader for LEADER_SECONDS, then anybody may take over.
+-- The leader among the dispatchers of all instances. It leads only while it has something to do: each write makes it
+-- the leader for another LEADER_SECONDS, after which any dispatcher may take over.
 --   P:leader hash {name, token}, expires · P:leader-token string: the last token that was given out
 --   P:agenda hash chore → when it is next due (Unix time): done once in the fleet, whoever leads
 local LEADER_KEY, AGENDA_KEY, LEADER_SECONDS = P .. ':leader', P .. ':agenda', 20
 
--- lead(name, token): the fence of every leader-only write. With a token it must still be the leader's: a leader that was
--- paused while others led is refused, even if nobody leads now, because what it knows may be old. Without one ('')
--- `name` takes over if nobody else leads. Returns the token, nil when refused.
+-- lead(name, token): the fence of every leader-only write. A token must still be the current one: a leader that was
+-- paused while others led is refused, even if none leads now, because what it knows may be old. Without a token ('')
+-- `name` takes over if no other leads. Returns the token, nil when refused.
 local function lead(name, token)
+  go_on_without_memory()
   local holder, current = unpack(call('HMGET', LEADER_KEY, 'name', 'token'))
   if holder == name and (token == '' or token == current) then
     call('EXPIRE', LEADER_KEY, LEADER_SECONDS)

@@ -1,7 +1,7 @@
 -- stray(id): a job is astray when it is in none of the places that its status promises: a worker or a producer died
 -- between two writes. Returns status, queue, and a mark that changes when the job moves; nil when the job is where it
--- should be, has another status, or looking would cost too much. On a queue only jobs older than its head are looked for
--- (younger ones have not had their turn), and one call passes at most MOST_STEPS ids.
+-- should be, has another status, or looking would cost too much. On a queue only jobs older than its head are looked
+-- for (younger ones have not had their turn), and one call passes at most MOST_STEPS ids.
 -- Touches besides the keys of _common.lua: P:queue:<q>:intermediate list (RQ's, between pop and start).
 local MOST_STEPS, steps = 500000, 0
 

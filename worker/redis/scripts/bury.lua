@@ -1,44 +1,56 @@
 -- Fail a job for good and dead-letter it, in one step: there is no moment between "failed" and "dead-lettered".
 -- KEYS: none.
 -- ARGV: prefix, worker, id, execution, origin, started ago (µs), ended ago (µs), failure_ttl (s; -1 = for ever),
---   dead-letter queue ('' = none), forced (1 = whoever must hear of it is not our business), traceback as RQ stores it (base64 of zlib),
+--   dead-letter queue ('' = none), forced (1 = bury it although others depend
+--   on it, 2 = and although keys that go with it hold something else), again (1 = this was sent before),
+--   traceback as RQ stores it (base64 of zlib),
 --   then field, value, … to write on the job hash.
 -- Returns 1, 0 when the claim was lost, or 2 when others must hear of it, which is done by RQ's own code: the job has
 -- dependents, webhooks or a rate limit. Its claim is still ours then.
 local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
 local started, ended, ttl, letters = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
-local job = P .. ':job:' .. id
-if ARGV[10] ~= '1' and (call('EXISTS', job .. ':dependents') == 1 or call('HEXISTS', job, 'webhooks') == 1
+local job, again, by_force = P .. ':job:' .. id, ARGV[11] == '1', ARGV[10] == '2'
+
+-- Write what goes with a job. By force, what is refused because a key holds something else is left out.
+local function beside(act, ...)
+  if not by_force then return act(...) end
+  local well, problem = pcall(act, ...)
+  if not well and not string.find(type(problem) == 'table' and problem.err or tostring(problem), 'WRONGTYPE', 1, true) then
+    raise(problem)
+  end
+end
+go_on_without_memory()
+if ARGV[10] == '0' and (call('EXISTS', job .. ':dependents') == 1 or call('HEXISTS', job, 'webhooks') == 1
   or call('HEXISTS', job, 'rate_limit_key') == 1) then return 2 end
-if not take(origin, id, execution) then return 0 end
-forget(id, execution)
-count_failure(started - ended)
-local results = P .. ':results:' .. id
+if not ours(origin, id, execution) then return 0 end
+local results, queue = P .. ':results:' .. id, P .. ':queue:' .. letters
 if ttl == 0 then
   call('DEL', job, results, P .. ':job::' .. id .. ':dependencies')
-  return 1
+elseif call('EXISTS', job) == 1 then
+  local started_at, started_stamp = utc(started)
+  local ended_at, ended_stamp = utc(ended)
+  call('HSET', job, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
+    'buried_at', ended_at, unpack(ARGV, 13))
+  call('HDEL', job, 'suspect')
+  beside(add_result, id, execution, again, 'type', '2', 'worker_name', W, 'exc_string', ARGV[12],
+    'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
+  if ttl > 0 then
+    expire(id, ttl)
+    call('EXPIRE', results, ttl)
+    beside(call, 'ZADD', P .. ':failed:' .. origin, NOW + ttl, id)
+  else
+    call('PERSIST', results)
+    beside(call, 'ZADD', P .. ':failed:' .. origin, '-1', id)
+  end
+  if letters ~= '' then
+    beside(call, 'SADD', P .. ':queues', queue)
+    -- An id that RQ made up (a UUID) never comes again; one that a producer chose may stand there still, left by a job
+    -- that was deleted since. Looking costs a pass over the queue.
+    if again or #id ~= 36 then beside(call, 'LREM', queue, 0, id) end
+    beside(call, 'RPUSH', queue, id)
+  end
+  call('HSET', job, 'status', 'failed')
 end
-if call('EXISTS', job) == 0 then return 1 end
-local started_at, started_stamp = utc(started)
-local ended_at, ended_stamp = utc(ended)
-call('HSET', job, 'status', 'failed', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
-  'buried_at', ended_at, unpack(ARGV, 12))
-call('HDEL', job, 'suspect')
-call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '2', 'worker_name', W, 'exc_string', ARGV[11],
-  'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
-if ttl > 0 then
-  expire(id, ttl)
-  call('EXPIRE', results, ttl)
-  call('ZADD', P .. ':failed:' .. origin, NOW + ttl, id)
-else
-  call('PERSIST', results)
-  call('ZADD', P .. ':failed:' .. origin, '-1', id)
-end
-if letters ~= '' then
-  -- An id that RQ made up (a UUID) never comes again; one that a producer chose may stand there still, left by a job
-  -- that was deleted since. Looking costs a pass over the queue.
-  if #id ~= 36 then call('LREM', P .. ':queue:' .. letters, 0, id) end
-  call('RPUSH', P .. ':queue:' .. letters, id)
-  call('SADD', P .. ':queues', P .. ':queue:' .. letters)
-end
+give_up(origin, id, execution)
+tidy(count_failure, started - ended)
 return 1

@@ -1,6 +1,6 @@
 -- Write down when a chore of the leader is next due.
 -- KEYS: none. ARGV: prefix, '' (no single worker), leader's name, token, chore, seconds from now.
--- Returns 1, or -1 when somebody else leads by now. Chores that nobody has done for a day are those of old releases.
+-- Returns 1, or -1 when another leads by now. Chores that are a day overdue belong to old releases and are dropped.
 if not lead(ARGV[3], ARGV[4]) then return -1 end
 local chores = call('HGETALL', AGENDA_KEY)
 for at = 1, #chores, 2 do

@@ -1,12 +1,14 @@
 -- Keep workers and their claims alive.
 -- KEYS: none.
--- ARGV: prefix, '' (no single worker), lease (s), busy_ttl (s), idle_ttl (s), then the workers' names, each with the memory
---   that it uses (MB, '' = not told), which stands on its record for people.
--- How long a worker lives without a further heartbeat depends on whether it holds claims, as this server knows it: what
--- the caller saw may have changed on the way, and a dead worker that seems alive keeps its claims from being rescued.
--- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once, because
--- its absence means death to rescuers. Returns the names of those: they must write the rest of their record again.
+-- ARGV: prefix, '' (no single worker), lease (s), busy_ttl (s), idle_ttl (s), then the workers' names, each with the
+--   memory that it uses (MB, '' = unknown), which its record shows to people.
+-- How long a worker lives without a further heartbeat depends on whether it holds claims. This is decided here and not
+-- by the caller, whose view may be old: a dead worker that seems alive keeps its claims from being rescued.
+-- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once,
+-- because without one rescuers take it for dead. Returns the names of those: they must write the rest of their record
+-- again.
 local lost = {}
+go_on_without_memory()
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
 for at = 6, #ARGV, 2 do

@@ -1,7 +1,7 @@
--- Take the lead for one chore, if it is due in the fleet and nobody else leads.
+-- Take the lead for one chore, if it is due in the fleet and no other leads.
 -- KEYS: none. ARGV: prefix, '' (no single worker), name, chore.
 -- Returns {token, seconds to wait, this server's time (Unix, µs)}. The token is '' when there is nothing to do now: the
--- chore is done until then, or somebody else leads and may be at it; should that one die over it, the lead lapses.
+-- chore is not due, or another leads and may be doing it. The wait ends when it is due, or when that lead would lapse.
 local name, chore = ARGV[3], ARGV[4]
 local moment = string.format('%d.%06d', NOW, NOW_US)
 local wait = tonumber(call('HGET', AGENDA_KEY, chore) or '0') - tonumber(moment)

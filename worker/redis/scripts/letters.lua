@@ -1,9 +1,9 @@
 -- Read a page of the dead-letter queue. Changes nothing.
--- KEYS: none. ARGV: prefix, '' (no single worker), dead-letter queue, first index, last index, then texts that a
---   record must hold to be of interest.
+-- KEYS: none. ARGV: prefix, '' (no single worker), dead-letter queue, first index, last index, then texts: a
+--   record without one of them is left out.
 -- Returns {length of the queue, number of ids on the page, {id, status, origin, ended_at, record}…}. A record comes
--- without its last parts, history and traceback, which are most of it. Ids of no interest are left out; an id whose job
--- is gone or has not failed has no record, status '' or the one that it has.
+-- without its last parts, history and traceback, which are most of it. An id whose job is gone has status '' and no
+-- record, one whose job has not failed its status and no record.
 local ids = call('LRANGE', P .. ':queue:' .. ARGV[3], ARGV[4], ARGV[5])
 local reply = {call('LLEN', P .. ':queue:' .. ARGV[3]), #ids}
 for i = 1, #ids do

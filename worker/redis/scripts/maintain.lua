@@ -1,11 +1,12 @@
 -- Keep RQ's registries in order, some steps a call: drop what has expired from finished and failed, forget workers that
--- are gone, and enqueue jobs whose wait for others is over although nobody has said so to them: the worker that ended
--- the last of those died (or lost Redis) before it had. Safe to do twice.
+-- are gone, and enqueue jobs whose last dependency has ended without enqueueing them, because its worker died or lost
+-- Redis before it could. Safe to do twice.
 -- KEYS: none. ARGV: prefix, '' (no single worker), queue to go on with ('' = the first), rank among its deferred jobs,
---   seconds for which others need not do the same (0 = that is not said), called for (1 = do it although somebody said so).
+--   seconds for which other instances skip their passes (0 = they need not), called for (1 = do not skip this pass).
 --   P:deferred|ready:<q> zsets, by when they came there · P:job::<id>:dependencies set · P:maintained string, expires
--- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}: the
--- jobs that were enqueued.
+-- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}:
+-- the jobs that were enqueued.
+go_on_without_memory()
 local MOST, SETTLED_SECONDS = 1000, 60 -- a living worker needs milliseconds between the end of a job and the next step
 local steps = 0
 local settled = utc(SETTLED_SECONDS * 1000000)
@@ -15,7 +16,7 @@ if ARGV[3] == '' then
   if ARGV[5] ~= '0' then call('SET', P .. ':maintained', 1, 'EX', ARGV[5]) end
 end
 
--- One score for ever ('+inf'), the others when they expire. What has, goes, a bounded number at a time.
+-- Scores are the times of expiry, '+inf' or -1 for entries that never expire. Drop a bounded number of expired ones.
 local function trim(registry)
   local first = call('ZCOUNT', registry, '-inf', '(0')
   local expired = math.min(call('ZCOUNT', registry, 0, NOW), 10 * MOST)
@@ -29,7 +30,7 @@ local function forget_workers(registry)
   end
 end
 
--- Whether every job that this one waits for has ended well, or badly where that is allowed. One that is gone may have
+-- Whether every job that this one waits for has succeeded, or failed where that is allowed. One that is gone may have
 -- failed, so its dependents stay where they are.
 local function met(id)
   local parents = call('SMEMBERS', P .. ':job::' .. id .. ':dependencies')
@@ -43,15 +44,15 @@ local function met(id)
   return #parents > 0
 end
 
--- Enqueue a job that `registry` holds, if it is in that state and waits for nothing. Returns whether it was taken off.
+-- Enqueue a job of `registry`, if it has that status and waits for nothing. Returns whether it was taken off.
 local function go_on(registry, queue, id, status)
   local is = call('HGET', P .. ':job:' .. id, 'status')
   if is and status == 'deferred' and (is ~= status or not met(id)) then return false end
-  call('ZREM', registry, id)
   if is == status then
-    enqueue(id, queue)
-    call('SADD', P .. ':queues', P .. ':queue:' .. queue)
+    enqueue(id, queue, registry)
     reply[#reply + 1] = {id, status, queue}
+  else
+    call('ZREM', registry, id)
   end
   return true
 end

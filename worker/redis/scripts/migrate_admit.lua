@@ -1,9 +1,10 @@
--- Enter members into a queue, registry or set of the database that a migration fills, each once, whoever was killed before.
+-- Enter members into a queue, registry or set of the database that a migration fills: each once, even if an earlier run
+-- was killed.
 -- KEYS: the index, set of what was admitted, set of ids that were copied, set of ids that were moved.
--- ARGV: kind (list, zset or set), the index's name, '1' when it makes its jobs run, then member, job id ('' = not a job's),
---   score.
--- Returns {admitted now, admitted before, left out}. Left out: the member's job was not copied (it is gone, or a job of this
--- database has its id). An id gets into one index that makes it run, once and for all.
+-- ARGV: kind (list, zset or set), the index's name, '1' when it makes its jobs run, then member, job id ('' = not a
+--   job's), score.
+-- Returns {admitted now, admitted before, left out}. Left out: the member's job was not copied (it is gone, or a job of
+-- this database has its id). An id is admitted to only one index that makes it run.
 local call, kind, name, runs = redis.call, ARGV[1], ARGV[2], ARGV[3]
 local now, before, out = 0, 0, 0
 for at = 4, #ARGV, 3 do

@@ -1,8 +1,8 @@
 -- Move up to ARGV[3] jobs that are due from the scheduled registries to their queues, in the order they fell due.
--- Read, remove and push are one step: several dispatchers never move a job twice, none is lost between.
+-- Read, push and remove are one step: several dispatchers never move a job twice, none is lost between.
 -- KEYS: none. ARGV: prefix, '' (no single worker), limit, queue names…
--- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s)}, the last two
--- as decimals: RQ's scores are whole seconds, this server's clock is not.
+-- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s)}, the last
+-- two as decimals: RQ's scores are whole seconds, this server's clock is not.
 local moved, next_due, late = 0, -1, 0
 local limit = tonumber(ARGV[3])
 local exact = NOW + NOW_US / 1000000
@@ -10,16 +10,17 @@ local exact = NOW + NOW_US / 1000000
 for at = 4, #ARGV do
   local queue = ARGV[at]
   local registry = P .. ':scheduled:' .. queue
+  call('ZREM', registry, '') -- to be refused, if it is, before a job stands on its queue
   local due = call('ZRANGEBYSCORE', registry, '-inf', NOW, 'WITHSCORES', 'LIMIT', 0, limit - moved)
   for i = 1, #due, 2 do
-    call('ZREM', registry, due[i])
     if call('EXISTS', P .. ':job:' .. due[i]) == 1 then
-      enqueue(due[i], queue)
+      enqueue(due[i], queue, registry)
       moved = moved + 1
       late = math.max(late, exact - tonumber(due[i + 1]))
+    else
+      call('ZREM', registry, due[i])
     end
   end
-  if #due > 0 then call('SADD', P .. ':queues', P .. ':queue:' .. queue) end
   local first = call('ZRANGE', registry, 0, 0, 'WITHSCORES')[2]
   if first then
     local wait = math.max(0, tonumber(first) - exact)

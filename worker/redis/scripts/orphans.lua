@@ -1,14 +1,14 @@
--- Find claims on the queues ARGV[4…], and in P:origins, whose worker is gone. P:origins (a set) names the queues that
--- claimed jobs belong to although their workers do not serve them: somebody has moved the jobs.
+-- Find claims on the queues ARGV[4…], and in P:origins, whose worker is gone. P:origins (a set) names queues to which
+-- claimed jobs belong although the jobs' workers do not serve them, because the jobs were moved.
 -- A worker of ours is dead when its hash has expired: claims shorten its life to seconds, heartbeats prolong it.
--- Executions of plain RQ workers (their names do not begin with ARGV[3], the mark of our executions) are left to RQ's own
--- rules: one is abandoned when its lease is over. Each is given to a worker of its own that does not exist, so that it is
--- sorted out alone.
+-- Executions of plain RQ workers (their names do not begin with ARGV[3], the mark of our executions) follow RQ's own
+-- rules: one is abandoned when its lease is over. Each is given to a made-up worker, so that it is rescued alone.
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), mark, queue names…
--- Returns {claims of ours that living workers hold, {dead worker…}, {worker of an abandoned claim…}}: while there are none
--- of the first, nobody can leave anything behind. A claim of ours whose execution record has expired too is listed under
--- worker `lost`.
+-- Returns {number of claims that our living workers hold, {dead worker…}, {made-up worker of an abandoned claim…}}.
+-- While that number is 0, no worker can leave claims behind. A claim of ours whose execution record has expired too
+-- belongs to a worker named `lost`.
+go_on_without_memory()
 local living, gone, dead, abandoned = 0, {}, {}, {}
 
 local function look(member)

@@ -1,36 +1,38 @@
 -- Put dead letters back to work, as `rq requeue` does, and take them off the dead-letter queue in the same step.
 -- KEYS: none. ARGV: as in _letters.lua, then the queue that they go to ('' = where they came from), then their ids.
--- Returns 1 or 0 for each: 0 = it is no dead letter any more (replayed, requeued or deleted by somebody else). The
--- record stays on the job until it is claimed, which begins its counters anew; `past` tells the claim that the id is
--- off the queue already. As with RQ, the job's own ttl begins anew, and a rate-limited job needs a slot of its key:
--- without a free one it waits, and who frees the next slot moves it on.
+-- Returns 1 or 0 for each: 0 = it is no longer a dead letter (replayed, requeued or deleted meanwhile). The
+-- record stays on the job until its next claim, which begins its counters anew; `past` shows the claim that the id is
+-- off the queue already. As with RQ, the job's own ttl begins anew, and a rate-limited job waits for a place.
 local to, replies, done = ARGV[8], {}, {}
 
 local function replay(id)
-  local origin = take_letter(id)
+  local origin = origin_of_letter(id)
   if not origin then return 0 end
-  local job = P .. ':job:' .. id
-  if to ~= '' and to ~= origin then
-    origin = to
-    call('HSET', job, 'origin', to)
-  end
-  local ttl, key, slots = unpack(call('HMGET', job, 'ttl', 'rate_limit_key', 'rate_limit_concurrency'))
-  call('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)), 'started_at', '', 'ended_at', '', 'past', 1)
-  ttl, slots = count_of(ttl), count_of(slots)
+  local job, failed, queue = P .. ':job:' .. id, P .. ':failed:' .. origin, to ~= '' and to or origin
+  local ttl, key, concurrency = unpack(call('HMGET', job, 'ttl', 'rate_limit_key', 'rate_limit_concurrency'))
+  ttl, concurrency = count_of(ttl), count_of(concurrency)
+  local limit = key and concurrency and P .. ':rl:' .. key
+  call('HSET', job, 'enqueued_at', ENQUEUED_AT, 'started_at', '', 'ended_at', '')
   if ttl then call('EXPIRE', job, ttl) else call('PERSIST', job) end
-  if key and slots then
-    local limit = P .. ':rl:' .. key
-    call('SADD', P .. ':rl-keys', key)
-    call('HSET', limit, 'concurrency', slots)
-    if call('ZCARD', limit .. ':allowed') >= slots then
-      call('HSET', job, 'status', 'rate_limited')
-      call('ZADD', limit .. ':rate_limited', NOW, id)
-      return 1
+  call('ZREM', failed, '') -- to be refused, if it is, before the job stands on its queue
+  local listed = call('LREM', LETTERS, 1, id) -- operators go from the oldest to the newest: it stands near the head
+  local well, problem = pcall(function()
+    call('HSET', job, 'past', 1, 'origin', queue)
+    if limit then
+      wait_for_place(id, job, key, concurrency, false)
+      call('ZREM', failed, id)
+    else
+      push(id, job, queue, false, failed)
     end
-    call('ZADD', limit .. ':allowed', NOW, id)
+  end)
+  if not well and redis.pcall('HGET', job, 'status') ~= 'queued' then
+    redis.pcall('HSET', job, 'status', 'failed', 'origin', origin)
+    redis.pcall('HDEL', job, 'past')
+    if limit then redis.pcall('ZREM', limit .. ':rate_limited', id) end
+    if listed > 0 then redis.pcall('LPUSH', LETTERS, id) end
+    raise(problem)
   end
-  call('RPUSH', P .. ':queue:' .. origin, id)
-  call('SADD', P .. ':queues', P .. ':queue:' .. origin)
+  if not well then redis.pcall('ZREM', failed, id) end
   return 1
 end
 

@@ -1,27 +1,24 @@
 -- Bring back dead letters that were exported, byte by byte.
--- KEYS: none. ARGV: as in _letters.lua, then for each letter: id, queue, life left (ms; -1 = for ever), number of results,
---   number of values of its hash, field, value, …, then for each result: its id in the stream, number of values, field,
---   value, …
--- Returns 1 or 0 for each: 0 = there is a job of that id already, which is left alone.
+-- KEYS: none. ARGV: as in _letters.lua, then for each letter: id, queue, life left (ms; -1 = for ever), number of
+--   results, number of values of its hash, field, value, …, then for each result: its id in the stream, number of
+--   values, field, value, …
+-- Returns 1 or 0 for each: 0 = a job of that id exists, and is left alone.
 local replies, done, at = {}, {}, 8
 
 local function restore(id, queue, left, results, first, last)
   local job = P .. ':job:' .. id
   if call('EXISTS', job) == 1 then return 0 end
-  call('HSET', job, unpack(ARGV, first, last))
-  call('HSET', job, 'status', 'failed', 'origin', queue)
   local stream = P .. ':results:' .. id
-  call('DEL', stream)
-  for _, result in ipairs(results) do call('XADD', stream, ARGV[result[1]], unpack(ARGV, result[2], result[3])) end
-  if left >= 0 then
-    call('PEXPIRE', job, left)
-    call('PEXPIRE', stream, left)
-    call('ZADD', P .. ':failed:' .. queue, NOW + math.ceil(left / 1000), id)
-  else
-    call('ZADD', P .. ':failed:' .. queue, '-1', id)
-  end
+  call('SADD', P .. ':queues', LETTERS)
   call('LREM', LETTERS, 0, id)
   call('RPUSH', LETTERS, id)
+  call('DEL', stream)
+  for _, result in ipairs(results) do call('XADD', stream, ARGV[result[1]], unpack(ARGV, result[2], result[3])) end
+  call('ZADD', P .. ':failed:' .. queue, left >= 0 and NOW + math.ceil(left / 1000) or '-1', id)
+  if left >= 0 then call('PEXPIRE', stream, left) end
+  call('HSET', job, 'origin', queue, unpack(ARGV, first, last)) -- last: a job that is there is left alone
+  call('HSET', job, 'status', 'failed', 'origin', queue)
+  if left >= 0 then call('PEXPIRE', job, left) end
   return 1
 end
 
@@ -40,6 +37,5 @@ while at < #ARGV do
   if reply == 1 then done[#done + 1] = id end
   at = following
 end
-if #done > 0 then call('SADD', P .. ':queues', LETTERS) end
 audit(done)
 return replies

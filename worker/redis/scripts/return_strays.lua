@@ -1,10 +1,10 @@
--- Put jobs back that were found in no list some time ago, still are, and have not moved between.
+-- Put strays back that were found some time ago, are still astray, and have not moved between.
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), leader's name, token, execution to adopt jobs with (one of ours),
 --   lease (s), then id, mark,…
--- Returns -1 when somebody else leads by now, else {id, status, queue}… of those that were put back:
+-- Returns -1 when another leads by now, else {id, status, queue}… of those that were put back:
 --   queued: at the head of its queue, because its turn has passed (and off RQ's intermediate list);
---   scheduled: at the tail, because the moment is not known any more;
+--   scheduled: at the tail, because its due time is lost;
 --   started: claimed for a worker that does not exist, so that the next rescue deals with it as with any orphan.
 if not lead(ARGV[3], ARGV[4]) then return -1 end
 local returned = {}
@@ -16,10 +16,14 @@ for at = 7, #ARGV, 2 do
     if status == 'started' then
       call('ZADD', P .. ':wip:' .. origin, NOW + tonumber(ARGV[6]), id .. ':' .. ARGV[5] .. string.format('%08x', at))
     else
-      call('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))
+      call('SADD', P .. ':queues', queue)
       call('LREM', queue .. ':intermediate', 0, id)
       call(status == 'queued' and 'LPUSH' or 'RPUSH', queue, id)
-      call('SADD', P .. ':queues', queue)
+      local reply = redis.pcall('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))
+      if type(reply) == 'table' and reply.err then
+        redis.pcall('LREM', queue, status == 'queued' and 1 or -1, id)
+        raise(reply)
+      end
     end
     returned[#returned + 1] = {id, status, origin}
   end

@@ -1,17 +1,20 @@
 -- Settle a batch of jobs that returned, then claim the next ones in the same call.
 -- KEYS: the queues to claim from, as in claim.lua.
--- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, company, number of queues, queue names,
+-- ARGV: prefix, worker, want, token, counter, lease, busy_ttl, idle_ttl, dead-letter queue, others_running, number of
+--   queues, queue names,
 --   then eight values a job: id, execution, origin, started ago (µs), ended ago (µs), result_ttl (s; 0 = keep nothing,
 --   -1 = for ever), return value as RQ stores it in the results stream ('' = None), flags: g = the job is in a group,
---   d = it depended on others, p = its hash tells of failed attempts, which are past now.
+--   d = it depended on others, p = its hash tells of failed attempts, which are past now, r = this was sent before.
 -- Returns {claim reply, {fenced execution…}, {unsettled execution…}}. Fenced: the claim was lost, the outcome is dropped. Unsettled:
--- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours.
+-- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours. What has been
+-- settled stays settled if the claiming is refused.
+go_on_without_memory()
 local queue_count = tonumber(ARGV[11])
 local queues = {unpack(ARGV, 12, 11 + queue_count)}
 local first, last = 12 + queue_count, #ARGV
 local fenced, unsettled = {}, {}
 
--- One look at the whole batch first: as a rule every job still exists and none has dependents.
+-- One command for the whole batch first: as a rule every job still exists and none has dependents.
 local jobs, dependents = {}, {}
 for at = first, last, 8 do
   local job = P .. ':job:' .. ARGV[at]
@@ -20,7 +23,7 @@ end
 local plain = call('EXISTS', unpack(jobs)) == #jobs and call('EXISTS', unpack(dependents)) == 0
 
 local succeeded, busy_us = 0, 0
-local members, gone, finished = {EXECUTIONS_KEY}, {}, {}
+local members, gone, finished, held_by = {EXECUTIONS_KEY}, {}, {}, {}
 for at = first, last, 8 do
   local id, execution, origin, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 5]
   local job, member = P .. ':job:' .. id, id .. ':' .. execution
@@ -28,30 +31,37 @@ for at = first, last, 8 do
   if not plain then
     exists, waited_for = call('EXISTS', job), call('EXISTS', job .. ':dependents')
   end
-  if (exists == 1 and waited_for == 1) or (ttl == '0' and string.find(ARGV[at + 7], 'g', 1, true)) then
+  local flags = ARGV[at + 7]
+  if (exists == 1 and waited_for == 1) or (ttl == '0' and string.find(flags, 'g', 1, true)) then
     unsettled[#unsettled + 1] = execution
-  elseif not take(origin, id, execution) then
+  elseif not ours(origin, id, execution) then
     fenced[#fenced + 1] = execution
   else
     local started, ended = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
     succeeded, busy_us = succeeded + 1, busy_us + started - ended
     members[#members + 1] = member
     gone[#gone + 1], gone[#gone + 2] = P .. ':execution:' .. member, P .. ':executions:' .. id
+    local held = held_by[origin]
+    if not held then
+      held = {P .. ':wip:' .. origin}
+      held_by[origin] = held
+    end
+    held[#held + 1] = member
     local results = P .. ':results:' .. id
     if ttl == '0' or exists == 0 then
       call('DEL', job, results, P .. ':job::' .. id .. ':dependencies')
     else
       local started_at, started_stamp = utc(started)
       local ended_at, ended_stamp = utc(ended)
+      local again = flags ~= '' and string.find(flags, 'r', 1, true)
       if ARGV[at + 6] ~= '' then
-        call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '1', 'worker_name', W, 'return_value', ARGV[at + 6],
+        add_result(id, execution, again, 'type', '1', 'worker_name', W, 'return_value', ARGV[at + 6],
           'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
       else
-        call('XADD', results, 'MAXLEN', '~', '10', '*', 'type', '1', 'worker_name', W,
+        add_result(id, execution, again, 'type', '1', 'worker_name', W,
           'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
       end
       call('HSET', job, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
-      local flags = ARGV[at + 7]
       if flags ~= '' and string.find(flags, 'p', 1, true) then call('HSET', job, 'past', 1) end
       local entries, score = finished[origin], '+inf'
       if not entries then
@@ -74,12 +84,15 @@ for at = first, last, 8 do
 end
 
 if succeeded > 0 then
-  call('SREM', unpack(members))
-  call('DEL', unpack(gone))
   for _, entries in pairs(finished) do call('ZADD', unpack(entries)) end
+  for _, held in pairs(held_by) do call('ZREM', unpack(held)) end -- from here on they are settled
+  tidy(call, 'DEL', unpack(gone))
+  tidy(call, 'SREM', unpack(members))
   if REGISTERED == 1 then
-    call('HINCRBY', WORKER_KEY, 'successful_job_count', succeeded)
-    call('HINCRBYFLOAT', WORKER_KEY, 'total_working_time', string.format('%.6f', busy_us / 1000000))
+    tidy(call, 'HINCRBY', WORKER_KEY, 'successful_job_count', succeeded)
+    tidy(call, 'HINCRBYFLOAT', WORKER_KEY, 'total_working_time', string.format('%.6f', busy_us / 1000000))
   end
 end
-return {claim(queues, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]), fenced, unsettled}
+local claimed_well, reply = pcall(claim, queues, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10])
+if not claimed_well then reply = {0, 1, 0, type(reply) == 'table' and reply.err or tostring(reply)} end
+return {reply, fenced, unsettled}

@@ -59,7 +59,7 @@ def test_the_record_stays_until_the_job_is_claimed(server: RedisServer, redis: r
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
 
 
-def test_a_rate_limited_job_waits_for_a_slot(server: RedisServer, redis: redis_py.Redis) -> None:
+def test_a_rate_limited_job_waits_for_a_place(server: RedisServer, redis: redis_py.Redis) -> None:
     jobs = [bury(redis, rate_limit=RateLimit("shop", 1)) for _ in range(2)]
     assert run("dead", "replay", *(job.id for job in jobs), url=server.url).stdout == "2 replayed.\n"
     assert [job.get_status() for job in jobs] == ["queued", "rate_limited"]

@@ -13,10 +13,10 @@ from tests.support import tasks
 from tests.support.diagnosing import diagnosed, failure
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
-from worker.diagnosis import needs
 from worker.diagnosis.course import REACHING
 from worker.diagnosis.report import Status
 from worker.keys import Keys
+from worker.redis import needs
 
 USER = "worker-user"
 
@@ -113,7 +113,7 @@ def test_the_list_covers_what_the_modules_of_the_service_call(redis: redis_py.Re
 
 def test_the_needs_of_the_scripts_are_read_from_them() -> None:
     found = needs.by_scripts()
-    assert {"LPOP", "RPUSH", "LPUSH", "XADD", "HINCRBYFLOAT", "ZPOPMIN", "TIME"} <= found
+    assert {"LPOP", "RPUSH", "LPUSH", "XADD", "HINCRBYFLOAT", "LREM", "TIME"} <= found
     words = {word for word in found if not word.isalpha()}
     assert not words
 

@@ -10,10 +10,12 @@ fails because of the type, after the server has checked the user's rights and be
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from worker.keys import Keys
 from worker.redis import scripts
+from worker.redis.scripts import Script
 
 #: Commands of the roles' clients: for connecting, scripts, the doorbell, registrations, RQ's commands to workers, the
 #: jobs' cache, and RQ's own finishing code. With a subcommand where rights are granted by it.
@@ -48,7 +50,9 @@ BY_CLIENTS: Final = (
     "ZADD",
     "ZREM",
 )
-_CALL: Final = re.compile(r"""call\(\s*(?:[^'"()]*?\band\s*)?'([A-Z]+)'(?:\s*or\s*'([A-Z]+)')?""")
+#: Keys of a diagnosis expire by themselves, should the client die before it deletes them.
+KEY_TTL_SECONDS: Final = 60
+_CALL: Final = re.compile(r"""(?:call\(|call,|write\()\s*(?:[^'"()]*?\band\s*)?'([A-Z]+)'(?:\s*or\s*'([A-Z]+)')?""")
 
 #: Command → arguments; K is the key with the string, N one that does not exist. Without an entry: (K,).
 _FORMS: Final[dict[str, tuple[str, ...]]] = {
@@ -97,10 +101,15 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
 _NOT_BY_FORM: Final = frozenset({"SET", "SUBSCRIBE", "UNSUBSCRIBE"})
 
 
-def by_scripts() -> frozenset[str]:
+def by_scripts(among: Iterable[Script] = scripts.ALL) -> frozenset[str]:
     """Read from the scripts' texts which commands they call."""
-    found = (name for script in scripts.ALL for match in _CALL.findall(script.text) for name in match)
+    found = (name for script in among for match in _CALL.findall(script.text) for name in match)
     return frozenset(filter(None, found))
+
+
+def of_claims() -> frozenset[str]:
+    """Every command without which a claimed job could not be brought to an end."""
+    return by_scripts(scripts.OF_CLAIMS) | {"EVALSHA", "SCRIPT|LOAD"}
 
 
 def all_needs() -> tuple[str, ...]:

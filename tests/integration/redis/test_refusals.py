@@ -1,0 +1,378 @@
+"""Whichever single command of a script is refused, no job is lost, and the same call completes it.
+
+Redis keeps what a script has written before a command is refused (no right to it, a key of another type). Here every
+script is run once for each command that it sends, with that command refused, and once for each command's name; then
+again without a refusal. In between each job must stand in some place; afterwards everything must be as if nothing had
+been refused. The commands are counted while the script runs, so that a new one cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+from rq import Queue
+
+from tests.support import tasks
+from tests.support.engine import LETTERS, buried, desk, everything, finished, register, retried, script_calls
+from tests.support.refusing import refused, was_refused
+from worker.engine.claims import Claims
+from worker.engine.records import Claim, Outcome
+from worker.redis import scripts
+from worker.redis.needs import by_scripts
+from worker.redis.scripts import Script
+from worker.redis.trouble import RedisTrouble
+
+#: Scripts that only read, or whose writes move no job; each with the reason.
+MOVES_NO_JOB = {
+    "cron_show": "writes what RQ's tools show of the schedule",
+    "done": "writes when a chore is next due",
+    "edit": "changes the payload of a dead letter",
+    "extend": "prolongs a lease",
+    "failures": "forgets entries whose job is gone",
+    "heartbeat": "prolongs leases",
+    "lead": "elects a leader",
+    "letter_marks": "reads",
+    "letters": "reads",
+    "register": "writes a worker's record",
+    "orphans": "notes whose claims they are",
+    "resign": "lets another lead",
+    "strays": "reads",
+    "sweep": "takes ids off the dead-letter queue whose job is no dead letter",
+}
+
+
+class Refusal(Exception):
+    """A queue could not be claimed from."""
+
+
+@dataclass
+class Scene:
+    """What a script is called for: `act` calls it, and is called again after a refusal."""
+
+    act: Callable[[], Any]
+    jobs: list[str]
+
+
+def enqueue(redis: redis_py.Redis, *ids: str, queue: str = "default", **options: Any) -> None:
+    for job_id in ids:
+        Queue(queue, connection=redis).enqueue(tasks.add, 1, 1, job_id=job_id, **options)
+
+
+def claimed(redis: redis_py.Redis, *ids: str, **options: Any) -> tuple[Claims, list[Claim]]:
+    """Return the claims of a worker that has claimed jobs."""
+    enqueue(redis, *ids, **options)
+    register(redis, "ann")
+    ann = desk(redis, "ann", "default")
+    claims = ann.settle_and_claim([], len(ids)).claims
+    assert [claim.job_id for claim in claims] == list(ids)
+    return ann, claims
+
+
+def settling(ann: Claims, outcomes: list[Outcome], capacity: int = 0) -> Callable[[], Any]:
+    """Settle as a consumer does: what may have been written in part is sent again, as such."""
+    left = list(outcomes)
+
+    def act() -> None:
+        sent = list(left)
+        try:
+            ann.settle_and_claim(sent, capacity)
+        except RedisTrouble:
+            for outcome in sent:
+                outcome.tries += 1
+            raise
+
+    return act
+
+
+def claiming(ann: Claims) -> Callable[[], Any]:
+    """Claim as a consumer does: what comes is held, and after trouble the rest of what was claimed is recovered."""
+    held: list[str] = []
+
+    def act() -> None:
+        try:
+            reply = ann.settle_and_claim([], 8)
+        except RedisTrouble:
+            ann.recover("", held)
+            raise
+        held.extend(claim.execution_id for claim in reply.claims)
+        if reply.problem:
+            raise Refusal(reply.problem)
+
+    return act
+
+
+def a_claim(redis: redis_py.Redis) -> Scene:
+    enqueue(redis, "a", "b", "c", ttl=600)
+    enqueue(redis, "h", queue="high")
+    redis.hset("rq:job:b", "origin", "elsewhere")  # somebody has moved it
+    redis.hset("rq:job:c", mapping={"dead_letter": "{}", "attempts": 3})  # rq requeue
+    redis.rpush("rq:queue:dead-letter", "c")
+    redis.rpush("rq:queue:default", "no-such-job")
+    register(redis, "ann")
+    ann = desk(redis, "ann", "high", "default")
+
+    act = claiming(ann)
+    return Scene(act, ["a", "b", "c", "h"])
+
+
+def a_claim_of_a_suspect(redis: redis_py.Redis) -> Scene:
+    enqueue(redis, "a", "s", "b")
+    redis.hset("rq:job:s", "suspect", 1)
+    register(redis, "ann")
+    ann = desk(redis, "ann", "default")
+
+    act = claiming(ann)
+    return Scene(act, ["a", "s", "b"])
+
+
+def a_batch_that_is_settled(redis: redis_py.Redis) -> Scene:
+    ann, claims = claimed(redis, "a", "b", "c", "d")
+    claims[3].fields[b"attempts"] = b"1"
+    redis.hset("rq:job:d", "attempts", 1)
+    return Scene(
+        settling(
+            ann,
+            [
+                finished(claims[0], value=b"AAAA"),
+                finished(claims[1], result_ttl=0),
+                finished(claims[2], result_ttl=-1),
+                finished(claims[3]),
+            ],
+        ),
+        ["a", "b", "c", "d"],
+    )
+
+
+def an_outcome(make: Callable[[Claim], Outcome], **options: Any) -> Callable[[redis_py.Redis], Scene]:
+    def scene(redis: redis_py.Redis) -> Scene:
+        ann, claims = claimed(redis, "a", **options)
+        return Scene(settling(ann, [make(claims[0])]), ["a"])
+
+    return scene
+
+
+def a_release(redis: redis_py.Redis) -> Scene:
+    ann, claims = claimed(redis, "a", "b", ttl=600)
+    interrupted = frozenset({claims[0].execution_id})
+    return Scene(lambda: ann.release(claims, interrupted=interrupted), ["a", "b"])
+
+
+def a_rescue(redis: redis_py.Redis) -> Scene:
+    _, claims = claimed(redis, "a", "b")
+    redis.delete("rq:worker:ann")
+    dead = desk(redis, "ann", "default")
+    del claims
+    return Scene(lambda: dead.rescue("?"), ["a", "b"])
+
+
+def a_collection(redis: redis_py.Redis) -> Scene:
+    enqueue(redis, "a")
+    redis.lrem("rq:queue:default", 0, "a")
+    redis.hset("rq:job:a", mapping={"status": "failed", "ended_at": "2026-11-25T04:37:30.000000Z", "past": 1})
+    redis.zadd("rq:failed:default", {"a": 4e9})
+    calls = script_calls(redis)
+    return Scene(lambda: calls.call(scripts.COLLECT, "a", LETTERS, "dead_letter", '{"reason": "failed"}'), ["a"])
+
+
+def scheduled(redis: redis_py.Redis, **options: Any) -> Scene:
+    enqueue(redis, "a", "b", **options)
+    for job_id in ("a", "b"):
+        redis.lrem("rq:queue:default", 0, job_id)
+        redis.hset(f"rq:job:{job_id}", "status", "scheduled")
+    redis.zadd("rq:scheduled:default", {"a": 1, "b": 2, "gone": 3})
+    calls = script_calls(redis)
+    return Scene(lambda: calls.call(scripts.MOVE_DUE, 100, "default"), ["a", "b"])
+
+
+def scheduled_with_a_rate_limit(redis: redis_py.Redis) -> Scene:
+    scene = scheduled(redis)
+    for job_id in scene.jobs:
+        redis.hset(f"rq:job:{job_id}", mapping={"rate_limit_key": "mail", "rate_limit_concurrency": 1})
+    return scene
+
+
+def a_wait_that_is_over(redis: redis_py.Redis) -> Scene:
+    enqueue(redis, "p", "a")
+    redis.delete("rq:queue:default")
+    redis.hset("rq:job:p", mapping={"status": "finished", "ended_at": "2020-01-01T00:00:00.000000Z"})
+    redis.zadd("rq:finished:default", {"p": 4e9})
+    redis.hset("rq:job:a", "status", "deferred")
+    redis.sadd("rq:job::a:dependencies", "p")
+    redis.sadd("rq:job:p:dependents", "a")
+    redis.zadd("rq:deferred:default", {"a": 1})
+    redis.zadd("rq:finished:default", {"old": 1})
+    calls = script_calls(redis)
+    return Scene(lambda: calls.call(scripts.MAINTAIN, "", 0, 0, 1), ["a", "p"])
+
+
+def letter(redis: redis_py.Redis, **more: str) -> None:
+    enqueue(redis, "a")
+    redis.delete("rq:queue:default")
+    fields = {"status": "failed", "ended_at": "2026-11-25T04:37:30.000000Z", "dead_letter": "{}", **more}
+    redis.hset("rq:job:a", mapping=fields)  # type: ignore[arg-type]
+    redis.zadd("rq:failed:default", {"a": 4e9})
+    redis.rpush("rq:queue:dead-letter", "a")
+
+
+def on_letters(script: str, *args: str | int, **fields: str) -> Callable[[redis_py.Redis], Scene]:
+    def scene(redis: redis_py.Redis) -> Scene:
+        letter(redis, **fields)
+        calls = script_calls(redis)
+        arguments = (LETTERS, script, "", "", "", *args)
+        return Scene(lambda: calls.call(getattr(scripts, script.upper()), *arguments), ["a"])
+
+    return scene
+
+
+def an_import(redis: redis_py.Redis) -> Scene:
+    calls = script_calls(redis)
+    fields = ("data", "x", "status", "failed", "origin", "default")
+    result = ("1-1", 2, "type", "2")
+    call = (LETTERS, "restore", "", "", "", "a", "default", 60_000, 1, len(fields), *fields, *result)
+    return Scene(lambda: calls.call(scripts.RESTORE, *call), [])
+
+
+def astray(redis: redis_py.Redis) -> Scene:
+    enqueue(redis, "a", "b", "c")
+    redis.delete("rq:queue:default")
+    redis.hset("rq:job:b", mapping={"status": "started", "worker_name": "gone"})
+    redis.hset("rq:job:c", "status", "scheduled")
+    calls = script_calls(redis)
+    token = calls.call(scripts.LEAD, "ann", "reconcile")[0]
+
+    def act() -> None:
+        found = calls.call(scripts.STRAYS, "a", "b", "c")
+        pairs = [part for job_id, _, _, mark in found for part in (job_id, mark)]
+        calls.call(scripts.RETURN_STRAYS, "ann", token, "w0", 60, *pairs)
+
+    return Scene(act, [])  # nowhere is where they are to begin with
+
+
+def a_firing(redis: redis_py.Redis) -> Scene:
+    calls = script_calls(redis)
+    token = calls.call(scripts.LEAD, "ann", "cron")[0]
+    numbers = iter(range(1, 1000))
+
+    def act() -> None:
+        job = ("default", f"run-{next(numbers)}", "tick", 10, 600, "data", "x", "ttl", 60)
+        calls.call(scripts.CRON, "ann", token, "tick", "", "5.0|5.0", *job)
+
+    return Scene(act, [])
+
+
+SCENES: dict[str, tuple[str, Callable[[redis_py.Redis], Scene]]] = {
+    "claim": ("CLAIM", a_claim),
+    "claim a suspect": ("CLAIM", a_claim_of_a_suspect),
+    "settle": ("SETTLE", a_batch_that_is_settled),
+    "retry at once": ("RETRY", an_outcome(lambda claim: retried(claim, attempts=1), ttl=600)),
+    "retry in front": ("RETRY", an_outcome(lambda claim: retried(claim, at_front=True, attempts=1))),
+    "retry later": ("RETRY", an_outcome(lambda claim: retried(claim, delay=60, attempts=1))),
+    "bury": ("BURY", an_outcome(buried)),
+    "bury for ever": ("BURY", an_outcome(lambda claim: buried(claim, failure_ttl=-1))),
+    "bury and keep nothing": ("BURY", an_outcome(lambda claim: buried(claim, failure_ttl=0))),
+    "release": ("RELEASE", a_release),
+    "rescue": ("RESCUE", a_rescue),
+    "collect": ("COLLECT", a_collection),
+    "move due": ("MOVE_DUE", scheduled),
+    "move due, with a ttl": ("MOVE_DUE", lambda redis: scheduled(redis, ttl=600)),
+    "move due, with a rate limit": ("MOVE_DUE", scheduled_with_a_rate_limit),
+    "maintain": ("MAINTAIN", a_wait_that_is_over),
+    "replay": ("REPLAY", on_letters("replay", "", "a")),
+    "replay elsewhere": ("REPLAY", on_letters("replay", "high", "a", ttl="600")),
+    "replay with a rate limit": (
+        "REPLAY",
+        on_letters("replay", "", "a", rate_limit_key="mail", rate_limit_concurrency="1"),
+    ),
+    "discard": ("DISCARD", on_letters("discard", "a", "")),
+    "restore": ("RESTORE", an_import),
+    "return strays": ("RETURN_STRAYS", astray),
+    "cron": ("CRON", a_firing),
+}
+
+
+def test_every_script_that_moves_a_job_has_a_scene() -> None:
+    names = {path.stem for path in Path(scripts.__file__).parent.glob("*.lua") if not path.stem.startswith("_")}
+    names -= {"migrate_admit", "migrate_place"}  # they write to another server, and only what is not there
+    assert names == {script.lower() for script, _ in SCENES.values()} | set(MOVES_NO_JOB)
+
+
+def places(redis: redis_py.Redis, job_id: str) -> list[str]:
+    """Return where a job stands: on a queue, in a registry, claimed, or waiting for a place of a rate limit."""
+    found = []
+    for key in map(bytes.decode, redis.scan_iter("rq:*")):
+        kind, form = key.split(":")[1], redis.type(key)
+        members = redis.zrange(key, 0, -1) if form == b"zset" else redis.lrange(key, 0, -1) if form == b"list" else []
+        listed = kind in ("queue", "scheduled", "deferred", "finished", "failed", "rl") and job_id.encode() in members
+        if listed or (kind == "wip" and any(member.startswith(f"{job_id}:".encode()) for member in members)):
+            found.append(key)
+    return found
+
+
+#: Parts of names and values that differ from run to run: executions, dates, times.
+_VARIABLE = re.compile(rb"w[0-9a-f]{31}|w0[0-9a-f]{8}|\d{4}-\d\d-\d\dT[\d:.]+Z|\d{10}(\.\d+)?|run-\d+|\d{13}-\d+")
+
+
+def shape(redis: redis_py.Redis) -> dict[str, str]:
+    """Return all data without what differs from run to run, workers' records and empty streams."""
+    read = {}
+    for key, value in everything(redis).items():
+        if key.startswith(("rq:worker", "rq:leader", "rq:execution")) or not value:
+            continue
+        name = _VARIABLE.sub(b"*", key.encode()).decode()
+        read[name] = _VARIABLE.sub(b"*", repr(_sorted(value)).encode()).decode()
+    return read
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return sorted((name, content) for name, content in value.items() if name not in (b"handbacks", b"started_at"))
+    if isinstance(value, set):
+        return sorted(value)
+    if isinstance(value, list) and value and isinstance(value[0], tuple):
+        return [(member if isinstance(score, float) else sorted(score.items())) for member, score in value]
+    return value
+
+
+@pytest.mark.parametrize("title", SCENES)
+def test_a_refusal_anywhere_loses_nothing_and_the_next_call_completes_it(
+    title: str, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, make = SCENES[title]
+    whole: Script = getattr(scripts, name)
+    redis.script_load(whole.text)
+    make(redis).act()
+    wanted = shape(redis)
+
+    def try_with(variant: Script, how: str) -> bool:
+        """Refuse, look, call again; returns whether anything was refused."""
+        redis.flushdb()
+        scene = make(redis)
+        redis.script_load(variant.text)
+        told = False
+        with monkeypatch.context() as patch:
+            patch.setattr(scripts, name, variant)
+            try:
+                scene.act()
+            except (RedisTrouble, Refusal):
+                told = True
+        if not was_refused(redis):
+            return False
+        for job_id in scene.jobs:
+            assert places(redis, job_id) or not redis.exists(f"rq:job:{job_id}"), f"{how}: {job_id} is nowhere"
+        if told:  # else it was one of those that may be refused: all that matters is done
+            scene.act()
+        assert shape(redis) == wanted, how
+        return True
+
+    refusals = sum(try_with(refused(whole, name=command), f"each {command}") for command in by_scripts([whole]))
+    assert refusals > 3
+    number = 1
+    while try_with(refused(whole, number=number), f"command {number}"):
+        number += 1
+    assert number > 4
