@@ -90,7 +90,10 @@ class DeadLetterChore:
         lead = self._leadership.take(self.name)
         if not isinstance(lead, Lead):  # another instance does it; if it fails, our next look finds the change again
             self._pass = None
-            self._due, self.expires_at = monotonic() + self._every, float("inf")
+            now = monotonic()
+            self._due = now + self._every
+            if self.expires_at <= now:  # letters are too old, and a pass was taken just before: again, when one may be
+                self.expires_at = now + max(lead, PRESSING_SECONDS)
             return
         self._due = monotonic()
         if self._pass is not None and next(self._pass, _OVER) is _OVER:
