@@ -20,7 +20,8 @@ names = {name: os.environ[name] for name in os.environ if name not in ("LC_CTYPE
 kinds = [stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)], sys.stdin.read()
 faces = [(stream.encoding, stream.errors, stream.line_buffering) for stream in (sys.stdout, sys.stderr)]
 signals = [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)]
-print(json.dumps([names, os.getcwd(), sys.argv, sys.path[0], __name__, kinds, faces, signals]))
+files = sorted(os.listdir("/proc/self/fd"))[:-1]
+print(json.dumps([names, os.getcwd(), sys.argv, sys.path[0], __name__, kinds, faces, signals, len(files)]))
 print("größe", file=sys.stderr)
 """
 

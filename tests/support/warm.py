@@ -155,8 +155,11 @@ def serve(control: socket.socket) -> list[str]:
                     sys.exit()
                 pid = os.fork()
                 if pid == 0:
-                    control.close()
-                    return _become(descriptors[1:], *json.loads(request))
+                    arguments, environ, cwd = json.loads(request)
+                    _become(environ, cwd, descriptors[1:])
+                    for descriptor in (control.detach(), *descriptors, *running):
+                        os.close(descriptor)
+                    return list(arguments)
                 answers = socket.socket(fileno=descriptors[0])
                 answers.sendall(pid.to_bytes(4, "big"))
                 for descriptor in descriptors[1:]:
@@ -173,7 +176,7 @@ def _report(watched: int, pid: int, answers: socket.socket) -> None:
         answers.sendall(code.to_bytes(4, "big", signed=True))
 
 
-def _become(output: list[int], arguments: list[str], environ: dict[str, str], cwd: str) -> list[str]:
+def _become(environ: dict[str, str], cwd: str, output: list[int]) -> None:
     """Make this child what a new interpreter would be."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     os.environ.clear()
@@ -181,11 +184,9 @@ def _become(output: list[int], arguments: list[str], environ: dict[str, str], cw
     os.chdir(cwd)
     for number, descriptor in enumerate(output, start=1):
         os.dup2(descriptor, number)
-    os.closerange(3, 256)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-    return arguments
 
 
 def _import_everything() -> None:
