@@ -9,6 +9,9 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Flag, StrEnum, auto
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +258,33 @@ class Greeter:
 
     def greet(self, name: str) -> str:
         return f"{self.greeting}, {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    name: str
+    weights: list[float]
+
+
+class Size(StrEnum):
+    LARGE = "l"
+
+
+class Marks(Flag):
+    FRAGILE = auto()
+    URGENT = auto()
+
+
+def cookies(text: str) -> SimpleCookie:
+    """Return what is neither plain data nor a class of the job packages."""
+    return SimpleCookie(text)
+
+
+def reads_its_parent() -> Any:
+    """Return what the job that this one waited for has returned."""
+    job = get_current_job()
+    assert job is not None
+    return job.fetch_dependencies()[0].return_value()
 
 
 class Shy:

@@ -12,6 +12,7 @@ from worker.diagnosis.course import REACHING, diagnose
 from worker.diagnosis.start import TIMEOUT_SECONDS, case_of
 from worker.diagnosis.text import Printer
 from worker.dispatcher import cron_file
+from worker.engine import pickle_names
 from worker.exits import Exit
 from worker.settings import Settings
 from worker.text import counted
@@ -38,6 +39,7 @@ def check(timeout: float) -> None:
         f"health port {settings.health_port or 'off'}"
     )
     _check_schedule(settings)
+    _check_pickle_classes(settings)
     click.echo("Redis:")
     printer = Printer()
     report = diagnose(case_of(os.environ, _url(settings), timeout=timeout), on_step=printer.step)
@@ -50,6 +52,14 @@ def check(timeout: float) -> None:
 
 def _url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
+
+
+def _check_pickle_classes(settings: Settings) -> None:
+    problems = list(filter(None, map(pickle_names.problem, settings.worker_pickle_classes)))
+    for problem in problems:
+        click.echo(f"WORKER_PICKLE_CLASSES: {problem}", err=True)
+    if problems:
+        sys.exit(Exit.FAILED)
 
 
 def _check_schedule(settings: Settings) -> None:

@@ -96,6 +96,18 @@ def preload(settings: Settings) -> None:
                 err=True,
             )
             sys.exit(Exit.BOOT_FAILED)
+    _import_pickle_classes(settings)
+
+
+def _import_pickle_classes(settings: Settings) -> None:
+    from worker.engine import pickle_names
+
+    problems = list(filter(None, map(pickle_names.problem, settings.worker_pickle_classes)))
+    if problems:
+        log.critical("service.bad_pickle_class", problems=problems)
+        for problem in problems:
+            click.echo(f"WORKER_PICKLE_CLASSES: {problem} Correct it, or remove it from the variable.", err=True)
+        sys.exit(Exit.BOOT_FAILED)
 
 
 def read_schedule(settings: Settings) -> list[Entry]:

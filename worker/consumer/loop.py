@@ -261,7 +261,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def _make_roads(self) -> None:
         """Make what a claim goes through: runner, RQ's finishing code, exchange with the server."""
         claims, decider, in_flight, slot = self.claims, self.decider, self.in_flight, self.slot
-        self.payloads = Payloads(self.settings.worker_job_modules, self.settings.worker_serializers)
+        self.payloads = Payloads.of(self.settings)
         self.heard = Heard(self.supervision)
         self.accounts = accounts = Accounts(slot, in_flight)
         self.record = RqRecord(self, claims, self.settings.release or "")

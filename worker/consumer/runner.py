@@ -78,13 +78,18 @@ class Runner:
         started = monotonic()
         job: Job | None = None
         policy: RetryPolicy | None = None
+        called = False
         try:
             job = self._payloads.restore(claim, self._connection)
             function = self._payloads.function(job)
             policy = policy_of(function)
+            called = True
             value = self.call(job, claim, function, thread)
         except Refused as refused:
-            self.refuse(claim, refused, started, job)
+            if called:  # the job has read somebody else's pickle, its parent's result perhaps: a failure like any other
+                self.fail(job, claim, refused, policy, started)
+            else:
+                self.refuse(claim, refused, started, job)
         except JobStopped:
             self.stop(job, claim, policy, started)
         except ShutdownRequested:

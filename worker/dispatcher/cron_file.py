@@ -123,7 +123,8 @@ def _is_job(function: Callable[..., Any], packages: Sequence[str]) -> bool:
 def _check_arguments(where: str, job: CronJob, settings: Settings) -> None:
     """Send the arguments through the format and the allow-list that every consumer applies."""
     name = serializer_of(settings)
-    serializer: Serializer = Json() if name == "json" else AllowListedPickle(settings.worker_job_modules)
+    pickles = AllowListedPickle(settings.worker_job_modules, settings.worker_pickle_classes)
+    serializer: Serializer = Json() if name == "json" else pickles
     try:
         serializer.loads(serializer.dumps([list(job.args), job.kwargs]))
     except Refused as error:

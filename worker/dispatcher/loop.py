@@ -75,7 +75,7 @@ class Dispatcher:
             max_handbacks=settings.worker_max_handbacks,
             unknown_grace=settings.worker_unknown_grace,
         )
-        payloads = Payloads(settings.worker_job_modules, settings.worker_serializers)
+        payloads = Payloads.of(settings)
         self.leadership = Leadership(self.calls, name)
         self.rescuer = Rescuer(self.calls, queues, decider, payloads)
         self.doorbell = Doorbell(

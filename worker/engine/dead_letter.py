@@ -63,7 +63,7 @@ NEXT_STEPS: Final = {
     "timeout": "find out what the job waits for, or enqueue it with a longer job_timeout",
     "crashed": "look for a memory limit or a crash in native code before it costs processes again",
     "refused_function": "move the function into a package of WORKER_JOB_MODULES, or add its package there",
-    "refused_class": "send plain values, or add the class's package to WORKER_JOB_MODULES",
+    "refused_class": "send plain values, or allow the class with WORKER_PICKLE_CLASSES",
     "refused_serializer": "add the format to WORKER_SERIALIZERS, or change the producer",
     "unknown_function": "deploy the release that has it, or edit the name",
     "unreadable_payload": "correct the producer; give the job a payload with --function, --args and --kwargs of edit",

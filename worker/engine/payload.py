@@ -1,20 +1,21 @@
 """From a job's hash to a call that may be made.
 
 Three gates stand between a payload and the interpreter. The serializer must be one that `WORKER_SERIALIZERS` accepts.
-A pickle passes only an unpickler that finds plain data types and the job packages' own classes, see
-``serializers.py``. The function must be defined in a package of `WORKER_JOB_MODULES`; nothing outside them is ever
-imported because a payload names it.
+A pickle passes only an unpickler that finds plain data, the job packages' own classes and those of
+`WORKER_PICKLE_CLASSES`, see ``serializers.py``. The function must be defined in a package of `WORKER_JOB_MODULES`;
+nothing outside them is ever imported because a payload names it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from redis import Redis
 from rq.exceptions import DeserializationError
@@ -25,6 +26,7 @@ from worker.engine import rq_private
 from worker.engine.records import Claim
 from worker.engine.serializers import AllowListedPickle, Json, Refused, Serializer, belongs
 from worker.retry import RetryPolicy, policy_of
+from worker.settings import Settings
 
 #: Fields of a job's hash that hold dates; RQ parses each with strptime, which costs more than the rest of a job.
 _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
@@ -36,15 +38,21 @@ LONGEST_SECONDS: Final = 2**31 - 1
 class Payloads:
     """Restores jobs and resolves their functions.
 
-    `packages` are dotted names of packages whose functions may run; `serializers` are among "json" and "pickle".
+    `packages` are dotted names of packages whose functions may run; `serializers` are among "json" and "pickle";
+    `classes` are the names of WORKER_PICKLE_CLASSES.
     """
 
-    def __init__(self, packages: Iterable[str], serializers: Iterable[str]) -> None:
+    def __init__(self, packages: Iterable[str], serializers: Iterable[str], classes: Iterable[str] = ()) -> None:
         self.packages = tuple(packages)
         self._package_set = frozenset(self.packages)
-        known: dict[str, Serializer] = {"json": Json(), "pickle": AllowListedPickle(self.packages)}
+        known: dict[str, Serializer] = {"json": Json(), "pickle": AllowListedPickle(self.packages, classes)}
         self._serializers = {name: known[name] for name in serializers}
         self._functions: dict[str, Callable[..., Any]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the one that the settings describe."""
+        return cls(settings.worker_job_modules, settings.worker_serializers, settings.worker_pickle_classes)
 
     def restore(self, claim: Claim, connection: Redis) -> Job:
         """Build RQ's `Job` from a claim; raises `Refused` when the hash or the payload cannot be read."""
@@ -170,10 +178,16 @@ class Payloads:
         return found  # type: ignore[no-any-return]
 
     def _refuse(self, name: str) -> Refused:
+        own = name.partition(".")[0] in sys.stdlib_module_names
         return Refused(
             "refused_function",
             f"The job asks for {name}, which is not defined in a package of WORKER_JOB_MODULES "
-            f"({', '.join(self.packages)}). Move the function there or add its package to the variable.",
+            f"({', '.join(self.packages)}). "
+            + (
+                "Functions of Python's own cannot be allowed: write one in a job package that calls it."
+                if own
+                else "Move the function there or add its package to the variable."
+            ),
         )
 
 

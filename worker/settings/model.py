@@ -15,6 +15,7 @@ from worker.settings.monitor import wants as _wants
 from worker.settings.pace import Pace
 from worker.settings.shapes import (
     Age,
+    ClassNames,
     Dsn,
     Format,
     InstanceName,
@@ -70,6 +71,15 @@ class Settings(MonitorSettings):
         ("json", "pickle"),
         description="Payload formats that are accepted; pickles may name only allow-listed classes",
         json_schema_extra=_wants("json, pickle or both", "json,pickle"),
+    )
+    worker_pickle_classes: ClassNames = Field(
+        (),
+        description="Classes besides those of the job packages and plain data that pickles may hold",
+        json_schema_extra=_wants(
+            "dotted names of classes that hold data, separated by commas; none of Python's own that do something, such "
+            "as subprocess.Popen",
+            "shop.models.Order,http.cookies.SimpleCookie",
+        ),
     )
     worker_max_jobs: int = Field(
         0,

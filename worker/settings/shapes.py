@@ -16,6 +16,14 @@ from worker.text import UNIT_SECONDS
 
 _QUEUE: Final = re.compile(r"[^\s,]+")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_CLASS: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+#: Python's own modules whose classes do something when they are built or filled: start programs, run texts, open files.
+_DOING: Final = """
+_io _posixsubprocess _thread asyncio bdb builtins bz2 cProfile code codeop concurrent copyreg ctypes dbm doctest
+ftplib functools gzip imaplib importlib io logging lzma mailbox mmap multiprocessing nntplib operator os pdb pickle
+poplib posix profile pty runpy shelve shutil site smtplib socket socketserver sqlite3 subprocess sys tarfile
+telnetlib tempfile threading timeit trace types unittest venv weakref webbrowser xmlrpc zipapp zipfile zipimport
+"""
 #: RQ's own rule for its key prefix (rq/defaults.py).
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:{}-]+")
 
@@ -52,6 +60,17 @@ def _modules(names: tuple[str, ...]) -> tuple[str, ...]:
     # With os or subprocess here, whoever can write to Redis could run any command.
     own = not any(name.partition(".")[0] in sys.stdlib_module_names for name in names)
     _require(bool(names) and own and all(map(_MODULE.fullmatch, names)))
+    return names
+
+
+def holds_data(name: str) -> bool:
+    """Whether WORKER_PICKLE_CLASSES may name a class; with subprocess.Popen, a payload could run any command."""
+    package = name.partition(".")[0]
+    return package not in {*_DOING.split(), "__main__"} and bool(_CLASS.fullmatch(name))
+
+
+def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
+    _require(all(map(holds_data, names)))
     return names
 
 
@@ -97,6 +116,7 @@ def _require(condition: bool) -> None:
 
 QueueNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_queues)]
 ModuleNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_modules)]
+ClassNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_classes)]
 SerializerNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_serializers)]
 QueueName = Annotated[str, AfterValidator(_queue)]
 Age = Annotated[int, BeforeValidator(_with_unit)]  #: seconds

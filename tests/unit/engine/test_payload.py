@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
+import array
+import asyncio
 import builtins
 import collections
+import concurrent.futures.process
 import datetime as dt
 import decimal
 import fractions
 import functools
+import http.cookies
 import ipaddress
 import json
+import operator
 import os
 import pathlib
 import pickle
+import re
+import signal
+import socket
+import ssl
+import struct
 import subprocess
 import sys
+import time
+import types
+import urllib.error
+import urllib.parse
 import uuid
 import zlib
 import zoneinfo
@@ -31,10 +46,12 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer, PickleSerializer
 from rq.utils import utcparse
 
-from tests.support import tasks
+from tests.support import engine, tasks, worker
+from worker.engine import pickle_names
 from worker.engine.payload import Payloads, read_date
 from worker.engine.records import Claim
 from worker.engine.serializers import AllowListedPickle, Json, Refused, encode_result
+from worker.settings.load import load
 
 PACKAGE = "tests.support.tasks"
 NOWHERE = Redis(port=1)
@@ -74,6 +91,28 @@ def function_of(data: bytes, *packages: str, **fields: str) -> Callable[..., Any
 
 # -- pickles -------------------------------------------------------------------------------------------------------
 
+
+class Calls:
+    """A pickle that calls `function` when it is loaded."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.function, self.args = function, args
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.function, self.args
+
+
+def names(module: str, name: str) -> bytes:
+    """A pickle of protocol 4 that names something and does nothing with it."""
+    return (
+        pickle.PROTO
+        + b"\x04"
+        + b"".join(pickle.SHORT_BINUNICODE + bytes([len(text)]) + text.encode() for text in (module, name))
+        + pickle.STACK_GLOBAL
+        + pickle.STOP
+    )
+
+
 PLAIN = [
     None,
     1.5,
@@ -99,18 +138,90 @@ PLAIN = [
     fractions.Fraction(1, 3),
     ipaddress.ip_address("127.0.0.1"),
     ipaddress.ip_address("::1"),
+    ipaddress.ip_network("10.0.0.0/8"),
+    ipaddress.ip_network("fd00::/8"),
+    ipaddress.ip_interface("10.0.0.1/8"),
+    ipaddress.ip_interface("fd00::1/8"),
     pathlib.PurePosixPath("/a/b"),
+    pathlib.PureWindowsPath("c:/a"),
+    pathlib.Path("/a/b"),
     uuid.UUID(int=7),
     uuid.uuid1(),
+    uuid.SafeUUID.safe,
+    http.HTTPStatus.NOT_FOUND,
+    http.HTTPMethod.GET,
+    signal.SIGTERM,
+    socket.AF_INET,
+    re.IGNORECASE | re.MULTILINE,
+    re.compile("a+", re.IGNORECASE),
+    types.SimpleNamespace(a=[1]),
+    argparse.Namespace(a=1),
+    collections.defaultdict(list, a=[1]),
+    collections.defaultdict(int),
+    collections.ChainMap({"a": 1}),
+    collections.UserDict(a=1),
+    collections.UserList([1]),
+    collections.UserString("x"),
+    array.array("d", [1.5, 2]),
+    decimal.Decimal(1).as_tuple(),
+    urllib.parse.urlsplit("https://shop.example/p?q=1"),
+    urllib.parse.urlparse("https://shop.example/p?q=1"),
+    time.gmtime(0),
+    os.stat("/"),
+    ...,
+    int,
+    tasks.Parcel("p-1", [1.5]),
+    tasks.Size.LARGE,
+    tasks.Marks.FRAGILE | tasks.Marks.URGENT,
+]
+ERRORS = [
+    ValueError("no such product"),
+    KeyError("a"),
+    FileNotFoundError(2, "No such file or directory", "a.txt"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ExceptionGroup("two", [ValueError(1), KeyError(2)]),
+    decimal.InvalidOperation("1/0"),
+    json.JSONDecodeError("Expecting value", "x", 0),
+    subprocess.CalledProcessError(3, ["false"]),
+    subprocess.TimeoutExpired(["sleep"], 1.5),
+    urllib.error.URLError("refused"),
+    socket.gaierror(-2, "Name or service not known"),
+    ssl.SSLError(1, "handshake"),
+    asyncio.IncompleteReadError(b"a", 3),
+    concurrent.futures.process.BrokenProcessPool("gone"),
+    struct.error("unpack"),
+    tasks.Unprintable(),
 ]
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("value", PLAIN, ids=lambda value: type(value).__name__)
 def test_plain_data_passes_unchanged(value: Any, protocol: int) -> None:
     loaded = AllowListedPickle([PACKAGE]).loads(pickle.dumps(value, protocol=protocol))
     assert loaded == value
     assert type(loaded) is type(value)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__qualname__)
+def test_exceptions_of_pythons_own_are_plain_data(error: Exception, protocol: int) -> None:
+    loaded = AllowListedPickle([PACKAGE]).loads(pickle.dumps(error, protocol=protocol))
+    assert type(loaded) is type(error)
+    assert (repr(loaded.args), vars(loaded).keys()) == (repr(error.args), vars(error).keys())
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (pickle.dumps(Calls(getattr, http.HTTPStatus, "OK")), http.HTTPStatus.OK),  # as Python 3.11.0 does
+        (pickle.dumps(Calls(operator.or_, re.IGNORECASE, re.MULTILINE)), re.IGNORECASE | re.MULTILINE),
+        (pickle.dumps(Calls(getattr, tasks.Size, "LARGE")), tasks.Size.LARGE),
+        (names("signal", "SIGTERM"), signal.SIGTERM),  # as Python 3.10
+        (names("pathlib._local", "PurePosixPath"), pathlib.PurePosixPath),  # as Python 3.13
+    ],
+)
+def test_pickles_of_other_releases_of_python_are_read(data: bytes, value: Any) -> None:
+    assert AllowListedPickle([PACKAGE]).loads(data) == value
 
 
 @given(
@@ -133,27 +244,6 @@ def test_values_of_rq_and_classes_of_the_job_packages_pass() -> None:
     assert ours.loads(pickle.dumps(tasks.Greeter("Hello"))).greeting == "Hello"
 
 
-class Calls:
-    """A pickle that calls `function` when it is loaded."""
-
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self.function, self.args = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self.function, self.args
-
-
-def names(module: str, name: str) -> bytes:
-    """A pickle of protocol 4 that names something and does nothing with it."""
-    return (
-        pickle.PROTO
-        + b"\x04"
-        + b"".join(pickle.SHORT_BINUNICODE + bytes([len(text)]) + text.encode() for text in (module, name))
-        + pickle.STACK_GLOBAL
-        + pickle.STOP
-    )
-
-
 @pytest.mark.parametrize(
     "data",
     [
@@ -171,11 +261,23 @@ def names(module: str, name: str) -> bytes:
                 (subprocess.Popen, ["true"]),
                 (functools.partial, print),
                 (collections.namedtuple, "a", "b"),
-                (pathlib.Path, "/tmp"),
                 (os.getcwd,),
+                (operator.or_, 1, 2),
+                (http.HTTPStatus.__or__, 1, 2),
             ]
         ),
         names("builtins", "__import__"),
+        names("builtins", "type"),
+        names("builtins", "memoryview"),
+        names("http", "IntEnum"),
+        names("http", "HTTPStatus.__init__"),
+        names("socket", "socket"),
+        names("socket", "os.system"),
+        names("subprocess", "Popen"),
+        names("signal", "raise_signal"),
+        names("re", "compile"),
+        names("urllib.error", "HTTPError"),
+        names("importlib.metadata", "sys.exit"),
         names("datetime", "datetime.strptime"),
         names("datetime", "sys"),
         names("uuid", "os"),
@@ -210,6 +312,62 @@ def test_a_refused_pickle_runs_nothing(tmp_path: pathlib.Path) -> None:
     data = pickle.dumps(("x", None, (Calls(os.system, f"touch {trace}"),), {}))
     assert refusal(lambda: function_of(zlib.compress(data))).code == "refused_class"
     assert not trace.exists()
+
+
+def test_a_class_that_the_setting_names_passes_whatever_name_it_has_there() -> None:
+    cookie = http.cookies.SimpleCookie("cart=7")
+    allowed = ["http.cookies.SimpleCookie", "http.cookies.Morsel", "tests.support.shop.Shop"]
+    assert AllowListedPickle(["jobs"], allowed).loads(pickle.dumps(cookie)) == cookie
+    parcel = pickle.dumps(tasks.Parcel("p-1", []))
+    assert AllowListedPickle(["jobs"], ["tests.support.tasks.Parcel"]).loads(parcel).name == "p-1"
+    assert AllowListedPickle(["jobs"], [f"{engine.__name__}.tasks.Parcel"]).loads(parcel).name == "p-1", "a second name"
+    assert refusal(lambda: AllowListedPickle(["jobs"], ["tests.support.tasks"]).loads(parcel)).code == "refused_class"
+    function = names(PACKAGE, "add")
+    assert refusal(lambda: AllowListedPickle(["jobs"], [f"{PACKAGE}.add"]).loads(function)).code == "refused_class"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("http.cookies", "SimpleCookie"),
+        ("graphlib", "TopologicalSorter"),
+        ("tests.support.tasks", "Parcel"),
+        (worker.__name__, "consumer"),
+        ("subprocess", "Popen"),
+        ("os", "system"),
+        ("builtins", "eval"),
+        ("functools", "partial"),
+        ("operator", "attrgetter"),
+        ("json", "loads"),
+        ("tests.support.tasks", "os.system"),
+        ("tests.support.of_somebody_else", "Order"),
+    ],
+)
+def test_what_the_sentence_of_a_refusal_says_works_when_it_is_followed(module: str, name: str) -> None:
+    sentence = str(refusal(lambda: AllowListedPickle(["jobs"]).loads(names(module, name))))
+    told = {variable: value for value, variable in re.findall(r"add (\S+) to (WORKER_[A-Z_]+)", sentence)}
+    for variable, value in told.items():
+        environ = {"WORKER_JOB_MODULES": f"jobs,{value}"} if variable == "WORKER_JOB_MODULES" else {variable: value}
+        settings = load(environ, need_redis_url=False)
+        if module == "tests.support.of_somebody_else":
+            continue  # whether that is a class or a function nobody knows here
+        assert not any(map(pickle_names.problem, settings.worker_pickle_classes))
+        pickles = AllowListedPickle(settings.worker_job_modules, settings.worker_pickle_classes)
+        assert pickles.loads(names(module, name)).__qualname__ == name
+    if not told:
+        assert "it cannot be allowed" in sentence
+
+
+def test_a_class_of_the_script_that_enqueued_it_has_advice_of_its_own() -> None:
+    sentence = str(refusal(lambda: AllowListedPickle(["jobs"]).loads(names("__main__", "Order"))))
+    assert "define it in a module that the worker has" in sentence
+
+
+def test_what_is_wrong_with_a_name_of_the_setting_is_said() -> None:
+    assert pickle_names.problem("http.cookies.SimpleCookie") == ""
+    assert "is not a class" in pickle_names.problem("json.loads")
+    assert "No module named 'no_such_shop'" in pickle_names.problem("no_such_shop.models.Order")
+    assert "cannot be imported" in pickle_names.problem("http.cookies.NoSuchCookie")
 
 
 # -- functions -----------------------------------------------------------------------------------------------------

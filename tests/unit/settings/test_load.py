@@ -310,3 +310,12 @@ def test_the_development_switch_is_refused_on_render() -> None:
     (problem,) = refused(RENDER="true", WORKER_ALLOW_PRIVATE_ADDRESSES="true").problems
     assert problem.variable == "WORKER_ALLOW_PRIVATE_ADDRESSES"
     assert load({"REDIS_URL": URL, "WORKER_ALLOW_PRIVATE_ADDRESSES": "true"}).worker_allow_private_addresses
+
+
+@pytest.mark.parametrize("name", ["Order", "subprocess.Popen", "builtins.eval", "__main__.Order", "os.system", "a b.C"])
+def test_classes_for_pickles_are_dotted_names_and_none_that_could_run_a_command(name: str) -> None:
+    (problem,) = refused(WORKER_PICKLE_CLASSES=f"shop.models.Order,{name}").problems
+    assert problem.variable == "WORKER_PICKLE_CLASSES"
+    assert "classes that hold data" in str(problem)
+    allowed = load({"REDIS_URL": URL, "WORKER_PICKLE_CLASSES": "shop.models.Order, http.cookies.SimpleCookie"})
+    assert allowed.worker_pickle_classes == ("shop.models.Order", "http.cookies.SimpleCookie")

@@ -18,5 +18,5 @@ def read_payload(dead_letters: DeadLetterQueue, job_id: str) -> Job:
     key = Keys(dead_letters.prefix).job(job_id)
     fields: dict[bytes, bytes] = dead_letters.redis.hgetall(key)  # type: ignore[assignment]
     origin = text_of(fields.get(b"origin"))
-    payloads = Payloads(settings.worker_job_modules, settings.worker_serializers)
+    payloads = Payloads.of(settings)
     return payloads.restore(Claim(job_id, "", origin, origin, fields), dead_letters.redis)
