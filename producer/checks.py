@@ -12,6 +12,8 @@ from .errors import InvalidJob
 MAX_DEPTH: Final = 50
 #: JSON numbers beyond it change in other languages, and Python refuses to read very long ones.
 MAX_INTEGER: Final = 2**63
+#: Seconds or calls: nobody waits longer, and Redis counts no further.
+MAX_SPAN: Final = 2**31 - 1
 
 _FUNCTION: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+")
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -51,6 +53,18 @@ def seconds(name: str, value: object, least: int, most: int) -> int | None:
         ever = ", or -1 for ever" if least < 0 else ""
         raise InvalidJob(f"{name} must be whole seconds from {max(least, 0)} to {most:,}{ever}")
     return value
+
+
+def check_span(name: str, value: object) -> None:
+    """Raise `InvalidJob` unless `value` is a number that Redis and clocks know: a deadline, a limit or an age."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SPAN:
+        raise InvalidJob(f"{name} must be a number from 0 to {MAX_SPAN:,}")
+
+
+def check_wait(seconds: object) -> None:
+    """Raise `InvalidJob` unless one can wait for so long; infinity means for ever."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or math.isnan(seconds):
+        raise InvalidJob("seconds must be a number")
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import uuid
@@ -11,10 +10,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .answers import Answer, Enqueued
-from .checks import check_job_id
+from .checks import check_job_id, check_span, check_wait
 from .errors import Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
-from .payload import JobSpec, Retry, callback_fields, chosen_id, moment
-from .reading import ENDED, FIELDS, JobState, read
+from .payload import JobSpec, Retry, callback_fields, chosen_id
+from .reading import ENDED, FIELDS, JobState, NotANumber, load_json, read
 from .scripts import CANCEL, ENQUEUE
 from .transport import Transport
 
@@ -32,6 +31,7 @@ class Producer:
     """
 
     def __init__(self, transport: Transport, *, prefix: str = "rq", seconds: float = DEFAULT_SECONDS) -> None:
+        check_span("seconds", seconds)
         self._transport = transport
         self._prefix = prefix
         self._seconds = seconds
@@ -132,8 +132,10 @@ class Producer:
         if outcome == "limited":
             raise RateLimited(max(1, int(wait)))
         try:
-            value = json.loads(cached) if cached else None
-        except ValueError:
+            value = load_json(cached) if cached else None
+        except NotANumber as error:
+            raise Refused(f"What is cached there holds {error}, which JSON does not have.") from None
+        except (ValueError, RecursionError):
             raise Refused("What is cached there is not JSON.") from None
         fresh = outcome == "fresh"
         return Answer(
@@ -162,6 +164,7 @@ class Producer:
     def wait(self, job_id: str, seconds: float) -> Any:
         """Wait up to `seconds` for the job's end and return what it returned; raises as `result` does."""
         check_job_id(job_id)
+        check_wait(seconds)
         deadline = time.monotonic() + seconds
         pause = _FIRST_LOOK
         while True:
@@ -183,7 +186,7 @@ class Producer:
         A running job goes on; its outcome is dropped, and it is never started again. Raises `NoSuchJob`.
         """
         check_job_id(job_id)
-        script = ["EVAL", CANCEL, "1", self._key("job", job_id), job_id, self._prefix, str(int(time.time()))]
+        script = ["EVAL", CANCEL, "1", self._key("job", job_id), job_id, self._prefix]
         ((outcome, status),) = self._transport.call([script], self._seconds)
         if outcome == "missing":
             raise NoSuchJob(job_id)
@@ -203,6 +206,13 @@ class Producer:
         limit: tuple[str, int, int] | None = None,
     ) -> tuple[str, str, str, str | None, int]:
         fields = spec.fields()
+        if rerun_after is not None:
+            check_span("rerun_after", rerun_after)
+        if cache is not None:
+            check_span("freshness", cache[1])
+        if limit is not None:
+            check_span("the calls of limit", limit[1])
+            check_span("the seconds of limit", limit[2])
         token = uuid.uuid4().hex
         if rerun_after is not None:
             fields["call"] = token  # a repeated call knows its own run by it, even when that has ended meanwhile
@@ -219,7 +229,7 @@ class Producer:
         flat = _flat(fields)
         arguments = [job_id, spec.queue, self._prefix, "L" if at_front else "R", fields.get("ttl", "")]
         arguments += [
-            "" if rerun_after is None else moment(rerun_after),
+            "" if rerun_after is None else str(rerun_after),
             token,
             str(freshness),
             str(calls),

@@ -130,10 +130,9 @@ def chosen_id(function: str, job_id: str | None, unique: str | None) -> str:
     return job_id
 
 
-def moment(seconds_ago: float = 0) -> str:
-    """Return now, or so many seconds ago, as RQ writes dates."""
-    at = datetime.fromtimestamp(datetime.now(UTC).timestamp() - seconds_ago, UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def moment() -> str:
+    """Return now as RQ writes dates."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def callback_fields(url: str, parent: str, queue: str) -> dict[str, str]:

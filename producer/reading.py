@@ -49,15 +49,7 @@ class JobState:
             raise NotFinished(self.id, self.status)
         if self.status != "finished":
             raise JobFailed(self.id, self.status, self.reason, self.error or "no more is known")
-        if self._value is None:
-            return None
-        try:
-            return json.loads(base64.b64decode(self._value, validate=True))
-        except (binascii.Error, ValueError):
-            raise Refused(
-                f"The result of job {self.id} is not JSON: it was enqueued with RQ's pickle serializer, which a "
-                f"producer does not read. Enqueue it with serializer='json', or with this package."
-            ) from None
+        return None if self._value is None else _result(self.id, self._value)
 
 
 def read(job_id: str, row: list[Any], results: list[Any]) -> JobState | None:
@@ -83,6 +75,41 @@ def read(job_id: str, row: list[Any], results: list[Any]) -> JobState | None:
         error=(error or _last_line(result.get("exc_string"))) if status == "failed" else "",
         _value=result.get("return_value") if result.get("type") == "1" else None,
     )
+
+
+def _result(job_id: str, stored: str) -> Any:
+    """Read a return value as RQ stores it; raises `Refused`, which says what it is instead of JSON."""
+    try:
+        data = base64.b64decode(stored, validate=True)
+    except binascii.Error:
+        raise Refused(f"The result of job {job_id} is damaged: it is not base64, as RQ writes it.") from None
+    if data[:1] == b"\x80":
+        raise Refused(
+            f"The result of job {job_id} is not JSON: it was enqueued with RQ's pickle serializer, which a producer "
+            f"does not read. Enqueue it with serializer='json', or with this package."
+        )
+    try:
+        return load_json(data)
+    except NotANumber as error:
+        raise Refused(
+            f"The result of job {job_id} holds {error}, which JSON does not have: a plain RQ worker wrote it. This "
+            f"worker writes null in its place."
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"The result of job {job_id} is not JSON: {error}.") from None
+
+
+class NotANumber(Exception):
+    """A text that would be JSON holds NaN, Infinity or -Infinity, which the message names."""
+
+
+def load_json(text: str | bytes) -> Any:
+    """Read JSON; raises `NotANumber` and `ValueError`."""
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> None:
+    raise NotANumber(name)
 
 
 def _fields(entry: list[Any]) -> dict[str, str]:

@@ -6,6 +6,8 @@ a unit test: outside a job `current()` answers an `OfflineContext`, which keeps 
 
 from __future__ import annotations
 
+import json
+import math
 import uuid
 from abc import ABC, abstractmethod
 from contextvars import ContextVar, Token
@@ -88,8 +90,8 @@ class JobContext(ABC):
         return context
 
     @abstractmethod
-    def progress(self, percent: int, message: str) -> None:
-        """Publish how far the job is, for its producer; `percent` is cut to 0–100."""
+    def progress(self, percent: float, message: str) -> None:
+        """Publish how far the job is, for its producer; `percent` is cut to 0–100. NaN and infinity mean unknown."""
 
     @abstractmethod
     def cache_get(self, key: str) -> bytes | None:
@@ -97,7 +99,10 @@ class JobContext(ABC):
 
     @abstractmethod
     def cache_set(self, key: str, value: bytes, ttl: int) -> None:
-        """Cache `value` for `ttl` seconds (at least 1)."""
+        """Cache `value` for `ttl` seconds (at least 1).
+
+        If it is JSON, null stands in the place of NaN and infinity, which JSON does not have.
+        """
 
     @abstractmethod
     def producer(self) -> Producer:
@@ -116,7 +121,7 @@ class RedisContext(JobContext):
     _connection: Redis
     _trouble_logged: bool
 
-    def progress(self, percent: int, message: str) -> None:
+    def progress(self, percent: float, message: str) -> None:
         """Write ``{"percent", "message"}`` to `job.meta["progress"]`, where RQ clients read it."""
         self._job.meta[PROGRESS_KEY] = _progress(percent, message)
         try:
@@ -136,7 +141,7 @@ class RedisContext(JobContext):
     def cache_set(self, key: str, value: bytes, ttl: int) -> None:
         """Cache `value` for every worker of this Redis."""
         try:
-            self._connection.set(_cache_key(key), value, ex=max(1, ttl))
+            self._connection.set(_cache_key(key), _cacheable(value), ex=max(1, ttl))
         except _redis_errors() as error:
             self._log_trouble("cache_set", error)
 
@@ -176,7 +181,7 @@ class OfflineContext(JobContext):
         self.reported: list[dict[str, Any]] = []
         self._cache: dict[str, tuple[float, bytes]] = {}
 
-    def progress(self, percent: int, message: str) -> None:
+    def progress(self, percent: float, message: str) -> None:
         """Append ``{"percent", "message"}`` to `reported`."""
         self.reported.append(_progress(percent, message))
 
@@ -187,7 +192,7 @@ class OfflineContext(JobContext):
 
     def cache_set(self, key: str, value: bytes, ttl: int) -> None:
         """Cache `value` in this context's memory."""
-        self._cache[key] = (monotonic() + max(1, ttl), value)
+        self._cache[key] = (monotonic() + max(1, ttl), _cacheable(value))
 
     def producer(self) -> Producer:
         """Raise `RuntimeError`: there is no Redis here."""
@@ -221,8 +226,30 @@ class use:  # noqa: N801  reads as a verb, `with context.use(ctx):`, and costs a
         _current.reset(self._token)
 
 
-def _progress(percent: int, message: str) -> dict[str, Any]:
-    return {"percent": min(100, max(0, int(percent))), "message": message}
+def _progress(percent: float, message: str) -> dict[str, Any]:
+    finite = isinstance(percent, int) or math.isfinite(percent)
+    return {"percent": min(100, max(0, int(percent))) if finite else None, "message": message}
+
+
+def _cacheable(value: bytes) -> bytes:
+    """Return what is cached for `value`: producers in other languages could not read a JSON text with NaN in it."""
+    if b"NaN" not in value and b"Infinity" not in value:
+        return value
+    try:
+        json.loads(value, parse_constant=_not_json)
+    except _NotJson:
+        return json.dumps(json.loads(value, parse_constant=lambda _name: None)).encode()
+    except (ValueError, RecursionError):
+        pass  # it is no JSON: whoever cached it knows what it is
+    return value
+
+
+class _NotJson(Exception):
+    """A JSON text holds NaN or infinity."""
+
+
+def _not_json(name: str) -> None:
+    raise _NotJson(name)
 
 
 def _cache_key(key: str) -> str:

@@ -1,15 +1,16 @@
 """Logging: one event, one line, on standard output.
 
 JSON with a top-level string `level` on Render (its log streams map that field to a priority), readable colours on a
-terminal. Events are dotted and stable (``job.finished``), fields follow. The standard library's loggers, RQ's among
-them, flow through the same renderer. A line that cannot be written (full disk, closed pipe) is dropped and counted: a
-log must never end a worker.
+terminal. Events are dotted and stable (``job.finished``), fields follow. Every line is JSON that any reader takes: NaN
+and infinity are null. The standard library's loggers, RQ's among them, flow through the same renderer. A line that
+cannot be written (full disk, closed pipe) is dropped and counted: a log must never end a worker.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -32,8 +33,11 @@ _QUIETED: Final = {"rq": logging.WARNING, "httpx": logging.WARNING, "httpcore": 
 #: The secret part of a URL: what stands between the scheme and the last @ of the authority. A password of Redis is
 #: often pasted in unescaped, so there it may hold a slash.
 _URL_SECRET: Final = re.compile(r"(?:(?<=redis://)|(?<=rediss://)|(?<=unix://))\S*@|(?<=://)[^/\s]*@")
-#: Types that JSON and the console show unchanged.
-_PLAIN: Final = frozenset({int, float, bool, type(None)})
+#: What JSON and the console show as it is; numbers are looked at.
+_PLAIN: Final = frozenset({bool, type(None)})
+#: Longer whole numbers are described: Python refuses to write very long ones, and few readers take them.
+_MOST_BITS: Final = 64
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 #: Values that are nested deeper are shown by their `repr`.
 _MAX_DEPTH: Final = 6
 
@@ -94,17 +98,23 @@ def _scrub(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _clean(value: Any, depth: int = 0) -> Any:
-    if type(value) in _PLAIN:
+    kind = type(value)
+    if kind in _PLAIN:
         return value
-    if isinstance(value, str):
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is int:
+        bits = value.bit_length()
+        return value if bits <= _MOST_BITS else f"<a whole number of {bits} bits>"
+    if kind is str:
         return scrub(value)
-    if depth < _MAX_DEPTH:
-        if isinstance(value, dict):
-            return {scrub(str(name)): _clean(held, depth + 1) for name, held in value.items()}
-        if isinstance(value, list | tuple):
-            return [_clean(held, depth + 1) for held in value]
     try:
-        return scrub(repr(value))
+        if depth < _MAX_DEPTH:
+            if isinstance(value, dict):
+                return {scrub(str(name)): _clean(held, depth + 1) for name, held in value.items()}
+            if isinstance(value, list | tuple):
+                return [_clean(held, depth + 1) for held in value]
+        return scrub(str(value) if isinstance(value, str) else repr(value))
     except Exception as error:  # noqa: BLE001 — the repr of anybody's object may raise anything; a log must not
         return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
 
@@ -130,6 +140,8 @@ class _Writer:
         try:
             self._out.write(line + "\n")
             self._out.flush()
+        except UnicodeEncodeError:  # half characters, as in a file's odd name: spelt as JSON may spell any character
+            self.msg(_NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], line))
         except (OSError, ValueError):
             dropped += 1
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import unicodedata
-from typing import Final
+from typing import Any, Final
 
 #: Seconds in the units that people write: 30s, 90m, 12h, 7d, 2w.
 UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -30,6 +32,33 @@ def one_line(text: object) -> str:
 def text_of(value: object) -> str:
     """Return what Redis answered as text: bytes decoded, "" for nothing."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """Return a value as JSON, with null for NaN and infinity, which it does not have; `options` are `json.dumps`'s."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError as error:
+        try:
+            return json.dumps(finite(value), allow_nan=False, **options)
+        except RecursionError:
+            raise error from None  # it contains itself
+
+
+def not_json(name: str) -> Any:
+    """Refuse NaN, Infinity and -Infinity when JSON is read (`parse_constant` of `json.loads`); raises ValueError."""
+    raise ValueError(f"it holds {name}, which JSON does not have")
+
+
+def finite(value: Any) -> Any:
+    """Return a value in which None stands for each number that is not finite, also in lists, tuples and dicts."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {finite(name): finite(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(held) for held in value]
+    return value
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -12,6 +12,7 @@ const MAX_DEPTH = 50;
 const MAX_TIMEOUT = 7 * 86400;
 const MAX_TTL = 10 * 366 * 86400;
 const MAX_RETRIES = 1000;
+const MAX_SPAN = 2 ** 31 - 1;
 const DEFAULT_TIMEOUT = 180;
 const EMPTY = [
   "success_callback_name",
@@ -96,6 +97,11 @@ export function checkJobId(id) {
   }
 }
 
+/** A deadline, a limit or an age must be a number that Redis and clocks know. @param {string} name @param {unknown} value */
+export function checkSpan(name, value) {
+  if (typeof value !== "number" || !(value >= 0 && value <= MAX_SPAN)) invalid(`${name} must be a number from 0 to ${MAX_SPAN}`);
+}
+
 /** The id that all jobs of a function about `subject` share. @param {string} name @param {unknown} subject */
 export async function uniqueId(name, subject) {
   if (typeof subject !== "string" || subject === "" || !subject.isWellFormed()) {
@@ -111,9 +117,9 @@ export async function sha256(text) {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Now, or so many seconds ago, as RQ writes dates. */
-export function moment(secondsAgo = 0) {
-  return new Date(Date.now() - secondsAgo * 1000).toISOString().replace("Z", "000Z");
+/** Now as RQ writes dates. */
+function moment() {
+  return new Date().toISOString().replace("Z", "000Z");
 }
 
 /** @param {unknown} name */

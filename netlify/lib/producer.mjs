@@ -5,7 +5,7 @@
  */
 
 import { ProducerError } from "./errors.mjs";
-import { callbackFields, checkFunction, checkJobId, jobFields, moment, uniqueId } from "./payload.mjs";
+import { callbackFields, checkFunction, checkJobId, checkSpan, jobFields, uniqueId } from "./payload.mjs";
 import { Rest } from "./rest.mjs";
 import { CANCEL, ENQUEUE } from "./scripts.mjs";
 
@@ -22,6 +22,7 @@ export class Producer {
   #ms;
 
   constructor({ url, token, prefix = "rq", timeoutMs = CALL_MS, fetch: fetcher } = {}) {
+    checkSpan("timeoutMs", timeoutMs);
     this.#rest = new Rest(url, token, fetcher);
     this.#prefix = prefix;
     this.#ms = timeoutMs;
@@ -82,6 +83,7 @@ export class Producer {
 
   async wait(id, ms) {
     checkJobId(id);
+    if (typeof ms !== "number" || Number.isNaN(ms)) throw new ProducerError("invalid_job", "ms must be a number");
     const end = performance.now() + ms;
     for (let pause = 100; ; pause = Math.min(pause * 1.5, 2000)) {
       const left = Math.max(end - performance.now(), 1000);
@@ -93,8 +95,7 @@ export class Producer {
 
   async cancel(id) {
     checkJobId(id);
-    const now = String(Math.floor(Date.now() / 1000));
-    const script = ["EVAL", CANCEL, "1", this.#key("job", id), id, this.#prefix, now];
+    const script = ["EVAL", CANCEL, "1", this.#key("job", id), id, this.#prefix];
     const [[outcome, status]] = await this.#rest.call([script], this.#ms);
     if (outcome === "missing") throw noSuchJob(id);
     if (outcome === "limited") {
@@ -109,6 +110,9 @@ export class Producer {
     const id = await chosenId(name, options);
     const token = crypto.randomUUID().replaceAll("-", "");
     const rerun = options.rerunAfter !== undefined;
+    if (rerun) checkSpan("rerunAfter", options.rerunAfter);
+    if (cache) checkSpan("freshness", cache.freshness);
+    if (limit) checkSpan("limit.calls", limit.calls), checkSpan("limit.seconds", limit.seconds);
     if (rerun) fields.call = token; // a repeated call knows its own run by it, even when that has ended meanwhile
     const queue = fields.origin;
     const callback = [""];
@@ -121,7 +125,7 @@ export class Producer {
     const pairs = flat(fields);
     const script = [
       ...["EVAL", ENQUEUE, String(keys.length), ...keys, id, queue, this.#prefix, options.atFront ? "L" : "R"],
-      ...[fields.ttl ?? "", rerun ? moment(options.rerunAfter) : "", token, String(cache?.freshness ?? "")],
+      ...[fields.ttl ?? "", rerun ? String(options.rerunAfter) : "", token, String(cache?.freshness ?? "")],
       ...[String(limit?.calls ?? ""), String(limit?.seconds ?? ""), String(pairs.length), ...pairs, ...callback],
     ];
     try {
@@ -175,29 +179,51 @@ function cachedValue(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new ProducerError("refused", "What is cached there is not JSON.");
+    const found = notANumber(text);
+    const why = found ? `holds ${found}, which JSON does not have` : "is not JSON";
+    throw new ProducerError("refused", `What is cached there ${why}.`);
   }
 }
 
 function decoded(id, value) {
   if (value === undefined) return null;
+  const refused = (why) => new ProducerError("refused", `The result of job ${id} ${why}`);
+  let bytes, text;
   try {
-    const bytes = Uint8Array.from(atob(value), (character) => character.charCodeAt(0));
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    bytes = Uint8Array.from(atob(value), (character) => character.charCodeAt(0));
   } catch {
-    throw new ProducerError("refused", `The result of job ${id} is not JSON: it was enqueued with RQ's pickle serializer.`);
+    throw refused("is damaged: it is not base64, as RQ writes it.");
   }
+  if (bytes[0] === 0x80) {
+    throw refused("is not JSON: it was enqueued with RQ's pickle serializer, which a producer does not read. Enqueue it with serializer='json'.");
+  }
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return JSON.parse(text);
+  } catch (error) {
+    const found = text === undefined ? undefined : notANumber(text);
+    if (!found) throw refused(`is not JSON: ${error.message}.`);
+    throw refused(`holds ${found}, which JSON does not have: a plain RQ worker wrote it. This worker writes null in its place.`);
+  }
+}
+
+/** What stands outside the texts of a JSON, and what Python writes for numbers that JSON does not have. */
+const TEXT_OR_NOT_A_NUMBER = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g;
+
+/** The first of them; undefined when there is none. */
+function notANumber(text) {
+  return text.match(TEXT_OR_NOT_A_NUMBER)?.find((found) => found[0] !== '"');
 }
 
 function noSuchJob(id) {
   return new ProducerError("no_such_job", `There is no job ${id}: it was never enqueued, was deleted, or its result has expired.`);
 }
 
-/** A JSON object, parsed or as text; null for anything else, a pickle among it. */
+/** A JSON object, parsed or as text; null for anything else, a pickle among it. Python's NaN is read as null. */
 function object(value) {
   if (typeof value === "string") {
     try {
-      value = JSON.parse(value);
+      value = JSON.parse(value.replace(TEXT_OR_NOT_A_NUMBER, (found) => (found[0] === '"' ? found : "null")));
     } catch {
       return null;
     }

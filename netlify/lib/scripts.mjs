@@ -5,13 +5,30 @@
 
 export const ENQUEUE = `-- Enqueue a job once, whatever gets lost on the way, perhaps behind a cache and a rate limit.
 -- KEYS: job, queue, set of queues[, cache entry[, rate counter]].
--- ARGV: id, queue's name, prefix, side (L or R), ttl ('' = none), ended before ('' = never run it again), call's token,
---   freshness (least seconds that a fresh cache entry has left; '' = no cache), limit ('' = none), window (s),
---   number of job fields n, n fields and values, callback's id ('' = none), its fields and values.
+-- ARGV: id, queue's name, prefix, side (L or R), ttl ('' = none), run it again if it ended so many seconds ago or more
+--   ('' = never), call's token, freshness (least seconds that a fresh cache entry has left; '' = no cache),
+--   limit ('' = none), window (s), number of job fields n, n fields and values, callback's id ('' = none), its fields
+--   and values. No clock but this server's is asked how long ago a job ended.
 -- Returns {outcome, id, status, cached value, seconds to wait}; outcome: created, known, fresh or limited.
 local call = redis.call
-local id, name, P, side, ttl, before, token, freshness, limit, window = unpack(ARGV, 1, 10)
+local id, name, P, side, ttl, after, token, freshness, limit, window = unpack(ARGV, 1, 10)
 local job, fields_end = KEYS[1], 11 + tonumber(ARGV[11])
+-- utc(ago): the moment so many seconds ago as RQ's date (after Howard Hinnant's chrono algorithms).
+local function utc(ago)
+  local clock, floor = call('TIME'), math.floor
+  local total = clock[1] * 1000000 + clock[2] - floor(ago * 1000000)
+  local seconds = floor(total / 1000000)
+  local z, rest = floor(seconds / 86400) + 719468, seconds % 86400
+  local era = floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
+  local mp = floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', yoe + era * 400 + (month <= 2 and 1 or 0), month,
+    doy - floor((153 * mp + 2) / 5) + 1, floor(rest / 3600), floor(rest / 60) % 60, rest % 60,
+    total - seconds * 1000000)
+end
 if limit ~= '' then
   local count = call('INCR', KEYS[5])
   if count == 1 then call('EXPIRE', KEYS[5], window) end
@@ -24,7 +41,7 @@ if freshness ~= '' then
 end
 local status, origin, ended, by, data = unpack(call('HMGET', job, 'status', 'origin', 'ended_at', 'call', 'data'))
 local over = status == 'finished' or status == 'failed' or status == 'stopped' or status == 'canceled'
-local again = over and before ~= '' and by ~= token and (ended or '') <= before
+local again = over and after ~= '' and by ~= token and (ended or '') <= utc(tonumber(after))
 local outcome = 'known'
 if again then
   for _, registry in ipairs({'finished', 'failed', 'canceled'}) do
@@ -59,11 +76,11 @@ return {outcome, id, status or 'queued', cached, 0}
 `;
 
 export const CANCEL = `-- Cancel a job as RQ's Job.cancel does, and the callbacks that wait for it.
--- KEYS: job. ARGV: id, prefix, now (Unix seconds).
+-- KEYS: job. ARGV: id, prefix.
 -- Returns {outcome, status}; outcome: canceled, over (it had ended), missing, or limited (only RQ can cancel a job with
 -- a rate limit, because another job takes its slot).
 local call = redis.call
-local id, P, now = ARGV[1], ARGV[2], ARGV[3]
+local id, P, now = ARGV[1], ARGV[2], call('TIME')[1]
 local status, origin, limited = unpack(call('HMGET', KEYS[1], 'status', 'origin', 'rate_limit_key'))
 if not origin then return {'missing', ''} end
 if status == 'finished' or status == 'failed' or status == 'stopped' or status == 'canceled' then

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import signal
 import time
@@ -285,6 +286,21 @@ def reads_its_parent() -> Any:
     job = get_current_job()
     assert job is not None
     return job.fetch_dependencies()[0].return_value()
+
+
+def divide(left: float, right: float) -> float:
+    """Divide as floating-point hardware does."""
+    return left / right if right else math.copysign(math.inf, left) if left else math.nan
+
+
+def as_number(text: str) -> float:
+    return float(text)
+
+
+def note_ratio(left: float, right: float) -> None:
+    """Write the ratio into the job's meta, and report it as progress."""
+    context.current().progress(divide(left, right), "dividing")
+    set_meta("ratio", divide(left, right))
 
 
 class Shy:

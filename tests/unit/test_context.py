@@ -65,3 +65,30 @@ def test_threads_do_not_see_each_others_context() -> None:
 def test_outside_a_job_there_is_no_producer() -> None:
     with pytest.raises(RuntimeError, match="Outside a worker"):
         OfflineContext().producer()
+
+
+@pytest.mark.parametrize("percent", [float("nan"), float("inf"), float("-inf")])
+def test_a_progress_that_is_no_number_is_unknown(percent: float) -> None:
+    ctx = OfflineContext()
+    ctx.progress(percent, "reading")
+    assert ctx.reported == [{"percent": None, "message": "reading"}]
+    ctx.progress(10**400, "done")
+    assert ctx.reported[-1]["percent"] == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (
+            b'{"price": NaN, "name": "NaN", "more": [-Infinity, 1.5]}',
+            b'{"price": null, "name": "NaN", "more": [null, 1.5]}',
+        ),
+        (b'{"name": "NaN bread"}', b'{"name": "NaN bread"}'),
+        (b"NaN \x80\xff", b"NaN \x80\xff"),
+        (b"[" * 100_000 + b"NaN", b"[" * 100_000 + b"NaN"),
+    ],
+)
+def test_null_is_cached_where_json_has_no_number(given: bytes, kept: bytes) -> None:
+    ctx = OfflineContext()
+    ctx.cache_set("key", given, 60)
+    assert ctx.cache_get("key") == kept

@@ -189,3 +189,38 @@ def test_the_console_is_for_people() -> None:
     logs.get_logger().info("job.finished", seconds=0.1)
     assert "job.finished" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+class Odd:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    __str__ = __repr__
+
+
+def test_every_line_is_json_that_any_reader_takes(out: io.StringIO) -> None:
+    nan, inf = float("nan"), float("inf")
+    logs.get_logger().info(
+        "job.spoke", a=nan, b=[inf, {"c": -inf}], d=10**5000, e=[10**5000], f={Odd(): 1}, g=Odd(), h=2**63
+    )
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    (line,) = [json.loads(text, parse_constant=refuse) for text in out.getvalue().splitlines()]
+    assert (line["a"], line["b"]) == (None, [None, {"c": None}])
+    described = "<a whole number of 16610 bits>"
+    assert (line["d"], line["e"], line["h"]) == (described, [described], 2**63)
+    assert "raises RuntimeError" in line["f"]
+    assert "raises RuntimeError" in line["g"]
+
+
+def test_half_characters_lose_no_line() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+    logs.configure("INFO", "json", stream=stream)
+    before = logs.dropped
+    logs.get_logger().info("job.failed", error="no such file: caf\udce9 – ä")
+    (line,) = raw.getvalue().decode().splitlines()
+    assert json.loads(line)["error"] == "no such file: caf\udce9 – ä"
+    assert logs.dropped == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.text import counted, duration, one_line, printable, size, text_of
+from worker.text import counted, duration, json_text, one_line, printable, size, text_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,13 @@ def test_redis_answers_become_text() -> None:
 def test_control_characters_are_spelled_out() -> None:
     assert printable("\x1b[2Jred\n") == "\\x1b[2Jred\n"
     assert one_line("two\n lines\x07") == "two lines\\x07"
+
+
+def test_json_has_null_for_what_it_cannot_carry() -> None:
+    nan, inf = float("nan"), float("inf")
+    assert json_text({"a": nan, "b": (inf, [1.5, -inf]), nan: 1}) == '{"a": null, "b": [null, [1.5, null]], "null": 1}'
+    assert json_text({1: object}, default=repr) == '{"1": "<class \'object\'>"}'
+    round_trip: list[object] = [nan]
+    round_trip.append(round_trip)
+    with pytest.raises(ValueError, match=r"Circular|JSON"):
+        json_text(round_trip)

@@ -21,7 +21,7 @@ from worker.exits import Exit
 from worker.fleet import reading
 from worker.keys import Keys
 from worker.redis.trouble import RedisTrouble
-from worker.text import one_line, printable
+from worker.text import json_text, not_json, one_line, printable
 
 #: How often --wait reads the job.
 POLL_SECONDS: Final = 0.1
@@ -154,12 +154,17 @@ def _follow(job: Job, *, as_json: bool) -> Exit:
     if isinstance(result, dict) and "verdict" in result and not as_json:
         click.echo("\n".join(verdict_lines(result)))
     else:
-        click.echo(json.dumps(result, indent=2, default=repr))
+        click.echo(json_text(result, indent=2, default=repr))
     return Exit.OK
 
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    try:
+        json.loads(text, parse_constant=not_json)
+    except ValueError as error:
+        raise click.UsageError(f"An argument cannot be sent as JSON: {error}.") from error
+    return value

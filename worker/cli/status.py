@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from worker.keys import Keys
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
+from worker.text import json_text
 
 #: Only the newest dead letters are grouped.
 GROUPED_LETTERS: Final = 2000
@@ -58,7 +58,7 @@ def status(as_json: bool, watch: float | None, deep: bool) -> None:
 def show(seen: Overview, *, as_json: bool) -> None:
     """Print it, for people or for programs."""
     if as_json:
-        click.echo(json.dumps(as_dict(seen)))
+        click.echo(json_text(as_dict(seen)))
     else:
         status_view.show(seen)
 

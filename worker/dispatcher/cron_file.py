@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -95,7 +97,7 @@ def _entry(module: str, line: dict[str, Any], settings: Settings) -> Entry:
     if line["queue_name"] == settings.dead_letter_queue:
         raise ScheduleError(f"{where} names the dead-letter queue, which nobody consumes. Name another queue.")
     interval = line.get("interval")
-    if interval is not None and not (isinstance(interval, (int, float)) and interval > 0):
+    if interval is not None and not (isinstance(interval, (int, float)) and 0 < interval < math.inf):
         raise ScheduleError(f"{where} has interval={interval!r}. Use a number of seconds above 0.")
     try:
         job = CronJob(**line)
@@ -127,6 +129,8 @@ def _check_arguments(where: str, job: CronJob, settings: Settings) -> None:
     serializer: Serializer = Json() if name == "json" else pickles
     try:
         serializer.loads(serializer.dumps([list(job.args), job.kwargs]))
+        if name == "json":  # where null would be written for it, the job would get another argument
+            json.dumps([list(job.args), job.kwargs], allow_nan=False)
     except Refused as error:
         raise ScheduleError(f"{where} has arguments that no consumer accepts. {error}") from error
     except Exception as error:

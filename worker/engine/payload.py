@@ -9,6 +9,7 @@ nothing outside them is ever imported because a payload names it.
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import zlib
 from collections.abc import Callable, Iterable
@@ -214,5 +215,6 @@ def _check_intervals(*all_intervals: Any) -> None:
     for intervals in all_intervals:
         if intervals is None:
             continue
-        if not isinstance(intervals, list) or not all(isinstance(seconds, int | float) for seconds in intervals):
+        numbers = isinstance(intervals, list) and all(isinstance(seconds, int | float) for seconds in intervals)
+        if not numbers or not all(abs(seconds) < math.inf for seconds in intervals):
             raise ValueError("retry and repeat intervals must be a list of numbers of seconds")

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 
 from worker.engine import pickle_names
+from worker.text import json_text
 
 
 class Refused(Exception):
@@ -37,11 +38,14 @@ class Serializer(Protocol):
 
 
 class Json:
-    """RQ's `json` serializer."""
+    """RQ's `json` serializer, but for numbers that JSON does not have: null is written for NaN and infinity.
+
+    RQ writes ``NaN``, which no other language reads. Both are read.
+    """
 
     def dumps(self, value: Any, /) -> bytes:
         """Turn a value into UTF-8 JSON."""
-        return json.dumps(value).encode()
+        return json_text(value).encode()
 
     def loads(self, data: bytes, /) -> Any:
         """Turn JSON into a value."""

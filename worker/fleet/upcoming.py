@@ -66,10 +66,20 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str]) -> Coming:
             pipe.hmget(keys.job(text_of(job_id)), "attempts", "last_error")
         fields = pipe.execute()
     scheduled = tuple(
-        Scheduled(text_of(job_id), name, score - now, int(attempts or 0) + 1, text_of(error))
+        Scheduled(
+            text_of(job_id),
+            name,
+            score - now,
+            _number(attempts) + 1,
+            text_of(error),
+        )
         for (score, job_id, name), (attempts, error) in zip(soonest, fields, strict=True)
     )
     return Coming(scheduled, tuple(_line(line, now) for line in _loaded(lines)), text_of(leader).partition("#")[0])
+
+
+def _number(text: bytes | None) -> int:
+    return int(text) if text and text.isdigit() else 0
 
 
 def _loaded(lines: Any) -> list[dict[str, Any]]:

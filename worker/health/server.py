@@ -6,7 +6,6 @@ too many are open, the oldest idle one makes room, so that a crowd of slow clien
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import time
@@ -21,6 +20,7 @@ from waitress.task import WSGITask
 
 from worker.errors import WorkerError
 from worker.health.verdict import Verdict
+from worker.text import json_text
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -145,4 +145,4 @@ def _shed(connections: list[Any]) -> None:
 
 
 def _json(status: str, reason: str, **facts: object) -> bytes:
-    return json.dumps({"status": status, "reason": reason, **facts}).encode() + b"\n"
+    return json_text({"status": status, "reason": reason, **facts}).encode() + b"\n"

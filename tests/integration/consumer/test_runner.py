@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import redis as redis_py
 from rq import Queue, Retry
 from rq.results import Result
@@ -56,3 +58,15 @@ def test_plain_data_of_pythons_own_comes_and_goes(redis: redis_py.Redis, queue: 
     child = queue.enqueue(tasks.reads_its_parent, depends_on=job)
     consumer(redis).work(burst=True)
     assert child.return_value() == value
+
+
+def test_what_json_cannot_carry_is_null_in_result_and_meta(redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis, serializer="json")
+    result = queue.enqueue(tasks.divide, 1.0, 0.0)
+    meta = queue.enqueue(tasks.note_ratio, 1.0, 0.0)
+    consumer(redis).work(burst=True)
+    assert result.return_value() is None, "1 / 0"
+    assert json.loads(redis.hget(meta.key, "meta") or b"", parse_constant=pytest.fail) == {
+        "ratio": None,
+        "progress": {"percent": None, "message": "dividing"},
+    }

@@ -181,3 +181,62 @@ def test_a_thousand_enqueues_with_a_fifth_of_the_answers_lost_make_a_thousand_jo
     assert stub.requests == 1000 + len(lost)
     ids = redis.lrange("rq:queue:default", 0, -1)
     assert sorted(ids) == sorted(f"job-{n}".encode() for n in range(1000))
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_result_with_what_json_does_not_have_is_null_from_us_and_refused_in_words_from_rq(
+    calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis, number: str
+) -> None:
+    name = "tests.support.tasks.as_number"
+    calls(["enqueue", name, [number], {"jobId": "ours"}])
+    work(redis)
+    calls(["enqueue", name, [number], {"jobId": "theirs"}])
+    work_by_rq(redis)
+    redis.set("rq:cache:lamp", f'{{"price": {json.dumps(float(number))}}}', ex=900)
+    ask = ["ask", ADD, [1], {"unique": "lamp", "cacheKey": "lamp", "freshness": 60}]
+    ours, theirs, cached = calls(["result", "ours"], ["result", "theirs"], ask)
+    assert ours == {"value": None}
+    shown = json.dumps(float(number))
+    assert theirs["message"].startswith(f"The result of job theirs holds {shown}, which JSON does not have: a plain RQ")
+    assert cached["message"] == f"What is cached there holds {shown}, which JSON does not have."
+
+
+def test_a_result_that_cannot_be_read_is_called_what_it_is(
+    calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis
+) -> None:
+    calls(["enqueue", ADD, [1, 1], {"jobId": "one"}])
+    work(redis)
+    said = []
+    for stored in ("%%%", "ew==", "/w==", "gASV"):  # no base64, "{", no UTF-8, the beginning of a pickle
+        redis.xadd("rq:results:one", {"type": 1, "return_value": stored})
+        said.append(calls(["result", "one"])[0]["message"].removeprefix("The result of job one "))
+    assert said[0] == "is damaged: it is not base64, as RQ writes it."
+    assert said[1].startswith("is not JSON: ")
+    assert said[2].startswith("is not JSON: ")
+    assert "pickle" in said[3]
+    assert not any("pickle" in sentence for sentence in said[:3])
+
+
+def test_progress_is_read_beside_numbers_that_json_does_not_have(
+    calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis
+) -> None:
+    calls(["enqueue", ADD, [1, 1], {"jobId": "one"}])
+    redis.hset("rq:job:one", "meta", '{"ratio": NaN, "progress": {"percent": 40, "message": "\\"NaN\\" of -Infinity"}}')
+    state = calls(["status", "one"])[0]["value"]
+    assert (state["percent"], state["message"]) == (40, '"NaN" of -Infinity')
+
+
+@pytest.mark.parametrize("number", ["__nan__", -1, "5"])
+def test_waits_and_limits_are_numbers_that_redis_and_clocks_know(
+    calls: Callable[..., list[dict[str, Any]]], number: Any
+) -> None:
+    ask = {"unique": "lamp", "cacheKey": "lamp", "freshness": 60}
+    answers = calls(
+        ["ask", ADD, [], {**ask, "freshness": number}],
+        ["ask", ADD, [], {**ask, "limit": {"who": "me", "calls": number, "seconds": 60}}],
+        ["ask", ADD, [], {**ask, "limit": {"who": "me", "calls": 1, "seconds": number}}],
+        ["enqueue", ADD, [], {"jobId": "one", "rerunAfter": number}],
+        ["wait", "one", "__nan__"],
+    )
+    assert [answer["code"] for answer in answers] == ["invalid_job"] * 5
+    assert "freshness must be a number from 0 to 2147483647" in answers[0]["message"]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,63 @@ def test_it_works_as_a_folder_that_was_copied_into_another_project(stub: RestStu
         check=False,
     )
     assert (done.stdout, done.stderr) == ("queued\n", "")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_result_with_what_json_does_not_have_is_null_from_us_and_refused_in_words_from_rq(
+    producer: Producer, redis: redis_py.Redis, number: str
+) -> None:
+    ours = producer.enqueue("tests.support.tasks.as_number", number)
+    work(redis)
+    assert producer.result(ours.id) is None
+    theirs = producer.enqueue("tests.support.tasks.as_number", number)
+    work_by_rq(redis)
+    with pytest.raises(package.Refused, match=r"holds (NaN|-?Infinity), which JSON does not have: a plain RQ worker"):
+        producer.result(theirs.id)
+    redis.set("rq:cache:lamp", f'{{"price": {json.dumps(float(number))}}}', ex=900)
+    with pytest.raises(package.Refused, match=r"cached there holds (NaN|-?Infinity), which JSON does not have"):
+        producer.ask(ADD, 1, 1, unique="lamp", cache_key="lamp", freshness=60)
+
+
+@pytest.mark.parametrize(
+    ("stored", "says"),
+    [("%%%", "is not base64"), (b64encode(b"{").decode(), "is not JSON: Expecting"), ("/w==", "is not JSON: ")],
+)
+def test_a_result_that_cannot_be_read_is_called_what_it_is(
+    producer: Producer, redis: redis_py.Redis, stored: str, says: str
+) -> None:
+    job = producer.enqueue(ADD, 1, 1)
+    work(redis)
+    redis.xadd(f"rq:results:{job.id}", {"type": 1, "return_value": stored})
+    with pytest.raises(package.Refused, match=says) as caught:
+        producer.result(job.id)
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1, "5", True, None])
+def test_waits_and_limits_are_numbers_that_redis_and_clocks_know(producer: Producer, number: Any) -> None:
+    ask: dict[str, Any] = {"unique": "lamp", "cache_key": "lamp", "freshness": 60}
+    with pytest.raises(InvalidJob, match="freshness must be a number"):
+        producer.ask(ADD, **{**ask, "freshness": number})
+    with pytest.raises(InvalidJob, match="the calls of limit"):
+        producer.ask(ADD, **ask, limit=("me", number, 60))
+    with pytest.raises(InvalidJob, match="the seconds of limit"):
+        producer.ask(ADD, **ask, limit=("me", 1, number))
+    if number is not None:
+        with pytest.raises(InvalidJob, match="rerun_after"):
+            producer.enqueue(ADD, job_id="one", rerun_after=number)
+    with pytest.raises(InvalidJob, match="seconds must be a number"):
+        producer.wait("one", float("nan"))
+    with pytest.raises(InvalidJob, match="seconds must be a number"):
+        Producer.from_environment({"REDIS_URL": "redis://127.0.0.1:1"}, seconds=number)
+
+
+def test_whether_a_job_ended_long_ago_is_told_by_the_servers_clock(
+    producer: Producer, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer.enqueue(ADD, 1, 1, job_id="one")
+    work(redis)
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    assert not producer.enqueue(ADD, 1, 1, job_id="one", rerun_after=60).created, "it ended a moment ago"
+    redis.hset("rq:job:one", "ended_at", "2001-02-03T04:05:06.000000Z")
+    assert producer.enqueue(ADD, 1, 1, job_id="one", rerun_after=60 * 86400).created

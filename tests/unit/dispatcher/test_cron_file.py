@@ -56,6 +56,8 @@ def test_a_module_of_jobs_and_a_package_without_a_schedule_have_none() -> None:
         ("cron.register(work.tick, 'dead-letter', interval=5)", "dead-letter queue"),
         ("cron.register(work.tick, 'default', interval=5, meta={'missed': 'never'})", "missed='never'"),
         ("cron.register(work.tick, 'default', interval=5, args=(len,))", "arguments"),
+        ("cron.register(work.tick, 'default', interval=float('inf'))", "interval=inf"),
+        ("cron.register(work.tick, 'default', interval=float('nan'))", "interval=nan"),
         ("cron.register(work.tick, 'default', interval=5)\n" * 2, "twice"),
         ("import nothing_of_that_name", "ModuleNotFoundError"),
         ("def", "SyntaxError"),

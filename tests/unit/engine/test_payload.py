@@ -604,3 +604,20 @@ def test_a_result_whose_pickling_raises_becomes_the_note_too() -> None:
 
     packed = b64decode(encode_result(AllowListedPickle([PACKAGE]), Stubborn()))
     assert pickle.loads(packed) == "Unserializable return value"
+
+
+def test_json_results_have_null_where_json_has_no_number() -> None:
+    nan, inf = float("nan"), float("inf")
+    assert b64decode(encode_result(Json(), {"price": nan, "span": [inf, -inf, 1.5]})) == (
+        b'{"price": null, "span": [null, null, 1.5]}'
+    )
+    assert Json().dumps({"a": ["ä", None, 1]}) == JSONSerializer.dumps({"a": ["ä", None, 1]}), "byte for byte as RQ"
+    assert str(AllowListedPickle([PACKAGE]).loads(b64decode(encode_result(AllowListedPickle([PACKAGE]), nan)))) == "nan"
+
+
+@pytest.mark.parametrize("name", ["retry_intervals", "repeat_intervals"])
+@pytest.mark.parametrize("intervals", ["[NaN]", "[Infinity]", "[1, -Infinity]"])
+def test_an_interval_that_is_no_number_is_refused(name: str, intervals: str) -> None:
+    made = payloads()
+    error = refusal(lambda: made.restore(claim(call(f"{PACKAGE}.add", 1, 1), **{name: intervals}), NOWHERE))
+    assert error.code == "unreadable_hash"

@@ -17,7 +17,7 @@ from worker.engine import rq_private
 from worker.engine.serializers import Json, Refused
 from worker.exits import Exit
 from worker.keys import Keys
-from worker.text import printable
+from worker.text import not_json, printable
 
 
 @click.command(cls=RedisCommand)
@@ -78,6 +78,8 @@ def _rewritten(
         kwargs = kwargs if kwargs is not None else old_kwargs
     try:
         data = serializer.dumps((name, instance, tuple(args), kwargs))
+        if isinstance(serializer, Json):  # where null would be written for it, the job would get another argument
+            json.dumps([args, kwargs], allow_nan=False)
     except (TypeError, ValueError) as error:
         raise click.UsageError(f"The payload cannot be written: {error}") from error
     shown = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
@@ -88,7 +90,7 @@ def _json(option: str, text: str | None, kind: type) -> Any:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=not_json)
     except ValueError as error:
         raise click.UsageError(f"{option} is not JSON: {error}.") from error
     if not isinstance(value, kind):

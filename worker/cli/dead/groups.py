@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters
 from worker.cli.dead.shown import date, error_of
 from worker.cli.terminal import print_lines, print_table
 from worker.dead_letters.groups import Group, group
+from worker.text import json_text
 
 
 @click.command(cls=RedisCommand)
@@ -22,7 +22,7 @@ def groups(as_json: bool, **options: Any) -> None:
     dead_letters, chosen = open_dead_letters(), chosen_by(options)
     ranked = group(dead_letters.newest_first(chosen))
     if as_json:
-        print_lines(json.dumps(_as_dict(one)) for one in ranked)
+        print_lines(json_text(_as_dict(one)) for one in ranked)
         return
     if not ranked:
         click.echo("No dead letter matches." if chosen else "No dead letters.")

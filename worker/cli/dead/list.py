@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from typing import Any
 
@@ -13,6 +12,7 @@ from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters
 from worker.cli.dead.shown import date, error_of
 from worker.cli.terminal import print_lines, print_table
 from worker.dead_letters.letter import DeadLetter
+from worker.text import json_text
 
 
 @click.command("list", cls=RedisCommand)
@@ -26,7 +26,7 @@ def list_letters(job_ids: tuple[str, ...], limit: int, as_json: bool, **options:
     found = chosen.among(dead_letters.letters(job_ids)) if job_ids else dead_letters.newest_first(chosen)
     letters = islice(found, limit or None)
     if as_json:
-        print_lines(json.dumps(letter.as_dict()) for letter in letters)
+        print_lines(json_text(letter.as_dict()) for letter in letters)
         return
     shown = list(letters)
     if not shown:

@@ -18,7 +18,7 @@ from worker.engine.dead_letter import NEXT_STEPS, REASONS
 from worker.engine.rq_private import arguments as arguments_of
 from worker.engine.serializers import Refused
 from worker.exits import Exit
-from worker.text import one_line, printable
+from worker.text import json_text, one_line, printable
 
 
 @click.command(cls=RedisCommand)
@@ -34,7 +34,7 @@ def show(job_id: str, arguments: bool, as_json: bool) -> None:
         sys.exit(Exit.FAILED)
     call = _call(dead_letters, job_id) if arguments else {}
     if as_json:
-        click.echo(json.dumps({**letters[0].as_dict(), **call}, indent=2, default=_repr))
+        click.echo(json_text({**letters[0].as_dict(), **call}, indent=2, default=_repr))
         return
     _print(letters[0], call)
 

@@ -112,8 +112,12 @@ def test_show_tells_all_but_the_arguments_unless_asked(url: str, redis: redis_py
     assert json.loads(dead("show", job.id, "--arguments", "--json", url=url).stdout)["args"] == ["not JSON: hunter2"]
 
 
+class Exporter:
+    """A class of no job package."""
+
+
 def test_show_never_unpickles_what_the_service_would_not(url: str, redis: redis_py.Redis) -> None:
-    job = bury(redis, tasks.add, Path("/"), 1)
+    job = bury(redis, tasks.add, Exporter(), 1)
     told = dead("show", job.id, "--arguments", url=url).stdout
     assert "cannot be read" in told
     assert "refused_class" in told
