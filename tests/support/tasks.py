@@ -116,6 +116,11 @@ def grow(megabytes: int) -> int:
 _leaked: list[bytearray] = []
 
 
+def noise(megabytes: int) -> bytes:
+    """Return as much as asked, which does not compress."""
+    return os.urandom(megabytes * 1_000_000)
+
+
 def sleep(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
