@@ -14,7 +14,7 @@ from .checks import check_job_id, check_span, check_wait
 from .errors import Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
 from .payload import JobSpec, Retry, callback_fields, chosen_id
 from .reading import ENDED, FIELDS, JobState, NotANumber, load_json, read
-from .scripts import CANCEL, ENQUEUE
+from .scripts import CANCEL, ENQUEUE, READ
 from .transport import Transport
 
 #: Seconds for one call, all tries together; a Netlify function has 10.
@@ -142,16 +142,23 @@ class Producer:
             value, cached is not None and not fresh, None if fresh else Enqueued(job_id, outcome == "created", status)
         )
 
-    def status(self, job_id: str) -> JobState:
-        """Return where the job is; raises `NoSuchJob`."""
+    def status(self, job_id: str, *, limit: tuple[str, int, int] | None = None) -> JobState:
+        """Return where the job is; raises `NoSuchJob`.
+
+        `limit` is (who asks, calls, seconds), as `ask` has it: above it, `RateLimited` is raised.
+        """
         check_job_id(job_id)
-        row, results = self._transport.call(
-            [
-                ["HMGET", self._key("job", job_id), *FIELDS],
-                ["XREVRANGE", self._key("results", job_id), "+", "-", "COUNT", "1"],
-            ],
-            self._seconds,
-        )
+        job, kept = self._key("job", job_id), self._key("results", job_id)
+        if limit is None:
+            reads = [["HMGET", job, *FIELDS], ["XREVRANGE", kept, "+", "-", "COUNT", "1"]]
+            row, results = self._transport.call(reads, self._seconds)
+        else:
+            caller, calls, window = _checked_limit(limit)
+            script = ["EVAL", READ, "3", job, kept, self._key("rate", caller), str(calls), str(window), *FIELDS]
+            ((outcome, row, *rest),) = self._transport.call([script], self._seconds)
+            if outcome == "limited":
+                raise RateLimited(max(1, int(row)))
+            (results,) = rest
         state = read(job_id, row, results)
         if state is None:
             raise NoSuchJob(job_id)
@@ -210,9 +217,7 @@ class Producer:
             check_span("rerun_after", rerun_after)
         if cache is not None:
             check_span("freshness", cache[1])
-        if limit is not None:
-            check_span("the calls of limit", limit[1])
-            check_span("the seconds of limit", limit[2])
+        caller, calls, window = ("", "", "") if limit is None else _checked_limit(limit)
         token = uuid.uuid4().hex
         if rerun_after is not None:
             fields["call"] = token  # a repeated call knows its own run by it, even when that has ended meanwhile
@@ -221,7 +226,6 @@ class Producer:
             callback = [f"callback-{token}", *_flat(callback_fields(callback_url, job_id, spec.queue))]
         keys = [self._key("job", job_id), self._key("queue", spec.queue), f"{self._prefix}:queues"]
         cache_key, freshness = cache or ("", "")
-        caller, calls, window = limit or ("", "", "")
         if cache is not None or limit is not None:
             keys.append(self._key("cache", cache_key))
         if limit is not None:
@@ -249,6 +253,12 @@ class Producer:
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"
+
+
+def _checked_limit(limit: tuple[str, int, int]) -> tuple[str, int, int]:
+    check_span("the calls of limit", limit[1])
+    check_span("the seconds of limit", limit[2])
+    return limit
 
 
 def _flat(fields: Mapping[str, str]) -> list[str]:

@@ -7,13 +7,13 @@
  * that address when the job has ended; a fresh verdict is answered at once, and no callback follows.
  *
  * Environment: see lib/web.mjs and lib/producer.d.mts; WORTHIT_QUEUE (default), WORTHIT_RATE_LIMIT (30 calls a minute from
- * one address; counted in Redis in the same request).
+ * one IPv4 address or IPv6 network; counted in Redis in the same request).
  */
 
 import { Producer } from "../lib/producer.mjs";
 import { sha256 } from "../lib/payload.mjs";
 import { BadUrl, canonicalUrl } from "../lib/urls.mjs";
-import { caller, endpoint, list, number, reply, WebError } from "../lib/web.mjs";
+import { endpoint, limited, list, number, reply, WebError } from "../lib/web.mjs";
 
 export const FUNCTION = "jobs.products.analyze_product";
 /** jobs/products.py has these, too: CACHE_VERSION, and KEEP_SECONDS − FRESH_SECONDS. */
@@ -22,23 +22,27 @@ export const FRESHNESS = 7 * 86400 - 6 * 3600;
 
 const MAX_BODY_BYTES = 16 * 1024;
 
-export const config = { path: "/api/analyze" };
+/** Netlify itself stops a flood from one address; it reads literals only. Above WORTHIT_RATE_LIMIT, so raise it with that. */
+export const config = { path: "/api/analyze", rateLimit: { windowLimit: 120, windowSize: 60, aggregateBy: ["ip", "domain"] } };
 
 export default endpoint("POST", async (request, context) => {
   const { url, callback_url: callbackUrl } = await body(request);
   const address = checked(() => canonicalUrl(url));
   if (callbackUrl !== undefined) checkCallback(callbackUrl);
-  const answer = await Producer.fromEnvironment().ask(FUNCTION, [address], {
+  const options = {
     unique: address,
     cacheKey: `product:${CACHE_VERSION}:${await sha256(address)}`,
     freshness: FRESHNESS,
-    limit: { who: await caller(context), calls: number("WORTHIT_RATE_LIMIT", 30), seconds: 60 },
     queue: process.env.WORTHIT_QUEUE || "default",
     timeout: 60,
     resultTtl: 3600,
     rerunAfter: 60,
     callbackUrl,
-  });
+  };
+  const producer = Producer.fromEnvironment();
+  const answer = await limited("analyze", context, number("WORTHIT_RATE_LIMIT", 30), (limit) =>
+    producer.ask(FUNCTION, [address], { ...options, limit }),
+  );
   const job = answer.job && { id: answer.job.id, status: answer.job.status };
   if (answer.value || !job) return reply({ verdict: answer.value, stale: answer.stale, job });
   const statusUrl = `/api/status?id=${job.id}`;

@@ -17,6 +17,11 @@ export class ProducerError extends Error {
   }
 }
 
+/** The caller asks too often. @param {number} retryAfter seconds that are left of this window */
+export function tooMany(retryAfter) {
+  return new ProducerError("rate_limited", `Too many requests. Try again in ${retryAfter} seconds.`, { retryAfter });
+}
+
 /** Trouble that may be over at the next try. */
 export class Passing extends Error {
   /** @param {string} message @param {number} [afterMs] */

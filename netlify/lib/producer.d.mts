@@ -130,7 +130,8 @@ export class Producer {
   enqueue(name: string, args?: readonly Json[], options?: Omit<JobOptions, "args">): Promise<Enqueued>;
   /** Answer from what jobs have cached, or have it made or refreshed; one request. */
   ask<T = unknown>(name: string, args: readonly Json[], options: AskOptions): Promise<Answer<T>>;
-  status(id: string): Promise<JobState>;
+  /** One request; with `limit`, which it counts, one command instead of two. */
+  status(id: string, options?: { limit?: Limit }): Promise<JobState>;
   result(id: string): Promise<unknown>;
   wait(id: string, ms: number): Promise<unknown>;
   /** Returns "canceled", or what the job had ended as before. */

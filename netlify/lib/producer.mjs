@@ -4,10 +4,10 @@
  * @module
  */
 
-import { ProducerError } from "./errors.mjs";
+import { ProducerError, tooMany } from "./errors.mjs";
 import { callbackFields, checkFunction, checkJobId, checkSpan, jobFields, uniqueId } from "./payload.mjs";
 import { Rest } from "./rest.mjs";
-import { CANCEL, ENQUEUE } from "./scripts.mjs";
+import { CANCEL, ENQUEUE, READ } from "./scripts.mjs";
 
 export { ProducerError };
 
@@ -50,24 +50,27 @@ export class Producer {
       { cacheKey, freshness },
       limit,
     );
-    if (outcome === "limited") {
-      const retryAfter = Math.max(1, wait);
-      throw new ProducerError("rate_limited", `Too many requests. Try again in ${retryAfter} seconds.`, { retryAfter });
-    }
+    if (outcome === "limited") throw tooMany(Math.max(1, wait));
     const fresh = outcome === "fresh";
     const value = cached === null ? null : cachedValue(cached);
     return { value, stale: cached !== null && !fresh, job: fresh ? null : { id, created: outcome === "created", status } };
   }
 
-  async status(id) {
+  async status(id, { limit } = {}) {
     checkJobId(id);
-    const [row, results] = await this.#rest.call(
-      [
-        ["HMGET", this.#key("job", id), ...FIELDS],
-        ["XREVRANGE", this.#key("results", id), "+", "-", "COUNT", "1"],
-      ],
-      this.#ms,
-    );
+    const keys = [this.#key("job", id), this.#key("results", id)];
+    if (limit) {
+      checkLimit(limit);
+      const script = ["EVAL", READ, "3", ...keys, this.#key("rate", limit.who), String(limit.calls), String(limit.seconds), ...FIELDS];
+      const [[outcome, row, results]] = await this.#rest.call([script], this.#ms);
+      if (outcome === "limited") throw tooMany(Math.max(1, row));
+      return state(id, row, results);
+    }
+    const commands = [
+      ["HMGET", keys[0], ...FIELDS],
+      ["XREVRANGE", keys[1], "+", "-", "COUNT", "1"],
+    ];
+    const [row, results] = await this.#rest.call(commands, this.#ms);
     return state(id, row, results);
   }
 
@@ -112,7 +115,7 @@ export class Producer {
     const rerun = options.rerunAfter !== undefined;
     if (rerun) checkSpan("rerunAfter", options.rerunAfter);
     if (cache) checkSpan("freshness", cache.freshness);
-    if (limit) checkSpan("limit.calls", limit.calls), checkSpan("limit.seconds", limit.seconds);
+    if (limit) checkLimit(limit);
     if (rerun) fields.call = token; // a repeated call knows its own run by it, even when that has ended meanwhile
     const queue = fields.origin;
     const callback = [""];
@@ -141,6 +144,11 @@ export class Producer {
   #key(kind, name) {
     return `${this.#prefix}:${kind}:${name}`;
   }
+}
+
+function checkLimit({ calls, seconds }) {
+  checkSpan("limit.calls", calls);
+  checkSpan("limit.seconds", seconds);
 }
 
 async function chosenId(name, { jobId, unique }) {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { ProducerError } from "./errors.mjs";
+import { ProducerError, tooMany } from "./errors.mjs";
 import { sha256 } from "./payload.mjs";
 
 /** What an error's code means to a web client. */
@@ -60,9 +60,63 @@ export function reply(body, status = 200, headers = {}) {
   return Response.json(body, { status, headers: { "Cache-Control": "no-store", ...headers } });
 }
 
-/** Who calls, as part of a key in Redis: not the address itself. @param {{ip?: string}} context */
-export async function caller(context) {
-  return (await sha256(`caller ${context.ip ?? "unknown"}`)).slice(0, 32);
+/** A limit's window, in seconds. */
+const WINDOW = 60;
+/** How many refused callers one instance remembers: about 100 bytes each. */
+const MAX_REFUSED = 10_000;
+/** Who has used up his calls, and until when (ms of performance.now); the oldest first. @type {Map<string, number>} */
+const refused = new Map();
+
+/**
+ * Let a caller `ask` at most `calls` times a minute of each `kind`. Redis counts, in the request that asks; whom it refused
+ * is refused from memory until his window ends, so that a stranger who goes on costs no command.
+ * @template Answer
+ * @param {string} kind @param {{ip?: string}} context @param {number} calls
+ * @param {(limit: {who: string, calls: number, seconds: number}) => Promise<Answer>} ask
+ */
+export async function limited(kind, context, calls, ask) {
+  const who = await caller(kind, context);
+  const left = (refused.get(who) ?? 0) - performance.now();
+  if (left > 0) throw tooMany(Math.ceil(left / 1000));
+  refused.delete(who);
+  try {
+    return await ask({ who, calls, seconds: WINDOW });
+  } catch (error) {
+    if (error instanceof ProducerError && error.code === "rate_limited") {
+      if (refused.size >= MAX_REFUSED) refused.delete(refused.keys().next().value ?? "");
+      refused.set(who, performance.now() + 1000 * (/** @type {{retryAfter?: number}} */ (error).retryAfter ?? 1));
+    }
+    throw error;
+  }
+}
+
+/** Who calls, as part of a key in Redis: not the address itself. @param {string} kind @param {{ip?: string}} context */
+async function caller(kind, context) {
+  return (await sha256(`${kind} ${household(context.ip ?? "unknown")}`)).slice(0, 32);
+}
+
+/**
+ * What one connection to the internet is given: an IPv4 address, or an IPv6 network of 64 bits (RFC 6177), whose 2⁶⁴
+ * addresses one caller can use in turn. Anything else is taken as it is.
+ * @param {string} address
+ */
+export function household(address) {
+  const mapped = /^::ffff:([0-9.]+)$/i.exec(address);
+  if (mapped) return mapped[1];
+  if (!address.includes(":")) return address;
+  let canonical;
+  try {
+    canonical = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  } catch {
+    return address;
+  }
+  const [head, tail] = canonical.split("::").map((half) => half.split(":").filter(Boolean));
+  const groups = tail ? [...head, ...Array(8 - head.length - tail.length).fill("0"), ...tail] : head;
+  if (groups.slice(0, 5).every((group) => group === "0") && groups[5] === "ffff") {
+    const [high, low] = groups.slice(6).map((group) => parseInt(group, 16));
+    return [high >> 8, high & 255, low >> 8, low & 255].join("."); // an IPv4 address, written in hexadecimal
+  }
+  return `${groups.slice(0, 4).join(":")}::/64`;
 }
 
 /** A whole number from the environment. @param {string} name @param {number} fallback */

@@ -203,8 +203,33 @@ def test_who_asks_too_often_waits_and_others_do_not(site: httpx.Client, stub: Re
     assert other.status_code == 202
     assert redis.llen("rq:queue:default") == 6
     assert all(0 < redis.ttl(key) <= 60 for key in redis.keys("rq:rate:*"))
-    assert stub.requests == 9
+    assert stub.requests == 7, "Redis refused once; after that the function knows"
     assert not any(b"192.0.2" in key for key in redis.scan_iter())
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_caller(site: httpx.Client, stub: RestStub) -> None:
+    def asked(address: str, page: int) -> int:
+        headers = {"X-Test-Ip": address}
+        return site.post("/api/analyze", json={"url": f"https://x.example/{page}"}, headers=headers).status_code
+
+    assert [asked(f"2001:db8:1:2:{n:x}::{n:x}", n) for n in range(1, 7)] == [202] * 5 + [429]
+    assert asked("2001:db8:1:3::1", 7) == 202
+    assert stub.requests == 7
+
+
+def test_who_polls_too_often_waits_and_costs_nothing(stub: RestStub, redis: redis_py.Redis) -> None:
+    environ = {**rest_environment(stub), "WORTHIT_STATUS_LIMIT": "3"}
+    with node.site(environ) as url, httpx.Client(base_url=url, timeout=60) as site:
+        job = analyze(site, "https://x.example/").json()["job"]["id"]
+        polled = [site.get("/api/status", params={"id": job}) for _ in range(20)]
+        assert [answer.status_code for answer in polled] == [200] * 3 + [429] * 17
+        assert polled[0].json()["status"] == "queued"
+        assert 1 <= int(polled[-1].headers["retry-after"]) <= 60
+        assert analyze(site, "https://x.example/2").status_code == 202, "polling uses up no analyses"
+        missing = {"id": "analyze_product-" + "0" * 32}
+        assert site.get("/api/status", params=missing, headers={"X-Test-Ip": "192.0.2.2"}).status_code == 404
+    assert dict(stub.commands) == {"EVAL": 2 + 4 + 1}
+    assert all(0 < redis.ttl(key) <= 60 for key in redis.keys("rq:rate:*"))
 
 
 def test_trouble_with_redis_is_told_without_its_insides(site: httpx.Client, stub: RestStub) -> None:

@@ -274,6 +274,18 @@ def test_who_asks_too_often_is_told_when_to_come_back(producer: Producer, redis:
     assert redis.llen("rq:queue:default") == 1
 
 
+def test_who_looks_too_often_is_told_when_to_come_back(producer: Producer) -> None:
+    job = producer.enqueue(ADD, 1, 1).id
+    assert [producer.status(job, limit=("ann", 2, 30)) for _ in range(2)] == [producer.status(job)] * 2
+    with pytest.raises(package.RateLimited, match="Try again in") as caught:
+        producer.status(job, limit=("ann", 2, 30))
+    assert 1 <= caught.value.retry_after <= 30
+    with pytest.raises(package.NoSuchJob):
+        producer.status("missing", limit=("bob", 2, 30))
+    with pytest.raises(package.InvalidJob, match="the calls of limit"):
+        producer.status(job, limit=("bob", -1, 30))
+
+
 def test_it_works_as_a_folder_that_was_copied_into_another_project(stub: RestStub, tmp_path: Path) -> None:
     shutil.copytree(Path(package.__file__).parent, tmp_path / "worthit_producer")
     program = (

@@ -93,7 +93,7 @@ def test_a_url_that_cannot_be_used_is_explained(url: str | None, said: str) -> N
 
 def test_the_scripts_are_the_same_text() -> None:
     loaded = evaluate('import * as s from "./netlify/lib/scripts.mjs"; console.log(JSON.stringify({ ...s }))')
-    assert loaded == {"ENQUEUE": scripts.ENQUEUE, "CANCEL": scripts.CANCEL}
+    assert loaded == {"ENQUEUE": scripts.ENQUEUE, "CANCEL": scripts.CANCEL, "READ": scripts.READ}
 
 
 def test_the_function_knows_what_the_job_knows() -> None:
@@ -108,3 +108,28 @@ def test_the_function_knows_what_the_job_knows() -> None:
         products.KEEP_SECONDS - products.FRESH_SECONDS,
         unique_id(function, "ä"),
     ]
+
+
+HOUSEHOLDS = {
+    "192.0.2.7": "192.0.2.7",
+    "::ffff:192.0.2.7": "192.0.2.7",
+    "::ffff:c000:207": "192.0.2.7",
+    "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+    "2001:0DB8:0001:0002::": "2001:db8:1:2::/64",
+    "2001:db8::1": "2001:db8:0:0::/64",
+    "::1": "0:0:0:0::/64",
+    "2001:db8:1:2:3:4:192.0.2.7": "2001:db8:1:2::/64",
+    "unknown": "unknown",
+    "fe80::1%eth0": "fe80::1%eth0",
+    "::::": "::::",
+    "": "",
+}
+
+
+def test_one_connection_to_the_internet_is_one_caller() -> None:
+    told = evaluate(
+        'import { readFileSync } from "node:fs"; import { household } from "./netlify/lib/web.mjs";'
+        'console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(household)))',
+        list(HOUSEHOLDS),
+    )
+    assert dict(zip(HOUSEHOLDS, told, strict=True)) == HOUSEHOLDS
