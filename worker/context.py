@@ -209,6 +209,11 @@ def current() -> JobContext:
     return _current.get()
 
 
+def enter(context: JobContext) -> None:
+    """Make `context` the current one for the rest of the running `contextvars` context, a job's own."""
+    _current.set(context)
+
+
 class use:  # noqa: N801  reads as a verb, `with context.use(ctx):`, and costs a third of a @contextmanager
     """Make `context` the current one inside a ``with`` block of this thread or task."""
 

@@ -7,7 +7,9 @@ is only imported when a DSN is set, and only set up after the fork, because its 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from worker import logs
@@ -49,6 +51,25 @@ def init(settings: Settings, role: str) -> None:
     sentry_sdk.set_tag("role", role)
     _enabled = True
     _traces = settings.sentry_traces_sample_rate > 0
+
+
+def isolated(*, new_trace: bool = False) -> AbstractContextManager[object]:
+    """Give the block scopes of its own: what it sets (user, tags, breadcrumbs, transaction) is gone behind it.
+
+    With `new_trace` its events belong to no trace of what ran before. It works for a client that somebody else has set
+    up, too, and costs nothing where sentry-sdk is not loaded.
+    """
+    return _own_scopes(new_trace) if "sentry_sdk" in sys.modules else _UNTRACED
+
+
+@contextmanager
+def _own_scopes(new_trace: bool) -> Iterator[None]:
+    import sentry_sdk  # noqa: PLC0415
+
+    with sentry_sdk.isolation_scope() as scope:
+        if new_trace:
+            scope.set_new_propagation_context()
+        yield
 
 
 def trace(*, job_id: str, queue: str, function: str, attempt: int) -> AbstractContextManager[object]:
@@ -94,20 +115,6 @@ def job_failed(
             scope.capture_exception(error)
         else:
             scope.capture_message(f"{function or 'job'}: {message}", level="error")
-
-
-def job_retried(
-    error: BaseException | None, *, job_id: str, queue: str, function: str, attempt: int, delay: float
-) -> None:
-    """Leave a breadcrumb for an attempt that is tried again: not an error yet, but context for one."""
-    if not _enabled:
-        return
-    import sentry_sdk  # noqa: PLC0415
-
-    data: dict[str, Any] = {"job_id": job_id, "queue": queue, "attempt": attempt, "retry_in": round(delay, 1)}
-    sentry_sdk.add_breadcrumb(
-        category="job", level="warning", message=f"{function} failed: {type(error).__name__}", data=data
-    )
 
 
 def redis_outage(code: str, sentence: str, seconds: float) -> None:

@@ -8,7 +8,7 @@ import pytest
 import redis as redis_py
 from rq import Queue, Retry
 
-from tests.support import tasks
+from tests.support import neighbours, tasks
 from tests.support.sentry_sink import SentrySink
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
@@ -40,7 +40,41 @@ def test_a_job_that_fails_for_good_is_one_event_and_its_retries_are_none(
     }
     assert event["tags"]["reason"] == "attempts_exhausted"
     assert event["exception"]["values"][-1]["type"] == "ValueError"
-    assert [crumb["level"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "job"] == ["warning"] * 2
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_an_event_holds_what_its_own_job_has_set_and_nothing_of_other_jobs(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink, threads: str
+) -> None:
+    queue = Queue("default", connection=redis)
+    with Service(
+        server.url,
+        SENTRY_DSN=sink.dsn,
+        WORKER_PROCESSES="1",
+        WORKER_THREADS=threads,
+        WORKER_JOB_MODULES="tests.support.neighbours",
+    ) as service:
+        retried = queue.enqueue(neighbours.set_scope, fail=True, retry=Retry(max=2))
+        until(lambda: retried.get_status() == "failed", service=service)
+        firsts = [queue.enqueue(neighbours.set_scope) for _ in range(6)]
+        until(lambda: all(job.get_status() == "finished" for job in firsts), service=service)
+        seconds = [queue.enqueue(neighbours.fail) for _ in range(6)]
+        until(lambda: all(job.get_status() == "failed" for job in seconds), service=service)
+        assert service.terminate() == 0
+    first, *others = sink.events
+    assert first["user"] == {"email": "first@shop.example"}
+    assert first["tags"]["tenant"] == "first"
+    assert first["contexts"]["cart"] == {"id": 7}
+    assert [crumb["message"] for crumb in first["breadcrumbs"]["values"]] == ["looked at its cart"], "of one attempt"
+    assert len(others) == 6
+    for event in others:
+        assert "email" not in event.get("user", {})
+        assert event["tags"]["role"] == "consumer"
+        assert "tenant" not in event["tags"]
+        assert "cart" not in event["contexts"]
+        assert not event.get("breadcrumbs", {}).get("values")
+        assert event["transaction"] == "tests.support.neighbours.fail"
+    assert len({event["contexts"]["trace"]["trace_id"] for event in sink.events}) == 7
 
 
 def test_arguments_are_not_sent(server: RedisServer, redis: redis_py.Redis, sink: SentrySink) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -24,7 +25,10 @@ from worker.engine.records import Buried, Claim, Outcome, Retried
 
 @dataclass(slots=True, eq=False)
 class Ending:
-    """A job that RQ's code must finish: `value` if it returned, `error` if it raised, `outcome` if one was decided."""
+    """A job that RQ's code must finish: `value` if it returned, `error` if it raised, `outcome` if one was decided.
+
+    `context` is a copy of the context in which the object is made: a job's own, or the clean one of whoever decides.
+    """
 
     job: Job | None  #: None: its hash cannot be read, so it was buried without having run
     claim: Claim
@@ -34,6 +38,7 @@ class Ending:
     outcome: Retried | Buried | None = None
     stopped: bool = False
     tries: int = 0
+    context: Context = field(default_factory=copy_context, repr=False)
 
 
 class InFlight:

@@ -327,6 +327,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         ).run()
         if self.scheduler:
             self.stop_scheduler()
+        self.runner.close()
         self.supervision.close()
         queue.close(self.connection)
 

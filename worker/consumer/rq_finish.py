@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from rq.job import Job, Retry
 from rq.worker import BaseWorker
 
-from worker import logs
+from worker import logs, sentry
 from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.rq_ending import RqEnding
@@ -122,6 +122,14 @@ class RqFinish:
             self._lock.release()
 
     def _settle(self, ending: Ending) -> None:
+        """Finish one job in its own context, in which its callbacks find what it has bound there."""
+        ending.context.run(self._settle_inside, ending)
+
+    def _settle_inside(self, ending: Ending) -> None:
+        with sentry.isolated():
+            self._end(ending)
+
+    def _end(self, ending: Ending) -> None:
         """Finish one job. It counts as held while RQ's code is at it, and leaves when that is over."""
         ending.tries += 1
         if self._claims.extend(ending.claim):

@@ -6,9 +6,10 @@ interrupted by a hard stop; each becomes an outcome in flight, or an interrupted
 
 from __future__ import annotations
 
-import asyncio
+import decimal
 import inspect
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
@@ -18,9 +19,10 @@ from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.timeouts import JobTimeoutException
 from rq.utils import now
-from structlog.contextvars import bind_contextvars, unbind_contextvars
+from structlog.contextvars import bind_contextvars
 
 from worker import context, logs, sentry
+from worker.consumer import event_loop
 from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import JobThread, running
@@ -46,11 +48,12 @@ class KilledByOrder(Exception):
     """RQ's command kill-horse ended the attempt."""
 
 
-_BOUND: Final = ("job_id", "queue", "attempt", "function")
-
-
 class Runner:
-    """Runs the jobs of one consumer. Jobs get `connection`, a plain client of redis-py."""
+    """Runs the jobs of one consumer. Jobs get `connection`, a plain client of redis-py.
+
+    Each job runs in a context of its own (`contextvars`), a copy of the one in which the runner was made, and in a
+    Sentry scope of its own: whatever it binds there, log fields too, is gone with it. Its callbacks run in the same.
+    """
 
     def __init__(
         self,
@@ -72,9 +75,21 @@ class Runner:
         self._rq = rq
         self._slot = slot
         self._accounts = accounts
+        self._base = copy_context()
+        self._decimals = _decimals_in(self._base)
+        self._loops = event_loop.EventLoops()
 
     def run(self, claim: Claim, thread: JobThread) -> None:
         """Run one job in `thread`, which is the calling one, and note what came of it."""
+        self._base.copy().run(self._run, claim, thread)
+
+    def _run(self, claim: Claim, thread: JobThread) -> None:
+        if self._decimals is not None:
+            decimal.setcontext(self._decimals.copy())
+        with sentry.isolated(new_trace=True):
+            self._attempt(claim, thread)
+
+    def _attempt(self, claim: Claim, thread: JobThread) -> None:
         started = monotonic()
         job: Job | None = None
         policy: RetryPolicy | None = None
@@ -100,12 +115,15 @@ class Runner:
         else:
             self.succeed(job, claim, value, started)
         finally:
-            unbind_contextvars(*_BOUND)
             if self._slot.order_at > started:  # one that came too late must not stop the job's next run
                 self._slot.forget_orders(running(claim, started))
 
+    def close(self) -> None:
+        """Give back what the calling thread's jobs have used."""
+        self._loops.close()
+
     def call(self, job: Job, claim: Claim, function: Callable[..., Any], thread: JobThread) -> Any:
-        """Call the job's function with its context around it, within its timeout."""
+        """Call the job's function within its timeout, as the current job of this context."""
         attempt = attempt_of(claim)
         name = rq_private.function_name(job)
         args, kwargs = rq_private.arguments(job)
@@ -124,11 +142,12 @@ class Runner:
         log.debug("job.started")
         token = rq_private.enter_job(job)
         traced = sentry.trace(job_id=claim.job_id, queue=claim.origin, function=name, attempt=attempt)
+        context.enter(own)
         try:
-            with context.use(own), traced:
+            with traced:
                 thread.begin(claim, job.timeout or Queue.DEFAULT_TIMEOUT)
                 value = function(*args, **kwargs)
-                return asyncio.run(value) if inspect.iscoroutine(value) else value
+                return self._loops.run(value) if inspect.iscoroutine(value) else value
         finally:
             thread.end()
             rq_private.leave_job(token)
@@ -199,9 +218,19 @@ class Runner:
         self._in_flight.finish_with_rq(Ending(job, claim, started, stopped=True))
 
 
+def _decimals_in(context: Context) -> decimal.Context | None:
+    """Return a copy of the decimal context that every copy of `context` would share; None where each makes its own."""
+    held = [value for variable, value in context.items() if variable.name == "decimal_context"]
+    return held[0].copy() if held else None
+
+
+#: Files whose frames stand around those of a job.
+_OURS: Final = (__file__, event_loop.__file__)
+
+
 def _of_the_job(trace: TracebackType | None) -> TracebackType | None:
     """Cut our own frames off the outer end of a traceback: people look for theirs."""
     step = trace
-    while step is not None and step.tb_frame.f_code.co_filename == __file__:
+    while step is not None and step.tb_frame.f_code.co_filename in _OURS:
         step = step.tb_next
     return step or trace

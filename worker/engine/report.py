@@ -22,7 +22,6 @@ def ended(outcome: Outcome, function: str, error: BaseException | None = None, *
         about["attempt"] = outcome.fields["attempts"]
         delay, last_error = outcome.delay, outcome.fields["last_error"]
         log.warning("job.failed", **about, retry_in=round(delay, 1), error=last_error, **more)
-        sentry.job_retried(error, **about, delay=delay)
     elif isinstance(outcome, Buried):
         buried(claim.job_id, outcome.letter, error, **more)
 

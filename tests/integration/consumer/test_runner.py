@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 import redis as redis_py
-from rq import Queue, Retry
+from rq import Callback, Queue, Retry
 from rq.results import Result
 
-from tests.support import letters, tasks
-from tests.support.worker import consumer
+from tests.support import letters, neighbours, tasks
+from tests.support.worker import consumer, work
 
 ALLOWED = {"WORKER_PICKLE_CLASSES": "http.cookies.SimpleCookie,http.cookies.Morsel"}
 
@@ -70,3 +70,29 @@ def test_what_json_cannot_carry_is_null_in_result_and_meta(redis: redis_py.Redis
         "ratio": None,
         "progress": {"percent": None, "message": "dividing"},
     }
+
+
+NEIGHBOURS = {"WORKER_JOB_MODULES": "tests.support.neighbours"}
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_nothing_that_a_job_binds_in_its_context_reaches_the_next(
+    redis: redis_py.Redis, queue: Queue, threads: str
+) -> None:
+    fresh = neighbours.seen()
+    left = [queue.enqueue(neighbours.bind) for _ in range(9)]
+    work(redis, WORKER_THREADS=threads, **NEIGHBOURS)
+    assert [job.return_value() for job in left] == [["tenant-a", "ann", 3]] * 9
+    found = [queue.enqueue(function) for function in (neighbours.look, neighbours.look_async) * 5]
+    work(redis, WORKER_THREADS=threads, **NEIGHBOURS)
+    assert [job.return_value() for job in found] == [fresh] * 10
+    assert neighbours.seen() == fresh, "nor the one who runs the worker"
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_callback_runs_in_the_context_of_its_job(redis: redis_py.Redis, queue: Queue, threads: str) -> None:
+    job = queue.enqueue(neighbours.bind, on_success=Callback(neighbours.tell))
+    other = queue.enqueue(neighbours.fail, on_failure=Callback(neighbours.tell))
+    work(redis, WORKER_THREADS=threads, **NEIGHBOURS)
+    assert redis.get(f"seen:{job.id}") == f"tenant-a {job.id}".encode()
+    assert redis.get(f"seen:{other.id}") == f"nobody {other.id}".encode()

@@ -1,0 +1,74 @@
+"""The event loop for jobs that are coroutines: each thread that runs jobs has one, and keeps it from job to job.
+
+RQ calls `asyncio.run` in a process that ends with the job. Here the next job comes to the same process, and finds the
+clients of asynchronous libraries that a module keeps: they belong to a loop, so it must be the same and still open. It
+is no thread's current loop: `asyncio.get_event_loop` answers a job that is no coroutine as if there had been none.
+
+With a job ends what `asyncio.run` ends, too: its tasks are cancelled, its asynchronous generators are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from worker import logs
+
+log = logs.get_logger()
+
+#: Loops of the process from which this one was forked. They share their selectors with it, so that closing one here,
+#: which its finalizer would do, made the other one deaf.
+_of_our_parent: Final[list[asyncio.AbstractEventLoop]] = []
+
+
+class EventLoops(threading.local):
+    """The loop of each thread, made when its first coroutine comes."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _pid = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a job's coroutine to its end and return its value; raises what it raises."""
+        loop = self._own_loop()
+        try:
+            return loop.run_until_complete(coroutine)
+        finally:
+            self._loop = None  # if tidying is interrupted, what is left on this loop shall not run beside the next job
+            _tidy(loop)
+            self._loop = loop
+
+    def close(self) -> None:
+        """Close the loop of the calling thread."""
+        if self._loop is not None and self._pid == os.getpid():
+            self._loop.close()
+            self._loop = None
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is not None and self._pid != os.getpid():
+            _of_our_parent.append(self._loop)
+            self._loop = None
+        if self._loop is None or self._loop.is_closed():
+            self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+        return self._loop
+
+
+def _tidy(loop: asyncio.AbstractEventLoop) -> None:
+    """End what a job has left on its loop, within the job's timeout."""
+    if left := asyncio.all_tasks(loop):
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        for task in left:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("job.task_failed", task=task.get_name(), exc_info=error)
+    if getattr(loop, "_asyncgens", True):
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        if hasattr(loop, "_asyncgens_shutdown_called"):
+            loop._asyncgens_shutdown_called = False  # this loop goes on, so generators may be made again
+    for number in [*getattr(loop, "_signal_handlers", ())]:
+        loop.remove_signal_handler(number)
+    loop.set_exception_handler(None)
+    loop.set_task_factory(None)
