@@ -23,6 +23,7 @@ log = logs.get_logger()
         "migrate": "worker.cli.migration.command:migrate",
         "monitor": "worker.cli.monitor:monitor",
         "status": "worker.cli.status:status",
+        "stop": "worker.cli.stop:stop",
     },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -18,7 +18,7 @@ from tests.support.worker import consumer
 def test_help_names_every_command() -> None:
     told = run("--help", url=None)
     assert told.returncode == 0
-    for command in ("run", "check", "dead", "develop", "enqueue", "status"):
+    for command in ("run", "check", "dead", "develop", "enqueue", "status", "stop"):
         assert f"\n  {command} " in told.stdout
 
 
