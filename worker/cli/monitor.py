@@ -75,7 +75,8 @@ def pages(watching: Monitor) -> Pages:
             "/healthz": lambda: verdict.healthy(watching.view, time.monotonic(), queues, max_wait),
         },
         lambda: facts(watching),
-        lambda accept: metrics(watching, accept),
+        lambda accept, named: metrics(watching, accept, named=named),
+        watching.settings.metrics_token,
     )
 
 
@@ -108,8 +109,8 @@ def facts(watching: Monitor) -> dict[str, object]:
     return shown
 
 
-def metrics(watching: Monitor, accept: str) -> tuple[str, bytes]:
+def metrics(watching: Monitor, accept: str, *, named: bool) -> tuple[str, bytes]:
     """Return the text of a scrape."""
     from worker.fleet import metrics as fleet_metrics
 
-    return fleet_metrics.exposition(watching, accept)
+    return fleet_metrics.exposition(watching, accept, named=named)

@@ -54,9 +54,9 @@ class FleetCollector(Collector):
             yield from _autoscaler(monitor.autoscaler)
 
 
-def exposition(monitor: Monitor, accept: str) -> tuple[str, bytes]:
-    """Return the content type and the text of a scrape whose ``Accept`` header is `accept`."""
-    return expose(FleetCollector(monitor), accept)
+def exposition(monitor: Monitor, accept: str, *, named: bool) -> tuple[str, bytes]:
+    """Return the content type and the text of a scrape whose ``Accept`` header is `accept`; see `expose`."""
+    return expose(FleetCollector(monitor), accept, named=named)
 
 
 def _fleet(fleet: Fleet) -> Iterator[Metric]:

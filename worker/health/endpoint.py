@@ -19,6 +19,8 @@ from worker.process.scoreboard import Scoreboard
 from worker.process.slot import State
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from worker.settings import Settings
 
 _QUESTIONS: Final = {"/livez": verdict.live, "/readyz": verdict.ready, "/healthz": verdict.healthy}
@@ -27,37 +29,44 @@ _QUESTIONS: Final = {"/livez": verdict.live, "/readyz": verdict.ready, "/healthz
 def run(scoreboard: Scoreboard, settings: Settings, stop: Callable[[], bool]) -> None:
     """Listen on HEALTH_HOST and HEALTH_PORT and serve until `stop()`; raises `HealthPortError`."""
     listener = server.listen(settings.health_host, settings.health_port)
-    serve(scoreboard, listener, stop, release=settings.release or "")
+    serve(scoreboard, listener, stop, release=settings.release or "", token=settings.metrics_token)
 
 
-def serve(scoreboard: Scoreboard, listener: socket.socket, stop: Callable[[], bool], *, release: str = "") -> None:
+def serve(
+    scoreboard: Scoreboard,
+    listener: socket.socket,
+    stop: Callable[[], bool],
+    *,
+    release: str = "",
+    token: SecretStr | None = None,
+) -> None:
     """Answer HTTP on `listener` until `stop()` is true, which each turn checks; then close it.
 
-    Ticks the health slot each turn. `release` is the deployed commit; only /metrics shows it.
+    Ticks the health slot each turn. `release` is the deployed commit; only /metrics shows it, to who knows `token`.
     """
 
     def turn() -> bool:
         scoreboard.health.tick(State.SERVING)
         return stop()
 
-    server.serve(pages(scoreboard, release), listener, turn)
+    server.serve(pages(scoreboard, release, token), listener, turn)
 
 
-def pages(board: Scoreboard, release: str) -> Pages:
+def pages(board: Scoreboard, release: str, token: SecretStr | None) -> Pages:
     """Return what is served about `board`."""
 
     def ask(question: Callable[[Scoreboard, float], Verdict]) -> Verdict:
         return question(board, time.monotonic())
 
     questions = {path: partial(ask, question) for path, question in _QUESTIONS.items()}
-    return Pages(questions, lambda: _facts(board), lambda accept: _metrics(board, release, accept))
+    return Pages(questions, lambda: _facts(board), partial(_metrics, board, release), token)
 
 
-def _metrics(board: Scoreboard, release: str, accept: str) -> tuple[str, bytes]:
+def _metrics(board: Scoreboard, release: str, accept: str, named: bool) -> tuple[str, bytes]:
     # Imported at the first scrape: prometheus_client takes 10 MB, which a service that is never scraped saves.
     from worker.health import metrics  # noqa: PLC0415
 
-    return metrics.exposition(board, release=release, accept=accept)
+    return metrics.exposition(board, release=release, accept=accept, named=named)
 
 
 def _facts(board: Scoreboard) -> dict[str, object]:

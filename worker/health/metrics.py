@@ -164,9 +164,9 @@ class ScoreboardCollector(Collector):
         yield gauge("worker_memory_limit_bytes", "The container's memory limit; 0 = none is known.", limit_bytes() or 0)
 
 
-def exposition(board: Scoreboard, *, release: str, accept: str) -> tuple[str, bytes]:
-    """Return the content type and the text of a scrape whose ``Accept`` header is `accept`."""
-    return expose(ScoreboardCollector(board, release=release), accept)
+def exposition(board: Scoreboard, *, release: str, accept: str, named: bool) -> tuple[str, bytes]:
+    """Return the content type and the text of a scrape whose ``Accept`` header is `accept`; see `expose`."""
+    return expose(ScoreboardCollector(board, release=release), accept, named=named)
 
 
 def _add(family: GaugeMetricFamily, child: str, size: int | None) -> None:

@@ -6,6 +6,7 @@ too many are open, the oldest idle one makes room, so that a crowd of slow clien
 
 from __future__ import annotations
 
+import hmac
 import logging
 import socket
 import time
@@ -24,6 +25,8 @@ from worker.text import json_text
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from pydantic import SecretStr
 
 #: Threads that answer. An answer is computed in well under a millisecond and never waits.
 THREADS: Final = 2
@@ -86,23 +89,27 @@ class Pages:
     """The WSGI application: GET and HEAD of the paths of `questions`, and of /metrics.
 
     A question returns a verdict, and `facts` what every body shows besides it; `metrics` takes the request's
-    ``Accept`` header and returns the content type and the text.
+    ``Accept`` header, and whether names may be told, and returns the content type and the text. With a `token`, whoever
+    does not send it as a bearer token gets verdicts alone; without one everybody gets all but names.
     """
 
     def __init__(
         self,
         questions: Mapping[str, Callable[[], Verdict]],
         facts: Callable[[], dict[str, object]],
-        metrics: Callable[[str], tuple[str, bytes]],
+        metrics: Callable[[str, bool], tuple[str, bytes]],
+        token: SecretStr | None,
     ) -> None:
         self._questions = questions
         self._facts = facts
         self._metrics = metrics
+        self._token = token
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        known = self._knows_the_token(environ.get("HTTP_AUTHORIZATION", ""))
         if path not in self._questions and path != "/metrics":
             status = HTTPStatus.NOT_FOUND
             body = _json("not_found", f"Nothing is here. Try {', '.join(self._questions)} or /metrics.")
@@ -110,16 +117,27 @@ class Pages:
             status = HTTPStatus.METHOD_NOT_ALLOWED
             headers["Allow"] = "GET, HEAD"
             body = _json("method_not_allowed", "Only GET and HEAD are answered here.")
+        elif path == "/metrics" and not known and self._token:
+            status = HTTPStatus.UNAUTHORIZED
+            headers["WWW-Authenticate"] = "Bearer"
+            body = _json("unauthorized", "Send METRICS_TOKEN as a bearer token.")
         elif path == "/metrics":
             status = HTTPStatus.OK
-            headers["Content-Type"], body = self._metrics(environ.get("HTTP_ACCEPT", ""))
+            headers["Content-Type"], body = self._metrics(environ.get("HTTP_ACCEPT", ""), known)
         else:
             answer = self._questions[path]()
             status = HTTPStatus.OK if answer.passed else HTTPStatus.SERVICE_UNAVAILABLE
-            body = _json(answer.status, answer.reason, **self._facts())
+            body = _json(answer.status, answer.reason, **(self._facts() if known or not self._token else {}))
         headers["Content-Length"] = str(len(body))
         start_response(f"{status.value} {status.phrase}", list(headers.items()))
         return [] if method == "HEAD" else [body]
+
+    def _knows_the_token(self, authorization: str) -> bool:
+        if self._token is None:
+            return False
+        scheme, _, given = authorization.partition(" ")
+        expected = self._token.get_secret_value().encode()
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), expected)
 
 
 class _OneRequest(WSGITask):

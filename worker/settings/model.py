@@ -26,6 +26,7 @@ from worker.settings.shapes import (
     QueueNames,
     Rate,
     SerializerNames,
+    Token,
 )
 
 
@@ -205,6 +206,11 @@ class Settings(MonitorSettings):
         le=65535,
         description="Port of the health endpoint; 0 = none. Default: PORT, else 8080",
         json_schema_extra=_wants("a port number from 0 to 65535", "8080"),
+    )
+    metrics_token: Token | None = Field(
+        None,
+        description="Bearer token that /metrics and the probes' details take. Without one /metrics names no queue",
+        json_schema_extra=_wants("16 characters or more, ASCII and no blanks", "openssl rand -hex 16", secret=True),
     )
     log_level: Level = Field(
         "INFO",

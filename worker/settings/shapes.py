@@ -104,6 +104,11 @@ def _dsn(dsn: SecretStr) -> SecretStr:
     return dsn
 
 
+def _token(token: SecretStr) -> SecretStr:
+    _require(bool(re.fullmatch(r"[!-~]{16,}", token.get_secret_value())))
+    return token
+
+
 def _prefix(prefix: str) -> str:
     _require(bool(_PREFIX.fullmatch(prefix)))
     return prefix
@@ -125,4 +130,5 @@ Level = Annotated[str, BeforeValidator(_upper), AfterValidator(_level)]
 Format = Annotated[str, AfterValidator(_format)]
 InstanceName = Annotated[str, AfterValidator(_instance)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
 Prefix = Annotated[str, AfterValidator(_prefix)]

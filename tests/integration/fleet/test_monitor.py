@@ -54,9 +54,15 @@ def says(service: Service, path: str, code: int, status: str) -> dict[str, Any]:
     return body
 
 
-def scrape(service: Service) -> dict[tuple[str, str], float]:
+TOKEN = "0123456789abcdef"
+
+
+def scrape(service: Service, token: str = "") -> dict[tuple[str, str], float]:
     """Return each sample of /metrics by its name and its labels' values."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{service.environ['HEALTH_PORT']}/metrics", timeout=30) as answer:
+    request = urllib.request.Request(f"http://127.0.0.1:{service.environ['HEALTH_PORT']}/metrics")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
     return {
         (sample.name, ",".join(sample.labels.values())): sample.value
@@ -89,11 +95,34 @@ def test_it_tells_whether_jobs_would_be_run_and_stays_healthy_when_they_would_no
     says(watching, "/readyz", 503, "degraded")
 
 
+def test_strangers_learn_the_verdict_and_no_name(server: RedisServer, redis: redis_py.Redis) -> None:
+    for queue, jobs in (("secret-plans", 2), ("default", 1)):
+        for number in range(jobs):
+            Queue(queue, connection=redis).enqueue(tasks.add, number, 1)
+    with monitor(server.url, RENDER_GIT_COMMIT="3f2a9c1") as open_to_all:
+        says(open_to_all, "/readyz", 503, "degraded")
+        samples = scrape(open_to_all)
+        assert samples["worker_fleet_waiting_jobs", "*"] == 3
+        assert 0 < samples["worker_fleet_oldest_wait_seconds", "*"] < 600
+        assert samples["worker_build_info", ""] == 1
+        assert not {name for _, labels in samples for name in ("default", "secret-plans") if name in labels}
+    with monitor(server.url, METRICS_TOKEN=TOKEN, RENDER_GIT_COMMIT="3f2a9c1") as closed:
+        body = says(closed, "/readyz", 503, "degraded")
+        assert set(body) == {"status", "reason"}
+        for token in ("", "wrong", TOKEN[:-1], TOKEN + "x"):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                scrape(closed, token)
+            assert (refused.value.code, refused.value.headers["WWW-Authenticate"]) == (401, "Bearer")
+        samples = scrape(closed, TOKEN)
+        assert samples["worker_fleet_waiting_jobs", "secret-plans"] == 2
+        assert samples["worker_build_info", "3f2a9c1"] == 1
+
+
 def test_a_job_that_waits_too_long_makes_the_fleet_late_and_the_monitor_keeps_healthy(
     server: RedisServer, redis: redis_py.Redis
 ) -> None:
     with (
-        monitor(server.url, MONITOR_MAX_WAIT="1") as watching,
+        monitor(server.url, MONITOR_MAX_WAIT="1", METRICS_TOKEN=TOKEN) as watching,
         Service(server.url, WORKER_QUEUES="default", WORKER_PROCESSES="1") as fleet,
     ):
         says(watching, "/readyz", 200, "ok")
@@ -104,7 +133,7 @@ def test_a_job_that_waits_too_long_makes_the_fleet_late_and_the_monitor_keeps_he
         late = says(watching, "/readyz", 503, "degraded")["reason"]
         assert re.search(r"has waited \d+ s, longer than 1 s", late), late
         assert ask(watching, "/healthz")[0] == 200
-        samples = scrape(watching)
+        samples = scrape(watching, TOKEN)
         assert samples["worker_fleet_waiting_jobs", "default"] == 1
         assert samples["worker_fleet_running_jobs", "default"] == 1
         assert samples["worker_fleet_oldest_wait_seconds", "default"] > 1

@@ -13,6 +13,8 @@ from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.waiting import PATIENCE_SECONDS
 
+TOKEN = "0123456789abcdef"
+
 
 def test_metrics_count_by_queue_and_reason_and_tell_the_age_of_the_oldest(
     server: RedisServer, redis: redis_py.Redis
@@ -20,7 +22,8 @@ def test_metrics_count_by_queue_and_reason_and_tell_the_age_of_the_oldest(
     seed(redis, 3, step_seconds=600)
     bury(redis, tasks.give_up, queue="high")
     port = free_port()
-    with Service(server.url, WORKER_PROCESSES="1", HEALTH_PORT=str(port), HEALTH_HOST="127.0.0.1") as service:
+    environ = {"WORKER_PROCESSES": "1", "HEALTH_PORT": str(port), "HEALTH_HOST": "127.0.0.1", "METRICS_TOKEN": TOKEN}
+    with Service(server.url, **environ) as service:
         counts = until(lambda: _scrape(port), PATIENCE_SECONDS, what="the first count", service=service)
     assert counts["worker_dead_letters", "default", "failed"] == 3
     assert counts["worker_dead_letters", "high", "permanent"] == 1
@@ -29,7 +32,10 @@ def test_metrics_count_by_queue_and_reason_and_tell_the_age_of_the_oldest(
 
 def _scrape(port: int) -> dict[tuple[str, str, str], float]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read().decode()
     except OSError:
         return {}
