@@ -14,6 +14,7 @@ from rq.job import Job
 
 from tests.support import tasks
 from worker.engine.claims import Claims
+from worker.engine.meta import NO_CHANGE
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim, Finished, Retried
@@ -49,7 +50,7 @@ def register(redis: redis_py.Redis, name: str) -> None:
 
 def collect(calls: ScriptCalls, letters: str, job_id: str, fields: dict[str, Value]) -> bool:
     """Dead-letter a job that somebody else has failed; says whether it was one."""
-    return bool(calls.call(scripts.COLLECT, job_id, letters, *flat(fields)))
+    return bool(calls.call(scripts.COLLECT, job_id, letters, *NO_CHANGE, *flat(fields)))
 
 
 def replay(calls: ScriptCalls, job_id: str) -> bool:

@@ -114,4 +114,6 @@ def size_of(outcome: Outcome) -> int:
     if isinstance(outcome, Finished):
         return len(outcome.value)
     size = sum(len(value) for value in outcome.fields.values() if isinstance(value, (bytes, str)))
-    return size + (len(outcome.exc_string) if isinstance(outcome, Buried) else 0)
+    if isinstance(outcome, Buried):
+        size += len(outcome.exc_string) + (len(outcome.meta.written) if outcome.meta is not None else 0)
+    return size

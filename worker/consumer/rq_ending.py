@@ -27,6 +27,7 @@ from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import TRACES, Claims
+from worker.engine.meta import NO_CHANGE
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.records import Buried, Retried
 from worker.engine.rq_burial import bury
@@ -76,6 +77,8 @@ class RqEnding:
             raise reason from error
         finally:
             self._ending = None
+        if isinstance(ending.outcome, Buried) and ending.outcome.meta is not None:  # others may have written in between
+            ending.outcome.meta.write(self._claims.redis, ending.claim.job_id)
         failed = ending.outcome is not None or ending.stopped or isinstance(ending.value, Retry)
         if failed and self._claims.extend(ending.claim):
             raise trouble("unknown", "RQ could not write how the job ended")  # it has logged why, and gone on
@@ -92,8 +95,9 @@ class RqEnding:
             ending.outcome = decider.bury("attempts_exhausted", claim, started, started, job=job, attempts=attempts)
         outcome = ending.outcome
         if isinstance(outcome, Buried):  # decided before the callback ran, which may have changed the job's meta
-            fields = {**outcome.fields, **dead_letter.fields(job, outcome.letter)}
-            written = (job.id, outcome.letters_queue, *flat(fields))
+            outcome.meta = dead_letter.in_meta(job, outcome.letter)
+            change = outcome.meta.args if outcome.meta is not None else NO_CHANGE
+            written = (job.id, outcome.letters_queue, *change, *flat(outcome.fields))
             self._claims.queue(pipeline, scripts.COLLECT, *written)
 
     def _with_rq(self, ending: Ending, job: Job) -> None:

@@ -14,12 +14,13 @@ from worker import logs
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.dead_letters.rq_failures import Failure, failure, traceback_of
 from worker.engine import dead_letter, report
+from worker.engine.meta import NO_CHANGE, MetaChange
 from worker.engine.outcomes import function_name
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim
 from worker.engine.serializers import Refused
 from worker.redis import scripts
-from worker.redis.calls import ScriptCalls, Value, flat
+from worker.redis.calls import ScriptCalls, flat
 from worker.text import text_of
 
 log = logs.get_logger()
@@ -72,32 +73,31 @@ class Collect:
                 pipeline.hgetall(keys.job(job_id))
                 pipeline.xrevrange(keys.results(job_id), count=1)
             replies = pipeline.execute()
-        burials = []
+        letters, changes, commands = [], [], []
         for job_id, fields, results in zip(job_ids, replies[::2], replies[1::2], strict=True):
             origin = text_of(fields.get(b"origin"))
-            burials.append(self._burial(Claim(job_id, "", origin, origin, fields), results))
-        written = {letter["id"]: fields for letter, fields in burials}
-        collected = self._calls.run(
-            [
-                self._calls.command(scripts.COLLECT, (), "", job_id, self._dead_letters.name, *flat(fields))
-                for job_id, fields in written.items()
-            ]
-        )
-        for (letter, _), taken in zip(burials, collected, strict=True):
-            if taken:
-                report.buried(letter["id"], letter, by="rq")
+            letter, change = self._burial(Claim(job_id, "", origin, origin, fields), results)
+            letters.append(letter)
+            changes.append(change)
+            args = (*(change.args if change is not None else NO_CHANGE), *flat(dead_letter.fields(letter)))
+            commands.append(self._calls.command(scripts.COLLECT, (), "", job_id, self._dead_letters.name, *args))
+        for job_id, letter, change, taken in zip(job_ids, letters, changes, self._calls.run(commands), strict=True):
+            if isinstance(taken, bytes) and change is not None and (again := change.over(job_id, taken)) is not None:
+                again.write(self._calls.redis, job_id)
+            if taken != 0:
+                report.buried(job_id, letter, by="rq")
 
     def _burial(
         self, claim: Claim, results: list[tuple[bytes, dict[bytes, bytes]]]
-    ) -> tuple[dict[str, Any], dict[str, Value]]:
-        """Return the record of a failure, with the job's id, and the fields to write."""
+    ) -> tuple[dict[str, Any], MetaChange | None]:
+        """Return the record of a failure, and what puts it into the job's meta."""
         result = results[0][1] if results else {}
         job = self._job(claim)
         function = function_name(job)
         said = failure(traceback_of(result.get(b"exc_string")), function)
         reason = "attempts_exhausted" if result.get(b"type") == _MAX_RETRIES else said.reason
         letter = self._record(claim, job, function, said, reason)
-        return {"id": claim.job_id, **letter}, dead_letter.fields(job, letter)
+        return letter, dead_letter.in_meta(job, letter)
 
     def _job(self, claim: Claim) -> Job | None:
         try:

@@ -14,12 +14,13 @@ import random
 import secrets
 from collections.abc import Iterable, Sequence
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from redis import Redis
 from rq.worker import DequeueStrategy
 
 from worker.engine.leases import BUSY_TTL_SECONDS, EXECUTION_MARK, IDLE_TTL_SECONDS, LEASE_SECONDS
+from worker.engine.meta import MOST_TRIES, NO_CHANGE
 from worker.engine.records import Buried, Claim, ClaimReply, Finished, LeftBehind, Outcome, Retried
 from worker.redis import scripts
 from worker.redis.calls import Command, ScriptCalls, Value, flat
@@ -61,6 +62,8 @@ class Claims(ScriptCalls):
         replies = self.run(commands)
         answer = ClaimReply.read(replies[-1], settled=bool(finished))
         for outcome, reply in zip(others, replies, strict=False):
+            if isinstance(reply, bytes) and isinstance(outcome, Buried):
+                reply = self._bury_over(outcome, reply)  # noqa: PLW2901
             if reply == 0:
                 answer.fenced.append(outcome.claim.execution_id)
             elif reply == 2:
@@ -187,8 +190,20 @@ class Claims(ScriptCalls):
             2 if outcome.by_force else int(outcome.forced),
             int(outcome.tries > 0),
             outcome.exc_string,
+            *(outcome.meta.args if outcome.meta is not None else NO_CHANGE),
             *flat(outcome.fields),
         )
+
+    def _bury_over(self, outcome: Buried, stored: bytes) -> Any:
+        """Bury a job whose meta others have written since it was read, to `stored`; returns the script's last reply."""
+        reply: Any = stored
+        tries = 0
+        while isinstance(reply, bytes):
+            tries += 1
+            change = outcome.meta if tries < MOST_TRIES else None
+            outcome.meta = change.over(outcome.claim.job_id, reply) if change is not None else None
+            reply = self.run([self._bury(outcome, monotonic())])[0]
+        return reply
 
     def _raise_fence(self) -> None:
         """Take a new fencing token: 24 characters that no other process has. It begins the names of our executions.

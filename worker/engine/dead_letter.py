@@ -17,12 +17,10 @@ from typing import Any, Final
 
 from rq.job import Job
 
-from worker import logs
 from worker.engine import rq_private
+from worker.engine.meta import MetaChange
 from worker.engine.records import Claim
 from worker.redis.calls import Value
-
-log = logs.get_logger()
 
 #: Last steps of a traceback that the record keeps, where the error is. The result keeps all steps.
 TRACEBACK_STEPS: Final = 12
@@ -164,16 +162,14 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def fields(job: Job | None, letter: dict[str, Any]) -> dict[str, Value]:
-    """Return the hash fields that carry the record: readable JSON, and the job's meta when it can be written."""
-    written: dict[str, Value] = {"dead_letter": json.dumps(letter)}
-    if job is not None and rq_private.meta_is_readable(job) and isinstance(job.meta, dict):
-        job.meta["dead_letter"] = letter
-        try:
-            written["meta"] = rq_private.meta_as_stored(job)
-        except Exception as error:  # noqa: BLE001 — job code may have put anything there, and not saved it
-            log.warning("job.meta_not_written", job_id=job.id, error=words(error))
-    return written
+def fields(letter: dict[str, Any]) -> dict[str, Value]:
+    """Return the hash field that carries the record, as readable JSON."""
+    return {"dead_letter": json.dumps(letter)}
+
+
+def in_meta(job: Job | None, letter: dict[str, Any]) -> MetaChange | None:
+    """Return what puts the record into the job's meta, None where that is not possible."""
+    return MetaChange.entry(job, "dead_letter", letter) if job is not None else None
 
 
 def _name(error: BaseException) -> str:

@@ -147,7 +147,7 @@ class Decider:
         moments = (outcome.started, outcome.ended)
         attempts = attempt_of(outcome.claim)
         buried = self.bury("outcome_refused", outcome.claim, *moments, job=job, sentence=sentence, attempts=attempts)
-        buried.fields.pop("meta", None)  # it may be what is too large
+        buried.meta = None  # it may be what is too large
         buried.notes = (job, None)
         return buried
 
@@ -186,8 +186,9 @@ class Decider:
             DEFAULT_FAILURE_TTL if ttl is None else ttl,
             self.letters_queue,
             b64encode(zlib.compress(dead_letter.encodable(text).encode())),
-            {**dead_letter.fields(job, letter), "attempts": attempts},
+            {**dead_letter.fields(letter), "attempts": attempts},
             letter,
+            dead_letter.in_meta(job, letter),
         )
 
 

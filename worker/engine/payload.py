@@ -24,6 +24,7 @@ from rq.job import Job
 from rq.utils import utcparse
 
 from worker.engine import rq_private
+from worker.engine.meta import MetaKeepingJob
 from worker.engine.records import Claim
 from worker.engine.serializers import AllowListedPickle, Json, Refused, Serializer, belongs
 from worker.retry import RetryPolicy, policy_of
@@ -66,7 +67,7 @@ class Payloads:
             )
         with contextlib.suppress(zlib.error):  # RQ reads uncompressed payloads too: REST producers write plain JSON
             fields[b"data"] = data = zlib.decompress(data)
-        job = Job(claim.job_id, connection=connection)
+        job = MetaKeepingJob(claim.job_id, connection=connection)
         job.serializer = self._serializer(data)
         dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]
         try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from worker.engine.meta import MetaChange
 from worker.redis.calls import Value
 
 
@@ -60,6 +61,7 @@ class Buried:
     exc_string: bytes = field(repr=False)
     fields: dict[str, Value] = field(repr=False)
     letter: dict[str, Any] = field(repr=False)  #: the record that `fields` hold as JSON (``dead_letter.py``)
+    meta: MetaChange | None = field(repr=False, default=None)  #: what puts the record into the job's meta
     tries: int = 0
     by_force: bool = False  #: end it although keys of its own hold something else
     forced: bool = False  #: bury it although others (dependents, webhooks, a rate limit) must hear of it

@@ -59,9 +59,9 @@ def meta_is_readable(job: Job) -> bool:
     return job._unreadable_meta is None
 
 
-def meta_as_stored(job: Job) -> bytes:
-    """Return the meta as RQ stores it; raises whatever its serializer raises."""
-    stored: bytes = job._serialize_meta()
+def stored_meta(job: Job) -> bytes:
+    """Return the meta as it was read; what RQ could not read it keeps."""
+    stored: bytes = job._unreadable_meta or getattr(job, "_stored_meta", b"")
     return stored
 
 

@@ -22,7 +22,9 @@ from tests.support import tasks
 from tests.support.engine import LETTERS, buried, desk, everything, finished, register, retried, script_calls
 from tests.support.refusing import refused, was_refused
 from worker.engine.claims import Claims
+from worker.engine.meta import NO_CHANGE, MetaChange
 from worker.engine.records import Claim, Outcome
+from worker.engine.serializers import Json
 from worker.redis import scripts
 from worker.redis.needs import by_scripts
 from worker.redis.scripts import Script
@@ -40,6 +42,7 @@ MOVES_NO_JOB = {
     "letter_marks": "reads",
     "letters": "reads",
     "register": "writes a worker's record",
+    "meta": "writes the meta of a job",
     "orphans": "notes whose claims they are",
     "resign": "lets another lead",
     "strays": "reads",
@@ -157,6 +160,13 @@ def an_outcome(make: Callable[[Claim], Outcome], **options: Any) -> Callable[[re
     return scene
 
 
+def with_meta(claim: Claim) -> Outcome:
+    """Bury a job whose meta gets the record."""
+    outcome = buried(claim)
+    outcome.meta = MetaChange(Json(), lambda stored: {**stored, "dead_letter": {}}, claim.fields.get(b"meta", b""))
+    return outcome
+
+
 def a_release(redis: redis_py.Redis) -> Scene:
     ann, claims = claimed(redis, "a", "b", ttl=600)
     interrupted = frozenset({claims[0].execution_id})
@@ -177,7 +187,9 @@ def a_collection(redis: redis_py.Redis) -> Scene:
     redis.hset("rq:job:a", mapping={"status": "failed", "ended_at": "2026-11-25T04:37:30.000000Z", "past": 1})
     redis.zadd("rq:failed:default", {"a": 4e9})
     calls = script_calls(redis)
-    return Scene(lambda: calls.call(scripts.COLLECT, "a", LETTERS, "dead_letter", '{"reason": "failed"}'), ["a"])
+    return Scene(
+        lambda: calls.call(scripts.COLLECT, "a", LETTERS, *NO_CHANGE, "dead_letter", '{"reason": "failed"}'), ["a"]
+    )
 
 
 def scheduled(redis: redis_py.Redis, **options: Any) -> Scene:
@@ -274,6 +286,7 @@ SCENES: dict[str, tuple[str, Callable[[redis_py.Redis], Scene]]] = {
     "retry in front": ("RETRY", an_outcome(lambda claim: retried(claim, at_front=True, attempts=1))),
     "retry later": ("RETRY", an_outcome(lambda claim: retried(claim, delay=60, attempts=1))),
     "bury": ("BURY", an_outcome(buried)),
+    "bury with a record in the meta": ("BURY", an_outcome(with_meta)),
     "bury for ever": ("BURY", an_outcome(lambda claim: buried(claim, failure_ttl=-1))),
     "bury and keep nothing": ("BURY", an_outcome(lambda claim: buried(claim, failure_ttl=0))),
     "release": ("RELEASE", a_release),

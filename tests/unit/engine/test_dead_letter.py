@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from rq.job import Job
 
 from tests.support import tasks
 from worker.engine import dead_letter
@@ -22,10 +21,12 @@ from worker.engine.dead_letter import (
     encodable,
     fields,
     fingerprint,
+    in_meta,
     read,
     record,
     words,
 )
+from worker.engine.meta import MetaKeepingJob
 from worker.engine.records import Claim
 from worker.engine.serializers import AllowListedPickle, Json
 
@@ -38,6 +39,13 @@ def raised(function: Any, *args: Any) -> BaseException:
     except BaseException as error:
         return error
     raise AssertionError("it did not raise")
+
+
+def stored_job(serializer: Any, stored: bytes) -> MetaKeepingJob:
+    """A job whose hash holds this meta."""
+    job = MetaKeepingJob("job-1", connection=Redis(port=1), serializer=serializer)
+    job.restore({b"created_at": b"2026-11-25T04:37:30.000000Z", b"data": b"", b"meta": stored})
+    return job
 
 
 def written(error: BaseException | None, function: str = "tests.support.tasks.boom", **options: Any) -> dict[str, Any]:
@@ -203,25 +211,25 @@ def test_without_an_exception_the_reason_is_the_kind() -> None:
 
 @pytest.mark.parametrize("serializer", [Json(), AllowListedPickle(["tests"])])
 def test_the_record_is_json_in_the_hash_and_part_of_the_jobs_meta(serializer: Any) -> None:
-    job = Job.create(tasks.add, connection=Redis(port=1), id="job-1", meta={"colour": "green"})
-    job.serializer = serializer
     letter = written(raised(tasks.boom))
-    stored = fields(job, letter)
-    assert read(stored["dead_letter"]) == letter
-    assert serializer.loads(stored["meta"]) == {"colour": "green", "dead_letter": letter}
+    assert read(fields(letter)["dead_letter"]) == letter
+    change = in_meta(stored_job(serializer, serializer.dumps({"colour": "green"})), letter)
+    assert change is not None
+    assert serializer.loads(change.written) == {"colour": "green", "dead_letter": letter}
 
 
-def test_meta_that_could_not_be_read_is_left_alone() -> None:
-    job = Job.create(tasks.add, connection=Redis(port=1), id="job-1")
-    job._unreadable_meta = b"\x80whatever"
-    assert set(fields(job, {})) == {"dead_letter"}
-    assert set(fields(None, {})) == {"dead_letter"}
+def test_what_the_job_has_not_saved_of_its_meta_is_not_saved_for_it() -> None:
+    job = stored_job(Json(), b'{"colour": "green"}')
+    job.meta["colour"] = "red"
+    change = in_meta(job, {})
+    assert change is not None
+    assert json.loads(change.written) == {"colour": "green", "dead_letter": {}}
 
 
-def test_meta_that_cannot_be_written_is_left_alone() -> None:
-    job = Job.create(tasks.add, connection=Redis(port=1), id="job-1")
-    job.meta["lock"] = lambda: None
-    assert set(fields(job, {})) == {"dead_letter"}
+@pytest.mark.parametrize("stored", [b"\x80whatever", b"[1]"])
+def test_meta_that_cannot_be_read_is_left_alone(stored: bytes) -> None:
+    assert in_meta(stored_job(Json(), stored), {}) is None
+    assert in_meta(None, {}) is None
 
 
 @pytest.mark.parametrize("text", [None, "", b"", "{", "[1]", '"text"', "3", b"\xff", "null"])

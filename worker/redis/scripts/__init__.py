@@ -82,6 +82,7 @@ RESTORE = load("restore")
 LETTERS = load("letters")
 SWEEP = load("sweep")
 FAILURES = load("failures")
+META = load("meta")
 LETTER_MARKS = load("letter_marks")
 #: What a claimed job goes through.
 OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)

@@ -106,6 +106,13 @@ local function count_of(text)
   if number and number >= 1 and number < 2147483648 and number == math.floor(number) then return number end
 end
 
+-- The meta of a job if somebody has written it since it was read; nil when it is as it was seen (`digest`: SHA1, hex), or as we
+-- write it (`written`), by a call that was refused later on. Job code and other processes write it at any moment.
+local function meta_moved(job, digest, written)
+  local stored = call('HGET', job, 'meta') or ''
+  if stored ~= written and redis.sha1hex(stored) ~= digest then return stored end
+end
+
 -- Give a job's hash, and the sets that go with it, `ttl` seconds to live, as RQ's Job.cleanup does.
 local function expire(id, ttl)
   call('EXPIRE', P .. ':job:' .. id, ttl)

@@ -3,10 +3,11 @@
 -- ARGV: prefix, worker, id, execution, origin, started ago (µs), ended ago (µs), failure_ttl (s; -1 = for ever),
 --   dead-letter queue ('' = none), forced (1 = bury it although others depend
 --   on it, 2 = and although keys that go with it hold something else), again (1 = this was sent before),
---   traceback as RQ stores it (base64 of zlib),
+--   traceback as RQ stores it (base64 of zlib), digest of the job's meta as it was read ('' = leave the meta alone), its new meta,
 --   then field, value, … to write on the job hash.
--- Returns 1, 0 when the claim was lost, or 2 when others must hear of it, which is done by RQ's own code: the job has
--- dependents, webhooks or a rate limit. Its claim is still ours then.
+-- Returns 1, 0 when the claim was lost, 2 when others must hear of it, which is done by RQ's own code: the job has
+-- dependents, webhooks or a rate limit; or the job's meta, when others have written it since: ours is to be put into that.
+-- After 2 and the meta nothing was written and the claim is still ours.
 local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
 local started, ended, ttl, letters = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local job, again, by_force = P .. ':job:' .. id, ARGV[11] == '1', ARGV[10] == '2'
@@ -23,6 +24,10 @@ go_on_without_memory()
 if ARGV[10] == '0' and (call('EXISTS', job .. ':dependents') == 1 or call('HEXISTS', job, 'webhooks') == 1
   or call('HEXISTS', job, 'rate_limit_key') == 1) then return 2 end
 if not ours(origin, id, execution) then return 0 end
+if ARGV[13] ~= '' and ttl ~= 0 and call('EXISTS', job) == 1 then
+  local moved = meta_moved(job, ARGV[13], ARGV[14])
+  if moved then return moved end
+end
 local results, queue = P .. ':results:' .. id, P .. ':queue:' .. letters
 if ttl == 0 then
   call('DEL', job, results, P .. ':job::' .. id .. ':dependencies')
@@ -30,7 +35,8 @@ elseif call('EXISTS', job) == 1 then
   local started_at, started_stamp = utc(started)
   local ended_at, ended_stamp = utc(ended)
   call('HSET', job, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
-    'buried_at', ended_at, unpack(ARGV, 13))
+    'buried_at', ended_at, unpack(ARGV, 15))
+  if ARGV[13] ~= '' then call('HSET', job, 'meta', ARGV[14]) end
   call('HDEL', job, 'suspect')
   beside(add_result, id, execution, again, 'type', '2', 'worker_name', W, 'exc_string', ARGV[12],
     'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)

@@ -1,6 +1,8 @@
 -- Dead-letter a job that is already failed (by RQ's own finishing code, RQ's cleaning or a plain RQ worker).
--- KEYS: none. ARGV: prefix, worker, id, dead-letter queue, then field, value, … to write on the job hash.
--- Returns 1, or 0 when the job is not failed or is a dead letter already. A record of an earlier failure is replaced:
+-- KEYS: none. ARGV: prefix, worker, id, dead-letter queue, digest of the job's meta as it was read ('' = leave the meta alone),
+--   its new meta, then field, value, … to write on the job hash.
+-- Returns 1, 0 when the job is not failed or is a dead letter already, or the job's meta, when others have written it since it
+-- was read: then all is done but the meta (`meta.lua`). A record of an earlier failure is replaced:
 -- `buried_at` shows for which failure it was written.
 local job, letters = P .. ':job:' .. ARGV[3], P .. ':queue:' .. ARGV[4]
 local status, ended_at, buried_at = unpack(call('HMGET', job, 'status', 'ended_at', 'buried_at'))
@@ -10,5 +12,7 @@ call('SADD', P .. ':queues', letters)
 call('LREM', letters, 0, ARGV[3])
 call('RPUSH', letters, ARGV[3])
 call('HDEL', job, 'past')
-call('HSET', job, 'buried_at', ended_at or '', unpack(ARGV, 5)) -- last: a job with a record is not looked at again
-return 1
+local moved = ARGV[5] ~= '' and meta_moved(job, ARGV[5], ARGV[6])
+if ARGV[5] ~= '' and not moved then call('HSET', job, 'meta', ARGV[6]) end
+call('HSET', job, 'buried_at', ended_at or '', unpack(ARGV, 7)) -- last: a job with a record is not looked at again
+return moved or 1
