@@ -38,6 +38,11 @@ _PLAIN: Final = frozenset({bool, type(None)})
 #: Longer whole numbers are described: Python refuses to write very long ones, and few readers take them.
 _MOST_BITS: Final = 64
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+#: What a terminal obeys or hides, and JSON's writer leaves as it is: DEL and C1 controls, soft hyphens, marks that turn
+#: text round, blanks without width, line and paragraph separators, tags. JSON may spell any character.
+_OBEYED: Final = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 #: Values that are nested deeper are shown by their `repr`.
 _MAX_DEPTH: Final = 6
 
@@ -129,6 +134,10 @@ def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return _encode({**ordered, **event})
 
 
+def _spelt(found: re.Match[str]) -> str:
+    return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
+
+
 class _Writer:
     """Writes lines to a stream, whatever happens to it."""
 
@@ -138,10 +147,12 @@ class _Writer:
     def msg(self, line: str) -> None:
         global dropped  # noqa: PLW0603 — one counter a process
         try:
+            if not line.isascii() or "\x7f" in line:
+                line = _OBEYED.sub(_spelt, line)
             self._out.write(line + "\n")
             self._out.flush()
-        except UnicodeEncodeError:  # half characters, as in a file's odd name: spelt as JSON may spell any character
-            self.msg(_NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], line))
+        except UnicodeEncodeError:  # half characters, as in a file's odd name
+            self.msg(_NOT_ASCII.sub(_spelt, line))
         except (OSError, ValueError):
             dropped += 1
 

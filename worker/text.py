@@ -34,6 +34,12 @@ def text_of(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
+def count_of(value: object) -> int:
+    """Return what Redis answered as a whole number of at most 18 digits; 0 for anything else, nothing among it."""
+    text = text_of(value)
+    return int(text) if len(text) <= 18 and text.isascii() and text.isdigit() else 0
+
+
 def json_text(value: Any, **options: Any) -> str:
     """Return a value as JSON, with null for NaN and infinity, which it does not have; `options` are `json.dumps`'s."""
     try:

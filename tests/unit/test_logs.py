@@ -224,3 +224,12 @@ def test_half_characters_lose_no_line() -> None:
     (line,) = raw.getvalue().decode().splitlines()
     assert json.loads(line)["error"] == "no such file: caf\udce9 – ä"
     assert logs.dropped == before
+
+
+def test_a_line_holds_nothing_that_a_terminal_obeys_or_hides(out: io.StringIO) -> None:
+    evil = "a\x1b[2J\x7f\x9b31m\u202e\u2066\u200b\u2028\ufeff\U000e0041ü€😀"
+    logs.get_logger().info("x", text=evil)
+    line = out.getvalue().rstrip("\n")
+    assert json.loads(line)["text"] == evil
+    assert "ü€😀" in line, "what people read stays readable"
+    assert line.isprintable()

@@ -67,7 +67,12 @@ class Payloads:
             )
         with contextlib.suppress(zlib.error):  # RQ reads uncompressed payloads too: REST producers write plain JSON
             fields[b"data"] = data = zlib.decompress(data)
-        job = MetaKeepingJob(claim.job_id, connection=connection)
+        try:
+            job = MetaKeepingJob(claim.job_id, connection=connection)
+        except ValueError as error:
+            raise Refused(
+                "unreadable_hash", f"The id {claim.job_id!r} is none that RQ gives to jobs: {error}."
+            ) from None
         job.serializer = self._serializer(data)
         dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]
         try:

@@ -14,36 +14,43 @@ from redis import Redis
 
 from worker.fleet.state import ConsumerState, Fleet, QueueState
 from worker.keys import Keys
-from worker.text import text_of
+from worker.text import count_of, text_of
 
 _WORKER_FIELDS: Final = (
     *("state", "queues", "hostname", "pid", "last_heartbeat", "successful_job_count", "failed_job_count"),
     *("memory_mb", "release", "version"),
 )
+#: Queues, and workers, that are looked at: whoever can enqueue can make any number of queues.
+MOST_NAMES: Final = 500
 #: Registries of a queue, by what their jobs are: all sorted sets.
 _REGISTRIES: Final = {"running": "wip", "scheduled": "scheduled", "deferred": "deferred", "failed": "failed"}
 
 
 def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) -> Fleet:
-    """Read the fleet in six round trips; `queues` are shown even when nothing was ever put on them."""
-    known, workers, letters, suspended, (seconds, micros) = _ask(
+    """Read the fleet in six round trips; `queues` are shown even when nothing was ever put on them.
+
+    Of more than `MOST_NAMES` queues or workers, so many are read, `queues` among them.
+    """
+    known, workers, count, letters, suspended, (seconds, micros) = _ask(
         redis,
         lambda pipe: (
-            pipe.smembers(keys.queues),
-            pipe.smembers(keys.all_workers),
+            pipe.sscan(keys.queues, count=2 * MOST_NAMES),
+            pipe.sscan(keys.all_workers, count=2 * MOST_NAMES),
+            pipe.scard(keys.queues),
             pipe.llen(keys.queue(letters_queue)),
             pipe.exists(keys.suspended),
             pipe.time(),
         ),
     )
     now = int(seconds) + int(micros) / 1e6
-    consumers, stranded = _consumers(redis, keys, _names(workers, keys.worker("")), now)
-    names = dict.fromkeys([*queues, *_names(known, keys.queue(""))])
+    consumers, stranded = _consumers(redis, keys, _names(workers[1], keys.worker(""))[:MOST_NAMES], now)
+    names = dict.fromkeys([*queues, *_names(known[1], keys.queue(""))[:MOST_NAMES]])
     names.pop(letters_queue, None)
     states, heads = _queues(redis, keys, list(names), consumers, now)
     running = [job for consumer in consumers for job in consumer.jobs]
     handed_back = _handed_back(redis, keys, [*running, *filter(None, heads)])
-    return Fleet(bool(suspended), states, consumers, stranded, letters_queue, letters, handed_back)
+    unread = max(0, count - len(names) - 1) if count > MOST_NAMES else 0
+    return Fleet(bool(suspended), states, consumers, stranded, letters_queue, letters, handed_back, unread)
 
 
 def readers(redis: Redis, keys: Keys, queue: str) -> int:
@@ -79,14 +86,14 @@ def _consumers(
                 state,
                 tuple(queues.split(",")),
                 host,
-                int(pid) if pid.isdigit() else None,
+                count_of(pid) or None,
                 _since(heard, now),
                 tuple(jobs),
-                int(succeeded or 0),
-                int(failed or 0),
+                count_of(succeeded),
+                count_of(failed),
                 name.rpartition(".")[0] if memory else "",
                 max(job_ages, default=None),
-                int(memory) if memory.isdigit() else None,
+                count_of(memory) or None,
                 release,
                 rq,
             )
@@ -131,9 +138,9 @@ def _handed_back(redis: Redis, keys: Keys, jobs: list[str]) -> dict[str, int]:
     fields = ("handbacks", "past", "dead_letter")
     replies = _ask(redis, lambda pipe: [pipe.hmget(keys.job(job), *fields) for job in jobs])
     return {
-        job: int(times)
+        job: count_of(times)
         for job, (times, *over) in zip(jobs, replies, strict=True)
-        if times and times.isdigit() and not any(over)
+        if count_of(times) and not any(over)
     }
 
 
@@ -154,5 +161,5 @@ def _since(moment: str, now: float) -> float | None:
     """Return the seconds from one of RQ's dates to `now`, the server's time; the date may come from another clock."""
     try:
         return max(0.0, now - datetime.fromisoformat(moment).timestamp()) if moment else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

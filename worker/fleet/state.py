@@ -57,6 +57,7 @@ class Fleet:
     """The fleet at one moment. `stranded` counts the claims of each worker whose record is gone, before their rescue.
 
     `handed_back` counts the stops that have interrupted a job, for jobs that run or stand at the head of a queue.
+    `unread` is how many queues there are besides those that were read.
     """
 
     suspended: bool
@@ -66,6 +67,7 @@ class Fleet:
     letters_queue: str
     dead_letters: int
     handed_back: dict[str, int] = field(default_factory=dict)
+    unread: int = 0
 
     def attention(self) -> list[str]:
         """Return sentences about what a person should look at."""
@@ -93,6 +95,11 @@ class Fleet:
             for job, times in self.handed_back.items()
             if times >= NOTICED_HANDBACKS
         ]
+        if self.unread:
+            found.append(
+                f"{counted(self.unread, 'more queue')} exist and were not looked at. Does a producer make names of "
+                f"queues from its data?"
+            )
         return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from redis import Redis
 
 from worker.keys import SCHEDULER_NAME, Keys
-from worker.text import text_of
+from worker.text import count_of, text_of
 
 #: How many scheduled jobs are shown, the soonest first.
 SHOWN: Final = 5
@@ -70,32 +70,38 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str]) -> Coming:
             text_of(job_id),
             name,
             score - now,
-            _number(attempts) + 1,
+            count_of(attempts) + 1,
             text_of(error),
         )
         for (score, job_id, name), (attempts, error) in zip(soonest, fields, strict=True)
     )
-    return Coming(scheduled, tuple(_line(line, now) for line in _loaded(lines)), text_of(leader).partition("#")[0])
+    lines_of = tuple(_line(line, now) for line in _loaded(lines) if isinstance(line, dict))
+    return Coming(scheduled, lines_of, text_of(leader).partition("#")[0])
 
 
-def _number(text: bytes | None) -> int:
-    return int(text) if text and text.isdigit() else 0
-
-
-def _loaded(lines: Any) -> list[dict[str, Any]]:
+def _loaded(lines: Any) -> list[Any]:
     try:
-        return list(json.loads(lines)) if lines else []
-    except ValueError:
+        loaded = json.loads(lines) if lines else []
+    except (ValueError, RecursionError):
         return []
+    return loaded if isinstance(loaded, list) else []
 
 
 def _line(line: dict[str, Any], now: float) -> CronLine:
-    when = line["cron"] if line.get("cron") else f"every {line.get('interval')} s"
+    when = str(line["cron"]) if line.get("cron") else f"every {line.get('interval')} s"
     last, due = _moment(line.get("latest_enqueue_time")), _moment(line.get("next_enqueue_time"))
     return CronLine(
-        line["name"], line["queue_name"], when, None if last is None else now - last, None if due is None else due - now
+        str(line.get("name", "")),
+        str(line.get("queue_name", "")),
+        when,
+        None if last is None else now - last,
+        None if due is None else due - now,
     )
 
 
-def _moment(text: str | None) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
+def _moment(text: object) -> float | None:
+    """Return the seconds of an ISO date; None for anything else, which another program may have written."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
+        return None

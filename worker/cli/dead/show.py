@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -18,7 +18,11 @@ from worker.engine.dead_letter import NEXT_STEPS, REASONS
 from worker.engine.rq_private import arguments as arguments_of
 from worker.engine.serializers import Refused
 from worker.exits import Exit
-from worker.text import json_text, one_line, printable
+from worker.text import bounded, json_text, one_line, printable
+
+#: Characters that are shown of one line, and of a traceback: more than any that people write.
+_LINE_CHARACTERS: Final = 2_000
+_TRACEBACK_CHARACTERS: Final = 50_000
 
 
 @click.command(cls=RedisCommand)
@@ -52,7 +56,7 @@ def _not_there(dead_letters: DeadLetterQueue, job_id: str) -> str:
     status = dead_letters.status([job_id])[0]
     if not status:
         return f"There is no job {job_id}: it was deleted or has expired."
-    return f"The job {job_id} is no dead letter: its status is {status}."
+    return f"The job {job_id} is no dead letter: its status is {one_line(status)[:100]}."
 
 
 def _print(letter: DeadLetter, call: dict[str, Any]) -> None:
@@ -72,9 +76,9 @@ def _print(letter: DeadLetter, call: dict[str, Any]) -> None:
         ("fingerprint", record.get("fingerprint", "")),
     ):
         if value not in ("", None):
-            click.echo(f"{name:12} {printable(value)}")
+            click.echo(f"{name:12} {printable(bounded(str(value), _LINE_CHARACTERS))}")
     if record.get("traceback"):
-        click.echo(f"\n{printable(record['traceback'])}")
+        click.echo(f"\n{printable(bounded(str(record['traceback']), _TRACEBACK_CHARACTERS))}")
     _print_history(letter)
     hint = NEXT_STEPS.get(letter.reason)
     if hint:
