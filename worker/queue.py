@@ -8,12 +8,14 @@ is used for nothing but `clone`. These clients raise redis-py's errors; ``redis/
 from __future__ import annotations
 
 import copy
+import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -24,6 +26,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from worker.redis.outage import delay_after
+from worker.redis.private import leave_to_parent
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.redis.troubles import trouble
@@ -80,7 +83,7 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
             own["socket_keepalive_options"] = _keepalive()
         named: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         asked = {name: value for name, value in named.items() if name not in redis_url.IGNORED}
-        return Redis.from_pool(ConnectionPool(**{**own, **asked}))
+        return _client_of(ConnectionPool(**{**own, **asked}))
     raise trouble("bad_url")
 
 
@@ -108,12 +111,12 @@ def clone(client: Redis, *, blocking: bool = False) -> Redis:
         given = arguments.get("socket_keepalive_options")
         arguments["socket_keepalive_options"] = given if given and isinstance(given, Mapping) else _keepalive()
     if not isinstance(pool, SentinelConnectionPool):
-        return Redis.from_pool(ConnectionPool(**arguments))
+        return _client_of(ConnectionPool(**arguments))
     sentinels = copy.copy(pool.sentinel_manager)
     sentinels.sentinels = [clone(sentinel) for sentinel in sentinels.sentinels]
     master = {"is_master": pool.is_master, "check_connection": pool.check_connection}
     own = SentinelConnectionPool(pool.service_name, sentinels, **master, **arguments)  # type: ignore[no-untyped-call]
-    return Redis.from_pool(own)
+    return _client_of(own)
 
 
 def close(client: Redis) -> None:
@@ -121,6 +124,21 @@ def close(client: Redis) -> None:
     client.close()
     if isinstance(client.connection_pool, SentinelConnectionPool):
         client.connection_pool.sentinel_manager.close()
+
+
+def _client_of(pool: ConnectionPool) -> Redis:
+    _pools.add(pool)
+    return Redis.from_pool(pool)
+
+
+def _leave_connections_to_parent() -> None:
+    for pool in [*_pools]:
+        leave_to_parent(pool)
+
+
+#: The pools of this process. Processes that job code forks must not hold, let alone use, their connections.
+_pools: Final[WeakSet[ConnectionPool]] = WeakSet()
+os.register_at_fork(after_in_child=_leave_connections_to_parent)
 
 
 def _bounded(seconds: float | None) -> float:

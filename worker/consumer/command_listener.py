@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import select
 import threading
 from time import monotonic
 from typing import Final
 
 from worker.engine.rq_commands import RqCommands
 from worker.process import signals
-from worker.process.wakeup import Wakeup
+from worker.process.wakeup import Wakeup, readable
 from worker.redis.outage import delay_after
 from worker.redis.trouble import RedisTrouble
 
@@ -55,6 +54,5 @@ class CommandListener:
         self._commands.close()
 
     def _sleep(self, seconds: float, fds: list[int]) -> None:
-        ready, _, _ = select.select([self._wakeup.fileno(), *fds], [], [], max(0.0, seconds))
-        if self._wakeup.fileno() in ready:
+        if self._wakeup.fileno() in readable([self._wakeup.fileno(), *fds], seconds):
             self._wakeup.take(4096)

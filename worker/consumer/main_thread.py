@@ -8,13 +8,14 @@ that swallows it, or sits in native code, is ended with its process by the super
 from __future__ import annotations
 
 import signal
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Final, Protocol
 
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
+from worker.process import descendants, forked
 from worker.process.signals import Child
 from worker.process.slot import Running, Slot
 
@@ -31,6 +32,10 @@ class JobThread(Protocol):
 
     def end(self) -> None:
         """Stop the clock; after this nothing is raised from outside."""
+        ...
+
+    def end_processes(self, since: float) -> None:
+        """Kill the processes that the job has started since `since` (monotonic): it was ended from outside."""
         ...
 
 
@@ -60,6 +65,10 @@ class MainThread:
         self._timeout.cancel_death_penalty()
         self._slot.end_job()
 
+    def end_processes(self, since: float) -> None:
+        """Kill what this process has started since then: it runs one job at a time."""
+        descendants.kill_started(since, by_thread=False)
+
 
 class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
     """Limits the code in its ``with`` block to `timeout` seconds; 0 or less means no limit.
@@ -79,6 +88,13 @@ class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
         if self._timeout > 0:
             signal.signal(signal.SIGALRM, self.handle_death_penalty)
             signal.setitimer(signal.ITIMER_REAL, self._timeout, ALARM_SECONDS)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        """End a process here that code in the block, a callback of RQ's, has forked and left."""
+        forked.end_if_strayed(error)
+        return super().__exit__(kind, error, trace)
 
     def cancel_death_penalty(self) -> None:
         """Stop the clock."""

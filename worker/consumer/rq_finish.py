@@ -21,6 +21,7 @@ from worker.engine import dead_letter, rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.records import ClaimReply, Finished, Outcome
+from worker.process import forked
 from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
@@ -127,7 +128,10 @@ class RqFinish:
 
     def _settle_inside(self, ending: Ending) -> None:
         with sentry.isolated():
-            self._end(ending)
+            try:
+                self._end(ending)
+            finally:
+                forked.end_if_strayed()  # a handler of exceptions may have forked
 
     def _end(self, ending: Ending) -> None:
         """Finish one job. It counts as held while RQ's code is at it, and leaves when that is over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import decimal
 import inspect
+import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from time import monotonic
@@ -33,6 +34,7 @@ from worker.engine.outcomes import Decider, attempt_of, function_name, number
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim
 from worker.engine.serializers import Refused
+from worker.process import forked
 from worker.process.slot import Order, Slot
 from worker.retry import RetryPolicy, policy_of
 from worker.settings import Settings
@@ -106,11 +108,15 @@ class Runner:
             else:
                 self.refuse(claim, refused, started, job)
         except JobStopped:
+            thread.end_processes(started)
             self.stop(job, claim, policy, started)
         except ShutdownRequested:
+            thread.end_processes(started)
             log.warning("job.interrupted", handbacks=number(claim, b"handbacks") + 1)
             self._in_flight.interrupt(claim)
         except BaseException as error:  # noqa: BLE001 — whatever job code raises (SystemExit too) is the job's failure
+            if isinstance(error, JobTimeoutException):
+                thread.end_processes(started)
             self.fail(job, claim, error, policy, started)
         else:
             self.succeed(job, claim, value, started)
@@ -145,9 +151,12 @@ class Runner:
         context.enter(own)
         try:
             with traced:
-                thread.begin(claim, job.timeout or Queue.DEFAULT_TIMEOUT)
-                value = function(*args, **kwargs)
-                return self._loops.run(value) if inspect.iscoroutine(value) else value
+                try:
+                    thread.begin(claim, job.timeout or Queue.DEFAULT_TIMEOUT)
+                    value = function(*args, **kwargs)
+                    return self._loops.run(value) if inspect.iscoroutine(value) else value
+                finally:
+                    forked.end_if_strayed(sys.exc_info()[1])
         finally:
             thread.end()
             rq_private.leave_job(token)

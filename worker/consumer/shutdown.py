@@ -83,6 +83,7 @@ class Shutdown:
                 self.exchanger.settle()
             except RedisTrouble as trouble:
                 self._note(trouble)
+        threads.end_all_processes()
         for claim in threads.begun():
             self.in_flight.interrupt(claim)
         threads.close()

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from worker.consumer.command_listener import CommandListener
 from worker.engine.rq_commands import RqCommands
+from worker.process import forked
 from worker.process.claim_turn import ClaimTurn
 from worker.process.scoreboard import Header, Scoreboard
 from worker.process.signals import Child
@@ -122,6 +123,8 @@ class Supervised:
         self._wake_dispatcher = wake_dispatcher
         self._turn = turn
         self.woken = False
+        for wakeup in (wake_consumers, wake_dispatcher):
+            forked.give_up(wakeup.close)
 
     @property
     def quiet(self) -> bool:
@@ -200,6 +203,8 @@ class Supervised:
     def close(self) -> None:
         """Pass the turn on; all else ends with the process."""
         self.pass_turn()
+        for wakeup in (self._wake_consumers, self._wake_dispatcher):
+            forked.keep(wakeup.close)
 
 
 class Standalone:

@@ -22,7 +22,7 @@ from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobThread, running
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
-from worker.process.signals import blocked_in_threads
+from worker.process import descendants, forked
 from worker.process.slot import Slot, State, ThreadRun
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -79,9 +79,9 @@ class ThreadPool:
             threading.Thread(target=self._work, args=(place,), name=f"job-{index}", daemon=True)
             for index, place in enumerate(places)
         ]
-        with blocked_in_threads():
-            for thread in self._threads:
-                thread.start()
+        for thread in self._threads:
+            thread.start()
+        forked.give_up(self._close_pipe)
 
     def fileno(self) -> int:
         """Return what to select on: readable when a thread has finished a job."""
@@ -132,6 +132,10 @@ class ThreadPool:
                 continue
             return
 
+    def end_processes(self, since: float) -> None:
+        """Kill what this thread has started since then; its neighbours' processes run on."""
+        descendants.kill_started(since, by_thread=True)
+
     # -- from other threads ------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
@@ -159,6 +163,16 @@ class ThreadPool:
             for ident in self._runs:
                 _raise_in(ident, ctypes.py_object(ShutdownRequested))
 
+    def end_all_processes(self) -> None:
+        """Kill what the jobs have started whose code runs now; this process must end after it.
+
+        A thread's own children are only known to itself, so a neighbour's of the same time are killed with them.
+        """
+        with self._lock:
+            since = min((run.started for run in self._runs.values()), default=None)
+        if since is not None:
+            descendants.kill_started(since, by_thread=False)
+
     def begun(self) -> list[Claim]:
         """Return the claims whose code runs now."""
         with self._lock:
@@ -168,6 +182,11 @@ class ThreadPool:
         """Let idle threads end; running ones end with the process."""
         for _ in self._threads:
             self._calls.put(False)
+        forked.keep(self._close_pipe)
+
+    def _close_pipe(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
 
     def _work(self, place: ThreadRun) -> None:
         self._places[threading.get_ident()] = place

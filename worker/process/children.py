@@ -13,7 +13,7 @@ from typing import Final
 
 from worker import logs
 from worker.exits import OUT_OF_MEMORY, Exit, explain, explain_out_of_memory
-from worker.process import memory, signals
+from worker.process import descendants, memory, signals
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import RedisState, Role, Slot, State
 
@@ -108,14 +108,15 @@ class Children:
         self._condemned.pop(slot.pid, None)
 
     def kill(self, slot: Slot, reason: str = "") -> None:
-        """Kill a child together with what its job started: each child leads its own session. A `reason` is logged."""
+        """Kill a child together with what its jobs have started. A `reason` is logged."""
         if reason:
             self._killed[slot.pid] = reason
             log.warning("child.killed", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
+        started = descendants.of(slot.pid)  # as long as it lives, one can tell what is below it
         with contextlib.suppress(ProcessLookupError):
             os.kill(slot.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(slot.pid, signal.SIGKILL)
+        descendants.kill_all(started)
+        self._end_session(slot.pid)
 
     def reap(self) -> Iterator[Death]:
         """Collect dead children one by one, log how each ended and empty its slot."""
@@ -129,6 +130,12 @@ class Children:
             for slot in self._scoreboard.living():
                 if slot.pid == pid:
                     yield self._reaped(slot, os.waitstatus_to_exitcode(status))
+
+    def _end_session(self, pid: int) -> None:
+        """Kill what is left of a child that has died, or is about to: each leads a session and a group of its own."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        descendants.kill_all(descendants.of(pid))
 
     def _become(self, slot: Slot, parent: int) -> None:
         """Run the child's role and end the process; never returns to the supervisor's code."""
@@ -157,6 +164,8 @@ class Children:
         event = log.info if death.expected else log.error
         event("child.exited", **_who(slot), status=status, how=how, seconds=round(death.lived, 1))
         self._condemned.pop(slot.pid, None)
+        if not death.expected:
+            self._end_session(slot.pid)  # its jobs will run again; what they have started must not go on beside them
         slot.exit_status = status
         slot.exit_reason = reason.encode()
         slot.exited_at = monotonic()

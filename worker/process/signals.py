@@ -1,7 +1,7 @@
 """The signals of the service's long-lived processes: the supervisor and its children.
 
 A handler only notes the signal: the supervisor's puts it on the queue on which its loop sleeps, a child's sets a flag
-and wakes the child's ``select`` through a pipe. Two handlers raise instead, and only while job code runs in the main
+and wakes the child's ``poll`` through a pipe. Two handlers raise instead, and only while job code runs in the main
 thread, because nothing else ends the job: a hard stop raises `ShutdownRequested`, an order of RQ's `JobStopped`. A
 job's alarm (``consumer/main_thread.py``) and the commands that stop at Ctrl-C install their own handlers.
 """
@@ -12,15 +12,16 @@ import contextlib
 import ctypes
 import faulthandler
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from worker.context import JobStopped, ShutdownRequested
+from worker.process import forked
+from worker.process.wakeup import readable
 
 #: Handled by the supervisor; SIGCHLD only wakes it.
 SUPERVISED: Final = (
@@ -61,10 +62,12 @@ def blocked(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
 
 
 def blocked_in_threads() -> contextlib.AbstractContextManager[None]:
-    """Block signals in threads that are started in this block.
+    """Block signals in threads that are started in this block, which run no jobs.
 
     Only the main thread acts on signals. Linux hands the second of two quick signals to any thread that takes it, and
-    a main thread in a job's ``time.sleep`` would sleep on.
+    a main thread in a job's ``time.sleep`` would sleep on. Threads that run jobs must not block any: the programs that
+    a job starts inherit the mask, and nobody could terminate them. Beside such threads the main thread runs no jobs
+    but sleeps on the pipe into which Python writes each signal, whichever thread has got it.
     """
     return blocked((*SUPERVISED, signal.SIGALRM))
 
@@ -80,7 +83,8 @@ def die_with_parent(parent: int) -> None:
 class Child:
     """A child's signals: TERM = soft stop, QUIT = hard stop. Make it in the main thread.
 
-    INT and the terminal's stop signals are the supervisor's business and ignored here. A second TERM changes nothing,
+    INT and the terminal's stop signals are the supervisor's business: handlers that do nothing stand here, because the
+    programs that jobs start would inherit that a signal is ignored, and no handlers. A second TERM changes nothing,
     because some platforms send it to every process of a container and the supervisor sends its own. `alone` is for a
     worker without a supervisor: INT means TERM, and the second one is a hard stop.
     """
@@ -99,8 +103,9 @@ class Child:
         os.set_blocking(self._writer, False)
         if not alone:
             for number in SUPERVISED:
-                signal.signal(number, signal.SIG_IGN)
+                signal.signal(number, _do_nothing)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, _do_nothing)  # an alarm that a job has left must not kill
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGQUIT, self._stop)
         signal.signal(ORDER, self._obey)
@@ -110,9 +115,11 @@ class Child:
         if sys.__stderr__ is not None:  # sys.stderr may be something without a file
             faulthandler.register(DUMP_STACKS, sys.__stderr__, all_threads=True)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
+        forked.give_up(self._let_go)
 
     def close(self) -> None:
         """Restore the signal handlers that a worker without a supervisor has replaced."""
+        forked.keep(self._let_go)
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -126,13 +133,30 @@ class Child:
 
     def wait(self, timeout: float, fds: Iterable[int] = ()) -> list[int]:
         """Sleep up to `timeout` seconds; wake at once on a signal or when one of `fds` can be read (those return)."""
-        ready, _, _ = select.select([self._reader, *fds], [], [], max(0.0, timeout))
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)  # job code may have set another
+        ready = readable([self._reader, *fds], timeout)
         if self._reader in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, 4096)
         return [fd for fd in ready if fd != self._reader]
 
+    def _let_go(self) -> None:
+        """Leave signals and pipe to the process from which this one was forked. What the job has set itself stays."""
+        signal.set_wakeup_fd(-1)
+        for number in (*SUPERVISED, signal.SIGALRM):
+            if _is_ours(signal.getsignal(number)):
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        faulthandler.unregister(DUMP_STACKS)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _wake(self) -> None:
+        """Wake `wait`, also where job code has set another wake-up descriptor."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"\0")
+
     def _obey(self, _number: int, _frame: FrameType | None) -> None:
+        self._wake()
         if self.interruptible and self.ordered():
             self.interruptible = False
             raise JobStopped
@@ -140,6 +164,15 @@ class Child:
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.hard = self.hard or number == signal.SIGQUIT or (self._alone and self.soft)
         self.soft = True
+        self._wake()
         if self.hard and self.interruptible:
             self.interruptible = False
             raise ShutdownRequested
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Stand where a signal is to be ignored here but not by the programs that jobs start."""
+
+
+def _is_ours(handler: Any) -> bool:
+    return str(getattr(handler, "__module__", "")).startswith("worker.")

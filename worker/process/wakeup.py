@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+from collections.abc import Iterable
 
 
 class Wakeup:
@@ -19,7 +21,7 @@ class Wakeup:
         os.set_blocking(self._writer, False)
 
     def fileno(self) -> int:
-        """Return what to ``select`` on."""
+        """Return what to wait for."""
         return self._reader
 
     def send(self, times: int = 1) -> None:
@@ -38,3 +40,14 @@ class Wakeup:
         """Close the pipe, in this process."""
         os.close(self._reader)
         os.close(self._writer)
+
+
+def readable(fds: Iterable[int], seconds: float) -> list[int]:
+    """Wait up to `seconds` until one of `fds` can be read, or is broken; return those.
+
+    By ``poll``, not ``select``: a job may have more than 1,024 descriptors open.
+    """
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return [fd for fd, _ in poll.poll(max(0.0, seconds) * 1000)]

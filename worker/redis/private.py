@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 
@@ -9,3 +10,15 @@ def fileno_of(connection: Any) -> int | None:
     """Return the file descriptor of a connection's socket, to wait for; None while it is not connected."""
     sock = connection._sock if connection is not None else None
     return None if sock is None else int(sock.fileno())
+
+
+def leave_to_parent(pool: Any) -> None:
+    """Close, in a forked process, the sockets that a pool has inherited; the pool then connects anew when it is used.
+
+    Only the descriptors: nothing is said on connections that go on living in the process that has made them.
+    """
+    pool._lock = threading.RLock()  # a thread that is not here may hold the other one
+    for connection in [*pool._available_connections, *pool._in_use_connections]:
+        sock, connection._sock = connection._sock, None
+        if sock is not None:
+            sock.close()
