@@ -1,6 +1,8 @@
 # The service in a container. Two stages: what installs is not in what runs.
 # Nothing is compiled: every pinned dependency has a wheel, and pip is told to take nothing else.
-ARG PYTHON=3.13.15-slim-trixie
+# Tag and digest, of the index for all architectures: what is built tomorrow is what was built today. To renew both:
+#   docker buildx imagetools inspect python:3.13-slim-trixie --format '{{.Manifest.Digest}}'
+ARG PYTHON=3.13.15-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 
 FROM python:${PYTHON} AS build
 RUN apt-get update \

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' -)
 
-.PHONY: run test test-all check lint bench docs captures outages storm soak rehearsal lock clean
+.PHONY: run test test-all check lint bench docs captures outages storm soak rehearsal lock sbom clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -70,8 +70,14 @@ lock: $(STAMP)
 		--generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-config --output-file requirements.lock requirements.txt
 
+# What is in the image, for scanners: CycloneDX, from the lock, with each wheel's hashes. A pin that is missing fails it.
+sbom: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	@mkdir -p build && $(BIN)/cyclonedx-py requirements --output-reproducible --of JSON -o build/sbom.cdx.json requirements.lock
+	@$(BIN)/python -m tests.support.sbom build/sbom.cdx.json
+
 clean:
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(STAMP): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

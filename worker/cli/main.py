@@ -31,7 +31,7 @@ log = logs.get_logger()
 @click.pass_context
 def main(context: click.Context) -> None:
     """WorthIt! worker: runs RQ jobs and never loses one. Without a command it runs the service."""
-    load_dotenv()
+    load_dotenv(serves=context.invoked_subcommand in (None, "run", "monitor"))
     if context.invoked_subcommand is None:
         context.invoke(run)
 

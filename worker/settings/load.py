@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -38,12 +40,28 @@ def settings_of_environment() -> Settings:
     return load(os.environ, need_redis_url=False)
 
 
-def load_dotenv() -> None:
-    """Read .env in development; the real environment wins, and on Render there is no .env to read."""
-    if "RENDER" not in os.environ and Path(".env").is_file():
-        import dotenv  # noqa: PLC0415 — only development pays for it
+#: What container engines leave in a container: Docker, Podman and Buildah.
+_CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
-        dotenv.load_dotenv(".env", override=False)
+
+def load_dotenv(*, serves: bool = False) -> None:
+    """Read .env in development; the real environment wins.
+
+    A service in a container reads none: there the platform sets the environment, and a file that came with the code
+    would be somebody's own secrets or tomorrow's surprise. `serves`: the process is one.
+    """
+    if not Path(".env").is_file() or "RENDER" in os.environ:
+        return
+    if serves and _in_a_container():
+        sys.stderr.write("The file .env is not read in a container: set variables there.\n")
+        return
+    import dotenv  # noqa: PLC0415 — only development pays for it
+
+    dotenv.load_dotenv(".env", override=False)
+
+
+def _in_a_container() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(mark.exists() for mark in _CONTAINER_MARKS)
 
 
 def _values(environ: Mapping[str, str]) -> dict[str, str]:

@@ -35,9 +35,9 @@ def test_nothing_secret_or_superfluous_reaches_the_build() -> None:
         assert not any(fnmatch(name, rule[1:]) for rule in rules if rule.startswith("!")), name
 
 
-def test_its_python_is_pinned_to_one_release_on_one_debian() -> None:
+def test_its_python_is_pinned_to_the_bytes_of_one_release_on_one_debian() -> None:
     (argument,) = (rest for name, rest in instructions() if name == "ARG")
-    assert re.fullmatch(r"PYTHON=3\.\d+\.\d+-slim-[a-z]+", argument)
+    assert re.fullmatch(r"PYTHON=3\.\d+\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", argument)
     assert [one("FROM", stage).split()[0] for stage in range(2)] == ["python:${PYTHON}"] * 2
 
 

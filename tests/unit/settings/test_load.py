@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tests.support.service import ROOT
 from worker.errors import SettingsError
 from worker.settings import Settings
+from worker.settings import load as loading
 from worker.settings.load import load, load_dotenv
 from worker.settings.model import variable_of
 
@@ -237,6 +238,26 @@ def test_a_dotenv_file_fills_gaps_in_development_only(tmp_path: Path, monkeypatc
     monkeypatch.delenv("RENDER")
     load_dotenv()
     assert (os.environ["WORKER_TEST_A"], os.environ.pop("WORKER_TEST_B")) == ("real", "file")
+
+
+@pytest.mark.parametrize("mark", ["file", "kubernetes"])
+def test_a_service_in_a_container_reads_no_dotenv_file_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mark: str
+) -> None:
+    (tmp_path / ".env").write_text("WORKER_TEST_C=file\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RENDER", raising=False)
+    monkeypatch.delenv("WORKER_TEST_C", raising=False)
+    if mark == "file":
+        (tmp_path / ".dockerenv").touch()
+        monkeypatch.setattr(loading, "_CONTAINER_MARKS", (tmp_path / ".dockerenv",))
+    else:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    load_dotenv(serves=True)
+    assert "WORKER_TEST_C" not in os.environ
+    assert "is not read in a container" in capsys.readouterr().err
+    load_dotenv()
+    assert os.environ.pop("WORKER_TEST_C") == "file", "a command, in a development container"
 
 
 def test_the_example_describes_each_setting_and_shows_its_default() -> None:
