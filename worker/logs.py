@@ -2,8 +2,9 @@
 
 JSON with a top-level string `level` on Render (its log streams map that field to a priority), readable colours on a
 terminal. Events are dotted and stable (``job.finished``), fields follow. Every line is JSON that any reader takes: NaN
-and infinity are null. The standard library's loggers, RQ's among them, flow through the same renderer. A line that
-cannot be written (full disk, closed pipe) is dropped and counted: a log must never end a worker.
+and infinity are null. The standard library's loggers, RQ's among them, flow through the same renderer. Whatever a job
+logs, raises or is called, a line is some KB at most. A line that cannot be written (full disk, closed pipe) is dropped
+and counted: a log must never end a worker.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final, TextIO
 
 # structlog imports rich when it finds it, for tracebacks that we do not use: 4 MB in the memory of every service.
 sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None: an import finds nothing
 import structlog  # noqa: E402
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger  # noqa: E402
+
+from worker.text import left_out  # noqa: E402
 
 if sys.modules.get("rich") is None:
     del sys.modules["rich"]
@@ -35,6 +39,8 @@ _QUIETED: Final = {"rq": logging.WARNING, "httpx": logging.WARNING, "httpcore": 
 _URL_SECRET: Final = re.compile(r"(?:(?<=redis://)|(?<=rediss://)|(?<=unix://))\S*@|(?<=://)[^/\s]*@")
 #: What JSON and the console show as it is; numbers are looked at.
 _PLAIN: Final = frozenset({bool, type(None)})
+#: What is short by itself, once it has been looked at.
+_SHORT: Final = frozenset({bool, type(None), int, float})
 #: Longer whole numbers are described: Python refuses to write very long ones, and few readers take them.
 _MOST_BITS: Final = 64
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
@@ -45,6 +51,19 @@ _OBEYED: Final = re.compile(
 )
 #: Values that are nested deeper are shown by their `repr`.
 _MAX_DEPTH: Final = 6
+#: Characters of one text in a line (of the traceback: more), and entries of one list or dict.
+_TEXT_CHARACTERS: Final = 4_000
+_TRACEBACK_CHARACTERS: Final = 10_000
+_MOST_ENTRIES: Final = 100
+#: Characters of a line. One that is longer is written again with at most so many fields, each with an equal share; JSON
+#: spells a control character with six.
+_LINE_CHARACTERS: Final = 16_000
+_MOST_FIELDS: Final = 40
+_NAME_CHARACTERS: Final = 60
+_SPELT_CHARACTERS: Final = 6
+#: What may be half of a URL's secret where a text was cut.
+_SECRET_CUT_OFF: Final = re.compile(r"://\S*\Z")
+_SECRET_CUT_INTO: Final = re.compile(r"\A\S*@")
 
 #: One encoder for all lines: json.dumps would make a new one each time for anything but its defaults.
 _encode: Final = json.JSONEncoder(default=repr, ensure_ascii=False).encode
@@ -59,7 +78,7 @@ def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:
     number = logging.getLevelNamesMapping()[level]
     plain = structlog.dev.plain_traceback  # rich ones show local variables: the arguments of jobs
     console = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
-    renderer = _render_json if format == "json" else console
+    renderer = _short_line(_render_json if format == "json" else lambda *args: console(*args[:2], dict(args[2])))
     exceptions = structlog.processors.format_exc_info  # before the scrubbing: messages of exceptions hold URLs
     shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, exceptions, _scrub]
     structlog.configure(
@@ -95,7 +114,9 @@ def _scrub(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
         kind = type(value)
         if kind is str:
-            if "://" in value:
+            if len(value) > _TEXT_CHARACTERS:
+                event[name] = scrub(_cut(value, _TRACEBACK_CHARACTERS if name == "exception" else _TEXT_CHARACTERS))
+            elif "://" in value:
                 event[name] = scrub(value)
         elif kind not in _PLAIN:
             event[name] = _clean(value)
@@ -111,17 +132,37 @@ def _clean(value: Any, depth: int = 0) -> Any:
     if kind is int:
         bits = value.bit_length()
         return value if bits <= _MOST_BITS else f"<a whole number of {bits} bits>"
-    if kind is str:
-        return scrub(value)
     try:
         if depth < _MAX_DEPTH:
             if isinstance(value, dict):
-                return {scrub(str(name)): _clean(held, depth + 1) for name, held in value.items()}
+                return _clean_dict(value, depth + 1)
             if isinstance(value, list | tuple):
-                return [_clean(held, depth + 1) for held in value]
-        return scrub(str(value) if isinstance(value, str) else repr(value))
+                shown = [_clean(held, depth + 1) for held in value[:_MOST_ENTRIES]]
+                return shown if len(value) <= _MOST_ENTRIES else [*shown, f"… {len(value) - _MOST_ENTRIES:,} more …"]
+        if isinstance(value, bytes | bytearray):
+            value = value[:_TEXT_CHARACTERS]
+        return scrub(_cut(str(value) if isinstance(value, str) else repr(value), _TEXT_CHARACTERS))
     except Exception as error:  # noqa: BLE001 — the repr of anybody's object may raise anything; a log must not
         return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+
+
+def _clean_dict(held: dict[Any, Any], depth: int) -> dict[str, Any]:
+    shown = {
+        scrub(_cut(str(name), _TEXT_CHARACTERS)): _clean(value, depth)
+        for name, value in islice(held.items(), _MOST_ENTRIES)
+    }
+    if len(held) > _MOST_ENTRIES:
+        shown["…"] = f"… {len(held) - _MOST_ENTRIES:,} more …"
+    return shown
+
+
+def _cut(text: str, most: int) -> str:
+    """Return `text` without its middle where it is too long, and without what may be half of a secret there."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    begin, end = _SECRET_CUT_OFF.sub("://…", text[:half]), _SECRET_CUT_INTO.sub("…@", text[-half:])
+    return f"{begin}\n{left_out(len(text) - 2 * half)}\n{end}"
 
 
 def scrub(text: str) -> str:
@@ -130,12 +171,39 @@ def scrub(text: str) -> str:
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    ordered = {"timestamp": event.pop("timestamp"), "level": event.pop("level"), "event": event.pop("event")}
+    ordered = {"timestamp": event["timestamp"], "level": event["level"], "event": event["event"]}
     return _encode({**ordered, **event})
 
 
 def _spelt(found: re.Match[str]) -> str:
     return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
+
+
+def _short_line(render: Callable[[WrappedLogger, str, EventDict], str]) -> Callable[..., str]:
+    """Return `render` with a bound on its lines; it must leave the event as it is."""
+
+    def rendered(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        line = render(logger, method, event)
+        return line if len(line) <= _LINE_CHARACTERS else render(logger, method, _shortened(event, len(line)))
+
+    return rendered
+
+
+def _shortened(event: EventDict, length: int) -> EventDict:
+    """Return the event with its first fields, each short enough for all of them to be one line together."""
+    most = _LINE_CHARACTERS // (_SPELT_CHARACTERS * min(_MOST_FIELDS, len(event)))
+    short: EventDict = {
+        _cut(name, _NAME_CHARACTERS): value if type(value) in _SHORT else _cut(_text(value), most)
+        for name, value in islice(event.items(), _MOST_FIELDS)
+    }
+    for name in ("event", "level", "timestamp"):  # they may come late, and all readers want them
+        short.setdefault(name, _cut(_text(event[name]), most))
+    short["line_characters"] = length
+    return short
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _encode(value)
 
 
 class _Writer:
@@ -169,7 +237,13 @@ class _StandardHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Log the record under its logger's name."""
         write: Callable[..., None] = getattr(self._logger, record.levelname.lower(), self._logger.info)
+        about: dict[str, Any] = {"logger": record.name, "exc_info": record.exc_info}
         try:
-            write(record.getMessage(), logger=record.name, exc_info=record.exc_info)
-        except Exception:  # noqa: BLE001 — a record that cannot be formatted must not fail the code that logs it
-            self.handleError(record)
+            event = record.getMessage()
+        except Exception as error:  # noqa: BLE001 — the code that logs must not fail because its line cannot be put together
+            event, about["unreadable"] = f"{record.pathname}:{record.lineno}", type(error).__name__
+        try:
+            write(event, **about)
+        except Exception:  # noqa: BLE001 — nor because it cannot be written
+            global dropped  # noqa: PLW0603 — one counter a process
+            dropped += 1

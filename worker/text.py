@@ -94,4 +94,9 @@ def bounded(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     half = most // 2
-    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
+    return f"{text[:half]}\n{left_out(len(text) - 2 * half)}\n{text[-half:]}"
+
+
+def left_out(characters: int) -> str:
+    """Return what stands for characters that were cut out of a text."""
+    return f"… {characters:,} characters left out …"

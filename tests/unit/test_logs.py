@@ -233,3 +233,81 @@ def test_a_line_holds_nothing_that_a_terminal_obeys_or_hides(out: io.StringIO) -
     assert json.loads(line)["text"] == evil
     assert "ü€😀" in line, "what people read stays readable"
     assert line.isprintable()
+
+
+HUGE = 20_000_000
+SOME_KB = 40_000
+
+
+class Wordy:
+    def __repr__(self) -> str:
+        return "w" * HUGE
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"event": "x" * HUGE},
+        {"value": "x" * HUGE},
+        {"value": "\0" * HUGE},
+        {"value": b"x" * HUGE},
+        {"value": Wordy()},
+        {"value": ["x" * 3000] * 3000},
+        {"value": {str(number): "x" for number in range(100_000)}},
+        {"value": [[["x" * 50] * 90] * 90]},
+        {"x" * HUGE: 1},
+        {f"field_{number}": "x" * 3000 for number in range(500)},
+    ],
+    ids=["event", "text", "control", "bytes", "repr", "list", "dict", "nested", "name", "fields"],
+)
+def test_a_line_is_some_kilobytes_at_most_and_says_what_is_left_out(style: str, fields: dict[str, object]) -> None:
+    stream = io.StringIO()
+    logs.configure("INFO", style, stream=stream)
+    logs.get_logger().warning(**{"event": "job.odd", **fields})  # type: ignore[arg-type]
+    assert len(stream.getvalue()) < SOME_KB
+    if style == "json":
+        (line,) = lines(stream)
+        assert line["level"] == "warning"
+        assert line["event"]
+        assert "left out" in stream.getvalue() or "more …" in stream.getvalue() or "line_characters" in line
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_lines_of_libraries_and_tracebacks_are_bounded_too(style: str) -> None:
+    stream = io.StringIO()
+    logs.configure("INFO", style, stream=stream)
+    logging.getLogger("rq.worker").error("Worker %s: job %s", "w", "x" * HUGE)
+    try:
+        raise ValueError("x" * HUGE)  # noqa: TRY301 — the traceback is what is tested
+    except ValueError:
+        logging.getLogger("library").exception("it failed")
+        logs.get_logger().exception("job.odd")
+    assert len(stream.getvalue()) < 3 * SOME_KB
+    assert "ValueError: xxx" in stream.getvalue()
+
+
+def test_the_beginning_and_the_end_of_a_long_text_are_kept(out: io.StringIO) -> None:
+    logs.get_logger().info("job.odd", text="begin" + "x" * HUGE + "end")
+    text = str(lines(out)[0]["text"])
+    assert text.startswith("begin")
+    assert text.endswith("end")
+    assert "characters left out" in text
+
+
+@pytest.mark.parametrize("at", range(-30, 30))
+def test_half_a_secret_where_a_text_was_cut_is_not_shown(out: io.StringIO, at: int) -> None:
+    secret = "hunter2" * 4
+    url = f"redis://default:{secret}@host/0"
+    for place in (2000 + at, 100_000 - 2000 + at):
+        text = "x" * (place - 20) + " " + url + " "
+        logs.get_logger().info("job.odd", text=text.ljust(100_000, "x"))
+    assert "hunt" not in out.getvalue()
+    assert "ter2" not in out.getvalue()
+
+
+def test_a_record_whose_text_cannot_be_put_together_is_a_line_all_the_same(out: io.StringIO) -> None:
+    (handler,) = (one for one in logging.getLogger().handlers if type(one).__module__ == logs.__name__)
+    handler.handle(logging.LogRecord("library", logging.WARNING, "shop.py", 7, "%d", ("x" * HUGE,), None))
+    (line,) = lines(out)
+    assert (line["event"], line["level"], line["unreadable"]) == ("shop.py:7", "warning", "TypeError")
