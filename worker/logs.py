@@ -78,7 +78,7 @@ def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:
     number = logging.getLevelNamesMapping()[level]
     plain = structlog.dev.plain_traceback  # rich ones show local variables: the arguments of jobs
     console = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
-    renderer = _short_line(_render_json if format == "json" else lambda *args: console(*args[:2], dict(args[2])))
+    renderer = _short_line(_render_json if format == "json" else lambda log, how, event: console(log, how, {**event}))
     exceptions = structlog.processors.format_exc_info  # before the scrubbing: messages of exceptions hold URLs
     shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, exceptions, _scrub]
     structlog.configure(

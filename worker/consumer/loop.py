@@ -18,6 +18,10 @@ import structlog
 from redis import Redis
 from redis.client import Pipeline
 from rq.defaults import RQ_KEY_PREFIX
+from rq.executions import Execution
+from rq.job import Job
+from rq.queue import Queue
+from rq.registry import StartedJobRegistry
 from rq.worker import BaseWorker, DequeueStrategy
 
 from worker import logs, queue, retry, sentry
@@ -41,7 +45,7 @@ from worker.consumer.threads import BesideThreads, ThreadPool
 from worker.consumer.waiting import Waiting
 from worker.engine import rq_private
 from worker.engine.claims import Claims
-from worker.engine.outcomes import Decider
+from worker.engine.outcomes import TRACEBACK_CHARACTERS, Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim, ClaimReply
 from worker.engine.rq_commands import RqCommands
@@ -56,6 +60,7 @@ from worker.redis.outage import Outage
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 from worker.settings.load import settings_of_environment
+from worker.text import bounded
 
 log = logs.get_logger()
 
@@ -346,6 +351,18 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         super().increment_failed_job_count(pipeline)
         if pipeline is not None:
             self._ending.dead_letter(pipeline)
+
+    def handle_job_failure(
+        self,
+        job: Job,
+        queue: Queue,
+        started_job_registry: StartedJobRegistry | None = None,
+        exc_string: str = "",
+        execution: Execution | None = None,
+    ) -> None:
+        """Record a failure as RQ does, with a bounded text: a callback may raise anything."""
+        text = bounded(exc_string, TRACEBACK_CHARACTERS)
+        super().handle_job_failure(job, queue, started_job_registry, text, execution)
 
     def _set_connection(self, connection: Redis) -> Redis:
         """Return the client to work with: one of our own; nothing blocks on it, so short socket timeouts are right."""

@@ -29,6 +29,7 @@ from worker.engine import dead_letter, rq_private
 from worker.engine.claims import TRACES, Claims
 from worker.engine.meta import NO_CHANGE
 from worker.engine.outcomes import Decider, attempt_of
+from worker.engine.raised import presentable
 from worker.engine.records import Buried, Retried
 from worker.engine.rq_burial import bury
 from worker.redis import scripts
@@ -131,9 +132,10 @@ class RqEnding:
             rq_private.finalize_success(self._worker, job, queue, execution, ending.value)
         except RedisError:
             raise
-        except Exception as error:  # noqa: BLE001 — a callback that raises fails the job, as in RQ
+        except Exception as raised:  # noqa: BLE001 — a callback that raises fails the job, as in RQ
             job.connection.hdel(job.key, "past")
             decider = self._decider
+            error = presentable(raised)
             ending.error = error
             ending.outcome = decider.failure(job, ending.claim, error, None, ending.started, monotonic())
             self._accounts.ended(ending.outcome, job, error)

@@ -20,6 +20,7 @@ from worker.consumer.rq_ending import RqEnding
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider, attempt_of
+from worker.engine.raised import presentable
 from worker.engine.records import ClaimReply, Finished, Outcome
 from worker.process import forked
 from worker.redis.trouble import RedisTrouble
@@ -156,8 +157,8 @@ class RqFinish:
     def _give_up(self, ending: Ending, error: Exception) -> None:
         """Bury a job that RQ's code cannot finish; its own error, if it had one, stands in the dead letter."""
         claim, started = ending.claim, ending.started
-        log.error("job.finish_failed", job_id=claim.job_id, error=dead_letter.words(error))
-        reason = ending.error or error
+        log.error("job.finish_failed", job_id=claim.job_id, error=dead_letter.words(presentable(error)))
+        reason = ending.error or presentable(error)
         outcome = self._decider.bury(
             "failed", claim, started, started, attempts=attempt_of(claim), job=ending.job, error=reason
         )

@@ -32,6 +32,7 @@ from worker.context import JobStopped, ShutdownRequested
 from worker.engine import dead_letter, rq_private
 from worker.engine.outcomes import Decider, attempt_of, function_name, number
 from worker.engine.payload import Payloads
+from worker.engine.raised import original, presentable
 from worker.engine.records import Buried, Claim
 from worker.engine.serializers import Refused
 from worker.process import forked
@@ -155,8 +156,14 @@ class Runner:
                     thread.begin(claim, job.timeout or Queue.DEFAULT_TIMEOUT)
                     value = function(*args, **kwargs)
                     return self._loops.run(value) if inspect.iscoroutine(value) else value
+                except BaseException as error:  # the job's clock runs: making the text of its error is the job's work
+                    forked.end_if_strayed(error)
+                    shown = presentable(error)
+                    if shown is error:
+                        raise
                 finally:
                     forked.end_if_strayed(sys.exc_info()[1])
+                raise shown  # here, where it follows nothing
         finally:
             thread.end()
             rq_private.leave_job(token)
@@ -182,12 +189,14 @@ class Runner:
     ) -> None:
         """Note that the job raised `error`."""
         self._accounts.failed()
+        error = presentable(error)  # importing the job's module may have raised it
         error.__traceback__ = _of_the_job(error.__traceback__)
         if job is None:  # restoring it raised what no check of ours expects: kept as a dead letter, not lost
             refused = Refused("unreadable_hash", f"{type(error).__name__}: {dead_letter.words(error)}")
             self.refuse(claim, refused, started, None, error)
             return
-        if isinstance(error, JobTimeoutException) and not error.args:  # raised in a thread of the pool, as a bare class
+        timeout = original(error)
+        if isinstance(timeout, JobTimeoutException) and not timeout.args:  # a bare class, in a thread of the pool
             error.args = (f"The job exceeded its timeout of {job.timeout} seconds",)
         outcome = self._decider.failure(job, claim, error, policy, started, monotonic())
         if self._rq.wants_failure(job):

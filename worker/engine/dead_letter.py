@@ -174,7 +174,8 @@ def in_meta(job: Job | None, letter: dict[str, Any]) -> MetaChange | None:
 
 def _name(error: BaseException) -> str:
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name[:MESSAGE_CHARACTERS]
 
 
 def read(text: Any) -> dict[str, Any]:

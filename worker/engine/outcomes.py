@@ -14,6 +14,8 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from worker.engine import dead_letter, rq_private
+from worker.engine.payload import LONGEST_NAME
+from worker.engine.raised import original
 from worker.engine.records import Buried, Claim, Finished, Outcome, Retried
 from worker.engine.serializers import Refused, encode_result
 from worker.redis.calls import Value
@@ -48,9 +50,9 @@ class Decider:
         stored = encode_result(job.serializer, value)
         if 0 < self.max_result_bytes < len(stored):
             sentence = (
-                f"The job returned {size(len(stored))}, as Redis would hold it, and WORKER_MAX_RESULT_BYTES allows "
-                f"{size(self.max_result_bytes)}. Keep large results elsewhere and return where they are, or raise "
-                f"the limit."
+                f"The job returned {len(stored):,} bytes, as Redis would hold it, and WORKER_MAX_RESULT_BYTES allows "
+                f"{self.max_result_bytes:,}. Keep large results elsewhere and return where they are, or raise the "
+                f"limit."
             )
             attempts = attempt_of(claim)
             return self.bury("result_too_large", claim, started, ended, job=job, sentence=sentence, attempts=attempts)
@@ -74,8 +76,9 @@ class Decider:
     ) -> Retried | Buried:
         """The job raised: its producer's `Retry`, its function's policy or the service's may give it another try."""
         attempt = attempt_of(claim)
+        raised = original(error)
         decision = next_attempt(
-            error,
+            raised,
             attempt,
             retries_left=job.retries_left,
             interval=lambda: float(job.get_retry_interval()),
@@ -83,7 +86,7 @@ class Decider:
             default=self.default_policy,
         )
         if isinstance(decision, GiveUp):
-            timed_out = decision.reason == "failed" and isinstance(error, JobTimeoutException)
+            timed_out = decision.reason == "failed" and isinstance(raised, JobTimeoutException)
             reason = "timeout" if timed_out else decision.reason
             return self.bury(reason, claim, started, ended, job=job, error=error, attempts=attempt)
         text = f"{type(error).__name__}: {dead_letter.words(error)}"[:LAST_ERROR_CHARACTERS]
@@ -234,4 +237,4 @@ def _anew(claim: Claim) -> bool:
 def function_name(job: Job | None) -> str:
     """The dotted name that the payload asks for, "" when it could not be read."""
     name = rq_private.function_name(job) if job is not None else ""
-    return name if isinstance(name, str) else ""
+    return name[:LONGEST_NAME] if isinstance(name, str) else ""

@@ -35,6 +35,8 @@ _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"la
 #: Longer times to live and timeouts on a job's hash are cut to this, 68 years. Producers that write milliseconds since
 #: 1970 for seconds exceed it; the server and the kernel would refuse such values when it is too late.
 LONGEST_SECONDS: Final = 2**31 - 1
+#: Characters of a function's dotted name.
+LONGEST_NAME: Final = 1_000
 
 
 class Payloads:
@@ -158,6 +160,11 @@ class Payloads:
         return method  # type: ignore[no-any-return]
 
     def _import(self, name: str) -> Callable[..., Any]:
+        if len(name) > LONGEST_NAME:  # each dot in it would be tried as the end of a module's name
+            raise Refused(
+                "refused_function",
+                f"The job asks for a function whose name has {len(name):,} characters; {LONGEST_NAME:,} are allowed.",
+            )
         if not belongs(name.rpartition(".")[0], self._package_set):
             raise self._refuse(name)
         parts = name.split(".")

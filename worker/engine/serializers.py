@@ -8,20 +8,26 @@ import pickle
 from base64 import b64encode
 from collections.abc import Iterable
 from enum import EnumType, Flag
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 
 from worker.engine import pickle_names
-from worker.text import json_text
+from worker.text import bounded, json_text
+
+#: Characters of a refusal.
+SENTENCE_CHARACTERS: Final = 2_000
 
 
 class Refused(Exception):
-    """This job must not or cannot run here: `code` is the dead letter's reason; the message explains what to do."""
+    """This job must not or cannot run here: `code` is the dead letter's reason; the message explains what to do.
+
+    It quotes names and errors of the job, so it is cut.
+    """
 
     def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
+        super().__init__(bounded(sentence, SENTENCE_CHARACTERS))
         self.code = code
 
 
