@@ -25,7 +25,8 @@ from rq import cron as rq_cron
 from rq.cron import CronJob
 
 from worker.engine import rq_private
-from worker.engine.serializers import AllowListedPickle, Json, Refused, Serializer
+from worker.engine.serializers import Json, Refused, Serializer
+from worker.engine.unpickling import AllowListedPickle
 from worker.settings import Settings
 
 MISSED: Final = ("once", "skip")

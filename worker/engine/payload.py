@@ -26,7 +26,8 @@ from rq.utils import utcparse
 from worker.engine import rq_private
 from worker.engine.meta import MetaKeepingJob
 from worker.engine.records import Claim
-from worker.engine.serializers import AllowListedPickle, Json, Refused, Serializer, belongs
+from worker.engine.serializers import Json, Refused, Serializer
+from worker.engine.unpickling import AllowListedPickle, belongs
 from worker.retry import RetryPolicy, policy_of
 from worker.settings import Settings
 

@@ -28,7 +28,8 @@ from worker.engine.dead_letter import (
 )
 from worker.engine.meta import MetaKeepingJob
 from worker.engine.records import Claim
-from worker.engine.serializers import AllowListedPickle, Json
+from worker.engine.serializers import Json
+from worker.engine.unpickling import AllowListedPickle
 
 CLAIM = Claim("job-1", "w" + "0" * 31, "high", "other", {})
 

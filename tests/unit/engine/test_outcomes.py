@@ -21,7 +21,8 @@ from tests.support import tasks
 from worker.engine.meta import MetaKeepingJob
 from worker.engine.outcomes import LAST_ERROR_CHARACTERS, Decider, attempt_of, function_name, number
 from worker.engine.records import Buried, Claim, Finished, Retried
-from worker.engine.serializers import AllowListedPickle, Refused
+from worker.engine.serializers import Refused
+from worker.engine.unpickling import AllowListedPickle
 from worker.retry import PermanentError, RetryLater, RetryPolicy
 
 NOWHERE = Redis(port=1)

@@ -50,7 +50,8 @@ from tests.support import engine, tasks, worker
 from worker.engine import pickle_names
 from worker.engine.payload import Payloads, read_date
 from worker.engine.records import Claim
-from worker.engine.serializers import AllowListedPickle, Json, Refused, encode_result
+from worker.engine.serializers import Json, Refused, encode_result
+from worker.engine.unpickling import AllowListedPickle
 from worker.settings.load import load
 
 PACKAGE = "tests.support.tasks"
