@@ -374,3 +374,15 @@ def journal_twice(path: str, after: float) -> None:
     journal(path, str(context.current().attempt))
     if context.current().attempt == 1:
         raise RetryLater("once more", after=after)
+
+
+def meet(pair: str, error: str = "") -> None:
+    """Begin when the other job of the pair has begun, in another process, and end with it."""
+    job = get_current_job()
+    assert job is not None
+    begun = job.connection.incr(f"meet:{pair}")
+    deadline = time.monotonic() + 60
+    while begun < 2 and time.monotonic() < deadline:
+        begun = int(job.connection.get(f"meet:{pair}"))
+    if error:
+        raise ValueError(error)

@@ -27,6 +27,7 @@ from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import TRACES, Claims
+from worker.engine.dependents import ParentQueue
 from worker.engine.meta import NO_CHANGE
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.raised import presentable
@@ -103,10 +104,9 @@ class RqEnding:
 
     def _with_rq(self, ending: Ending, job: Job) -> None:
         worker, outcome = self._worker, ending.outcome
-        queue = Queue(
+        queue = ParentQueue(
             ending.claim.origin,
             connection=worker.connection,
-            job_class=type(job),
             serializer=job.serializer,
             death_penalty_class=worker.death_penalty_class,
         )

@@ -11,13 +11,13 @@ from base64 import b64decode
 from dataclasses import replace
 
 from rq.job import Job, JobStatus
-from rq.queue import Queue
 from rq.rate_limit import release_slot
 from rq.utils import now
 
 from worker import logs
 from worker.engine import rq_private
 from worker.engine.claims import Claims
+from worker.engine.dependents import ParentQueue
 from worker.engine.records import Buried
 from worker.engine.serializers import Json
 
@@ -39,5 +39,5 @@ def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
     job.ended_at = now()
     text = zlib.decompress(b64decode(outcome.exc_string)).decode()
     job.send_webhooks(JobStatus.FAILED, exc_string=text)
-    Queue(claim.origin, connection=claims.redis, serializer=job.serializer).enqueue_dependents(job)
+    ParentQueue(claim.origin, connection=claims.redis, serializer=job.serializer).enqueue_dependents(job)
     release_slot(job)

@@ -90,7 +90,7 @@ def test_a_job_that_was_ready_when_the_worker_of_its_parent_died_is_enqueued(
     parent = queue.enqueue(tasks.add, 1, 2)
     child = queue.enqueue(tasks.add, 3, 4, depends_on=parent)
     with monkeypatch.context() as dying:
-        dying.setattr(Queue, "enqueue_ready_jobs_by_queue", lambda *_: None)
+        dying.setattr(rq_burial.ParentQueue, "enqueue_ready_jobs_by_queue", lambda *_: None)
         work(redis)
     assert (parent.get_status(), child.get_status()) == ("finished", "ready_to_enqueue")
     maintain(redis)
@@ -124,7 +124,7 @@ def test_a_job_that_nobody_told_of_its_parents_failure_goes_on_if_it_may(
     child = queue.enqueue(tasks.add, 3, 4, depends_on=Dependency([parent], allow_failure=allowed))
     with monkeypatch.context() as dying:
         dying.setattr(BaseWorker, "_enqueue_dependents_safely", lambda *_: None)
-        dying.setattr(rq_burial.Queue, "enqueue_dependents", lambda *_: None)
+        dying.setattr(rq_burial.ParentQueue, "enqueue_dependents", lambda *_: None)
         work(redis)
     assert (parent.get_status(), child.get_status()) == ("failed", "deferred")
     maintain(redis)

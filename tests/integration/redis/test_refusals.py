@@ -209,6 +209,16 @@ def scheduled_with_a_rate_limit(redis: redis_py.Redis) -> Scene:
     return scene
 
 
+def ready(redis: redis_py.Redis, **options: Any) -> Scene:
+    """What the job has waited for has ended."""
+    enqueue(redis, "a", **options)
+    redis.delete("rq:queue:default")
+    redis.hset("rq:job:a", "status", "ready_to_enqueue")
+    redis.zadd("rq:ready:default", {"a": 1})
+    calls = script_calls(redis)
+    return Scene(lambda: calls.call(scripts.READY, "default", "a"), ["a"])
+
+
 def a_wait_that_is_over(redis: redis_py.Redis) -> Scene:
     enqueue(redis, "p", "a")
     redis.delete("rq:queue:default")
@@ -295,6 +305,8 @@ SCENES: dict[str, tuple[str, Callable[[redis_py.Redis], Scene]]] = {
     "move due": ("MOVE_DUE", scheduled),
     "move due, with a ttl": ("MOVE_DUE", lambda redis: scheduled(redis, ttl=600)),
     "move due, with a rate limit": ("MOVE_DUE", scheduled_with_a_rate_limit),
+    "ready": ("READY", ready),
+    "ready, with a ttl": ("READY", lambda redis: ready(redis, ttl=600)),
     "maintain": ("MAINTAIN", a_wait_that_is_over),
     "replay": ("REPLAY", on_letters("replay", "", "a")),
     "replay elsewhere": ("REPLAY", on_letters("replay", "high", "a", ttl="600")),
@@ -321,7 +333,10 @@ def places(redis: redis_py.Redis, job_id: str) -> list[str]:
     for key in map(bytes.decode, redis.scan_iter("rq:*")):
         kind, form = key.split(":")[1], redis.type(key)
         members = redis.zrange(key, 0, -1) if form == b"zset" else redis.lrange(key, 0, -1) if form == b"list" else []
-        listed = kind in ("queue", "scheduled", "deferred", "finished", "failed", "rl") and job_id.encode() in members
+        listed = (
+            kind in ("queue", "scheduled", "deferred", "ready", "finished", "failed", "rl")
+            and job_id.encode() in members
+        )
         if listed or (kind == "wip" and any(member.startswith(f"{job_id}:".encode()) for member in members)):
             found.append(key)
     return found

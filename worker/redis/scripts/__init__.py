@@ -29,6 +29,7 @@ _PARTS = {
     "return_strays": ["_leader", "_strays"],
     "move_due": ["_enqueue"],
     "maintain": ["_enqueue"],
+    "ready": ["_enqueue"],
 }
 
 
@@ -83,6 +84,7 @@ LETTERS = load("letters")
 SWEEP = load("sweep")
 FAILURES = load("failures")
 META = load("meta")
+READY = load("ready")
 LETTER_MARKS = load("letter_marks")
 #: What a claimed job goes through.
 OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)

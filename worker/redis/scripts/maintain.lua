@@ -3,7 +3,8 @@
 -- Redis before it could. Safe to do twice.
 -- KEYS: none. ARGV: prefix, '' (no single worker), queue to go on with ('' = the first), rank among its deferred jobs,
 --   seconds for which other instances skip their passes (0 = they need not), called for (1 = do not skip this pass).
---   P:deferred|ready:<q> zsets, by when they came there · P:job::<id>:dependencies set · P:maintained string, expires
+--   P:deferred|ready:<q> zsets, by when they came there · P:maintained string, expires
+--   P:job::<id>:dependencies and P:job:<id>:dependents sets
 -- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}:
 -- the jobs that were enqueued.
 go_on_without_memory()
@@ -49,6 +50,11 @@ local function go_on(registry, queue, id, status)
   local is = call('HGET', P .. ':job:' .. id, 'status')
   if is and status == 'deferred' and (is ~= status or not met(id)) then return false end
   if is == status then
+    if status == 'deferred' then -- or a plain RQ worker that still ends one of its parents would enqueue it again
+      for _, parent in ipairs(call('SMEMBERS', P .. ':job::' .. id .. ':dependencies')) do
+        call('SREM', P .. ':job:' .. parent .. ':dependents', id)
+      end
+    end
     enqueue(id, queue, registry)
     reply[#reply + 1] = {id, status, queue}
   else

@@ -1,0 +1,178 @@
+"""A job that waits for several others runs once, however close together those end, and whoever ends them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+from redis.client import Pipeline
+from rq import Queue, Retry, SimpleWorker
+from rq.job import Dependency, Job
+
+from tests.support import tasks
+from tests.support.engine import aged, desk, rescuer, script_calls
+from tests.support.server import RedisServer
+from tests.support.service import Service
+from tests.support.waiting import eventually
+from tests.support.worker import consumer
+from worker.engine.dependents import ParentQueue
+from worker.redis import scripts
+
+LINE = "rq:queue:low"
+
+
+def family(redis: redis_py.Redis, first: str, second: str, **options: Any) -> Job:
+    """A child on `low` of a parent on `high` and one on `default`, which raise what they are given or return."""
+    parents = [
+        Queue(name, connection=redis).enqueue(tasks.look, None, error, job_id=f"parent-{name}", **options)
+        for name, error in (("high", first), ("default", second))
+    ]
+    depends_on = Dependency(parents, allow_failure=True)
+    return Queue("low", connection=redis).enqueue(tasks.add, 1, 1, job_id="child", depends_on=depends_on)
+
+
+def ours(redis: redis_py.Redis) -> None:
+    consumer(redis, "default").work(burst=True)
+
+
+def plain(redis: redis_py.Redis) -> None:
+    SimpleWorker(["default"], connection=redis).work(burst=True)
+
+
+def rescued(redis: redis_py.Redis) -> None:
+    """The other parent is buried by the dispatcher: its worker has died."""
+    redis.hset("rq:job:parent-default", "crashes", 2)
+    desk(redis, "dead", "default").settle_and_claim([], 1)
+    assert rescuer(redis).rescue_orphans() == 1
+
+
+def maintained(redis: redis_py.Redis) -> None:
+    """The other parent's worker dies before it looks for children; maintenance finds that all have ended."""
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(ParentQueue, "move_dependents_to_ready", lambda *_, **__: {})
+        ours(redis)
+    for name in ("parent-high", "parent-default"):
+        aged(Job.fetch(name, connection=redis))
+    script_calls(redis).call(scripts.MAINTAIN, "", 0, 0, 1)
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Let something happen when the first parent's end is written, and its children are not looked for yet."""
+
+    def arrange(happens: Callable[[], None]) -> None:
+        send = Job.send_webhooks
+
+        def first(job: Job, *args: Any, **named: Any) -> None:
+            monkeypatch.setattr(Job, "send_webhooks", send)
+            happens()
+            send(job, *args, **named)
+
+        monkeypatch.setattr(Job, "send_webhooks", first)
+
+    return arrange
+
+
+@pytest.mark.parametrize("other_ends", [ours, plain, rescued, maintained])
+@pytest.mark.parametrize("second", ["", "no"])
+@pytest.mark.parametrize("runs_at_once", [False, True])
+def test_the_end_of_another_parent_in_the_midst_of_this_ones_enqueues_it_once(
+    redis: redis_py.Redis,
+    meanwhile: Callable[[Callable[[], None]], None],
+    other_ends: Callable[[redis_py.Redis], None],
+    second: str,
+    runs_at_once: bool,
+) -> None:
+    child = family(redis, "no", second)
+    seen: list[list[bytes]] = []
+
+    def happens() -> None:
+        other_ends(redis)
+        seen.append(redis.lrange(LINE, 0, -1))
+        if runs_at_once:
+            consumer(redis, "low").work(burst=True)
+
+    meanwhile(happens)
+    consumer(redis, "high").work(burst=True)
+    assert seen == [[b"child"]]
+    assert redis.lrange(LINE, 0, -1) == ([] if runs_at_once else [b"child"])
+    assert child.get_status() == ("finished" if runs_at_once else "queued")
+    assert redis.keys("rq:ready:*") == redis.keys("rq:deferred:*") == []
+
+
+@pytest.mark.parametrize("other_ends", [ours, rescued, maintained])
+def test_a_plain_worker_that_ends_a_parent_late_does_not_find_it(
+    redis: redis_py.Redis,
+    meanwhile: Callable[[Callable[[], None]], None],
+    other_ends: Callable[[redis_py.Redis], None],
+) -> None:
+    family(redis, "no", "no")
+    meanwhile(lambda: other_ends(redis))
+    SimpleWorker(["high"], connection=redis).work(burst=True)
+    assert redis.lrange(LINE, 0, -1) == [b"child"]
+
+
+def test_a_parents_retries_enqueue_it_once_after_the_last(redis: redis_py.Redis) -> None:
+    family(redis, "no", "", retry=Retry(max=3))
+    consumer(redis, "high", "default").work(burst=True)
+    assert redis.lrange(LINE, 0, -1) == [b"child"]
+    consumer(redis, "low").work(burst=True)
+    for name in ("parent-high", "parent-default"):  # ended once more: a replay, or a requeue by hand
+        Queue(name.removeprefix("parent-"), connection=redis).enqueue_job(Job.fetch(name, connection=redis))
+    consumer(redis, "high", "default").work(burst=True)
+    assert redis.lrange(LINE, 0, -1) == []
+    assert redis.xlen("rq:results:child") == 1
+
+
+def test_others_that_enqueue_what_is_ready_at_the_same_moment_delay_nobody(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ watches the whole registry, so that of two parents with different children one gives way."""
+    family(redis, "", "")
+    watch = Pipeline.watch
+
+    def contended(pipeline: Pipeline, *keys: Any) -> Any:
+        answer = watch(pipeline, *keys)
+        if "rq:ready:low" in keys:
+            redis.zadd("rq:ready:low", {"another": 1})
+        return answer
+
+    monkeypatch.setattr(Pipeline, "watch", contended)
+    consumer(redis, "high", "default").work(burst=True)
+    assert redis.lrange(LINE, 0, -1) == [b"child"]
+
+
+def test_what_cannot_be_enqueued_now_stays_ready(redis: redis_py.Redis) -> None:
+    family(redis, "", "")
+    redis.set(LINE, "this is no list")
+    consumer(redis, "high", "default").work(burst=True)
+    assert redis.zrange("rq:ready:low", 0, -1) == [b"child"]
+    redis.delete(LINE)
+    redis.zadd("rq:ready:low", {"child": 1})
+    script_calls(redis).call(scripts.MAINTAIN, "", 0, 0, 1)
+    assert redis.lrange(LINE, 0, -1) == [b"child"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("errors", [("no", "no"), ("no", ""), ("", "")])
+def test_five_hundred_pairs_of_parents_that_end_at_the_same_moment(
+    redis: redis_py.Redis, server: RedisServer, tmp_path: Path, errors: tuple[str, str]
+) -> None:
+    journal = tmp_path / "journal"
+    for number in range(500):
+        parents = [
+            Queue(name, connection=redis).enqueue(tasks.meet, str(number), error)
+            for name, error in zip(("high", "default"), errors, strict=True)
+        ]
+        depends_on = Dependency(parents, allow_failure=True)
+        Queue("low", connection=redis).enqueue(tasks.journal, str(journal), "begin", depends_on=depends_on)
+    services = [Service(server.url, WORKER_PROCESSES="1", WORKER_QUEUES=queue) for queue in ("high", "default", "low")]
+    with services[0], services[1], services[2]:
+        eventually(lambda: len(tasks.runs(journal)) == 500, 120, what="a run of each child")
+        eventually(lambda: not redis.keys("rq:wip:*") and not redis.keys(LINE), what="an end of all")
+    assert Counter(tasks.runs(journal).values()) == {1: 500}
+    assert redis.keys("rq:ready:*") == redis.keys("rq:deferred:*") == []
