@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -39,7 +40,12 @@ def script_calls(redis: redis_py.Redis) -> ScriptCalls:
 def rescuer(redis: redis_py.Redis, *queues: str) -> Rescuer:
     """Return the rescuer of a dispatcher; by default it looks at `high` and `default`."""
     payloads = Payloads(["tests.support.tasks"], ["pickle", "json"])
-    return Rescuer(script_calls(redis), queues or QUEUES, Decider("dispatcher", LETTERS, 3, 500), payloads)
+    return Rescuer(
+        script_calls(redis),
+        queues or QUEUES,
+        Decider("dispatcher", LETTERS, 3, 500, now=lambda: datetime.now(UTC)),
+        payloads,
+    )
 
 
 def register(redis: redis_py.Redis, name: str) -> None:

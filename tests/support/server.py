@@ -55,6 +55,7 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="worker-test-redis-"))
         self.aof, self.maxmemory, self.password, self.tls = aof, maxmemory, password, tls
         self.arguments = arguments
+        self.environ: dict[str, str] | None = None  #: the process's; None = ours
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -96,6 +97,7 @@ class RedisServer:
                 begin = log.tell()
                 self._process = subprocess.Popen(
                     self._command(),
+                    env=self.environ,
                     stdout=log,
                     stderr=log,
                     stdin=subprocess.DEVNULL,

@@ -30,7 +30,7 @@ class BlockingClaim:
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
         self._connection: Any = None
-        self._ends_at = 0.0
+        self._asked_at = self._ends_at = 0.0
         self.woken = False  #: whether the last answer came because there was something, which another may have by now
 
     def begin(self, capacity: int, seconds: float) -> None:
@@ -41,7 +41,8 @@ class BlockingClaim:
         with translating():
             self._connection = self._claims.redis.connection_pool.get_connection()
             self._connection.send_packed_command(self._connection.pack_commands(commands))
-        self._ends_at = monotonic() + block
+        self._asked_at = monotonic()
+        self._ends_at = self._asked_at + block
 
     def fileno(self) -> int:
         """Return what to select on: readable when the answer comes."""
@@ -78,7 +79,11 @@ class BlockingClaim:
         if error is not None:
             raise_translated(error)
         self.woken = replies[0] is not None
-        return ClaimReply() if replies[1] is None else ClaimReply.read(replies[1], settled=False)
+        if replies[1] is None:
+            return ClaimReply()
+        reply = ClaimReply.read(replies[1], settled=False)
+        self._claims.clock.hear(reply.moment, self._asked_at)
+        return reply
 
     def abandon(self) -> bool:
         """Hang up if nothing has come yet; True when there was something to hang up.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -97,6 +98,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             max_handbacks=self.settings.worker_max_handbacks,
             unknown_grace=self.settings.worker_unknown_grace,
             max_result_bytes=self.settings.worker_max_result_bytes,
+            now=self._now,
         )
         self._burst = False
         self._max_jobs: int | None = None
@@ -120,12 +122,14 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if not structlog.is_configured():
             logs.configure(logging_level or "INFO", "console")
         self._enter()
+        rq_private.use_clock(self._now)
         try:
             if with_scheduler:
                 self._start_rqs_scheduler(burst=burst, logging_level=logging_level)
             self._loop()
         finally:
             self._leave()
+            rq_private.use_clock(None)
         return self._performed > 0
 
     def _loop(self) -> None:
@@ -262,6 +266,10 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             threads=self.threads,
             upkeep=Upkeep(self, self.claims, self.record) if alone else None,
         )
+
+    def _now(self) -> datetime:
+        """Return the server's time."""
+        return self.claims.clock.today()
 
     def _make_roads(self) -> None:
         """Make what a claim goes through: runner, RQ's finishing code, exchange with the server."""

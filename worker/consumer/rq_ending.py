@@ -19,7 +19,6 @@ from rq.callbacks import execute_stopped_callback
 from rq.executions import Execution
 from rq.job import Job, JobStatus, Retry
 from rq.queue import Queue
-from rq.utils import now
 from rq.worker import BaseWorker
 
 from worker import logs
@@ -118,7 +117,7 @@ class RqEnding:
             self._fail(outcome, ending.error, job, queue, execution)
         elif outcome is not None:  # its process was killed: there is no exception and, as in RQ, no callback
             self._apply_policy(job, outcome)
-            job.ended_at = now()
+            job.ended_at = self._decider.now()
             worker.handle_job_failure(job, queue=queue, execution=execution)
         else:
             self._succeed(ending, job, queue, execution)
@@ -160,7 +159,7 @@ class RqEnding:
         """Record a job that was stopped by order as RQ does: "stopped", in the FailedJobRegistry, no dead letter."""
         worker = self._worker
         rq_private.note_stopped(worker, job.id)
-        job.ended_at = now()
+        job.ended_at = self._decider.now()
         try:
             execute_stopped_callback(job, worker.death_penalty_class)
         except RedisError:
@@ -173,19 +172,22 @@ class RqEnding:
     def _apply_policy(self, job: Job, outcome: Retried | Buried) -> None:
         """Make RQ's failure code do what was decided: retry after our delay, or give up."""
         if isinstance(outcome, Retried):
-            job.retries_left, job.retry = 1, partial(_retry, job, outcome)  # RQ looks at the one and calls the other
+            job.retries_left, job.retry = (
+                1,
+                partial(_retry, self._decider.now(), job, outcome),
+            )  # RQ looks at the one and calls the other
         else:
             job.retries_left = 0 if job.retries_left is not None else None
 
 
-def _retry(job: Job, outcome: Retried, queue: Queue, pipeline: Pipeline) -> None:
+def _retry(now: datetime, job: Job, outcome: Retried, queue: Queue, pipeline: Pipeline) -> None:
     """Stand in for RQ's `Job.retry`: what was decided, and our counters, in the transaction that ends the attempt."""
     left = outcome.fields.get("retries_left")
     job.retries_left = None if left is None else int(left)
     written: dict[Any, Any] = dict(outcome.fields)  # redis-py's mapping is invariant in its keys
     pipeline.hset(job.key, mapping=written)
     if outcome.delay > 0:
-        moment = datetime.fromtimestamp(math.ceil(now().timestamp() + outcome.delay), UTC)
+        moment = datetime.fromtimestamp(math.ceil(now.timestamp() + outcome.delay), UTC)
         queue.schedule_job(job, moment, pipeline=pipeline)
     else:
         rq_private.enqueue(queue, job, pipeline, at_front=outcome.at_front)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 
-from rq.utils import now
 from rq.worker import BaseWorker
 
 from worker.engine import rq_private
@@ -31,7 +30,7 @@ class RqRecord:
         worker.hostname, worker.pid = socket.gethostname(), os.getpid()
         with translating():
             rq_private.note_ip_address(worker, worker.connection)
-        worker.birth_date = worker.last_heartbeat = now()
+        worker.birth_date = worker.last_heartbeat = self._claims.clock.today()
         about = {"memory_mb": resident_mb(os.getpid()), "release": self._release}  # for people
         record = {**worker.serialize(), **about, "state": "started", "fence": self._claims.fence}
         queues = worker.queue_names()

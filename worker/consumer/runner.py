@@ -19,7 +19,6 @@ from redis import Redis
 from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.timeouts import JobTimeoutException
-from rq.utils import now
 from structlog.contextvars import bind_contextvars
 
 from worker import context, logs, sentry
@@ -135,7 +134,7 @@ class Runner:
         name = rq_private.function_name(job)
         args, kwargs = rq_private.arguments(job)
         job.worker_name = self._decider.worker_name
-        job.started_at = now()
+        job.started_at = self._decider.now()
         rq_private.set_status(job, JobStatus.STARTED)
         own = context.JobContext.for_job(
             job,

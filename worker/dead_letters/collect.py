@@ -116,6 +116,7 @@ class Collect:
             function=function,
             sentence=said.message or dead_letter.REASONS[reason],
             earlier=dead_letter.earlier(job, claim),
+            now=self._calls.clock.today(),
         )
         return {
             **letter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -68,13 +68,13 @@ class Filter:
         return fnmatchcase(name, self.exception) or fnmatchcase(name.rpartition(".")[2], self.exception)
 
 
-def moment(text: str, *, now: float) -> float:
+def moment(text: str, *, now: Callable[[], float]) -> float:
     """Read a point in time: an age (90m, 12h, 7d) before `now`, or ISO 8601; UTC unless it names a time zone.
 
     Raises ValueError with a sentence.
     """
     if re.fullmatch(r"\d+(\.\d+)?[smhdw]", text):
-        return now - age(text)
+        return now() - age(text)
     try:
         read = datetime.fromisoformat(text)
     except ValueError:

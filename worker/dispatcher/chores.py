@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from redis.exceptions import ResponseError
 
 from worker import backoff, logs
+from worker.dispatcher.clock import ClockWatch
 from worker.dispatcher.cron import Cron
 from worker.dispatcher.cron_file import Entry, serializer_of
 from worker.dispatcher.dead_letters import dead_letter_chore
@@ -134,7 +135,7 @@ class Chores:
         }
         if resources.schedule:
             cron = Cron(calls, leadership, resources.schedule, serializer_of(settings))
-            chores["cron"] = LeaderOnly(leadership, cron)
+            chores |= {"clock": ClockWatch(calls), "cron": LeaderOnly(leadership, cron)}
         self._all = [Independent(name, chore) for name, chore in chores.items()]
 
     def __iter__(self) -> Iterator[Independent]:

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from time import monotonic
 from typing import Any, Final
 
@@ -39,6 +40,11 @@ log = logs.get_logger()
 ON_TIME_SECONDS: Final = 60.0
 #: The longest sleep: the schedule is written for RQ's tools at least this often.
 LOOK_SECONDS: Final = 3600.0
+#: A last firing that is to come by more than this shows that the server's clock was set back.
+CLOCK_SECONDS: Final = 30.0
+#: Lines that run this often follow a clock that was set back at once; others only if it was set back by more than …
+OFTEN_SECONDS: Final = 3600.0
+FOLLOWED_SECONDS: Final = 3 * 3600.0
 #: Missed runs are counted up to here.
 MOST_MISSED: Final = 1000
 #: Seconds back from now in which the latest firing of a cron expression is looked for, nearest first.
@@ -66,7 +72,7 @@ class Cron:
         self._leadership = leadership
         self._entries = entries
         self._serializer = serializer
-        self._created = datetime.now(UTC)
+        self._created = calls.clock.today()
 
     def run(self, lead: Lead) -> float:
         """Enqueue what is due; returns seconds to the next firing."""
@@ -85,6 +91,8 @@ class Cron:
         if not last:  # a new line: as in RQ, an interval begins with a run, and a cron expression waits
             self._pass(lead, entry, last, now) if job.cron else self._enqueue(lead, entry, last, now)
             return
+        if float(last_firing) > now + CLOCK_SECONDS and self._go_back(lead, entry, last, float(last_firing) - now):
+            return
         due = _due(job, float(last_firing), now)
         if due is None:
             _note(job, float(last_firing), ran)
@@ -98,6 +106,21 @@ class Cron:
             self._enqueue(lead, entry, last, due.firing)
         else:
             self._pass(lead, entry, last, due.firing)
+
+    def _go_back(self, lead: Lead, entry: Entry, last: str, back: float) -> bool:
+        """Go on with a line whose last firing is `back` seconds to come, because the server's clock was set back.
+
+        As in Vixie's cron: what runs every hour or more often follows the new time at once. What runs more seldom does
+        not run twice for a clock that was set back by less than three hours.
+        """
+        now, interval = lead.server_time, entry.job.interval
+        if not interval:
+            first, second = islice(_firings(entry.job, now, float("inf")), 2)
+            if second - first > OFTEN_SECONDS and back <= FOLLOWED_SECONDS:
+                return False
+        log.warning("cron.clock_set_back", name=entry.job.name, seconds=round(back, 1))
+        self._enqueue(lead, entry, last, now) if interval else self._pass(lead, entry, last, now)
+        return True
 
     def _enqueue(self, lead: Lead, entry: Entry, last: str, firing: float) -> None:
         cron = entry.job

@@ -27,23 +27,31 @@ class Heartbeats:
     """
 
     def __init__(self, calls: ScriptCalls, scoreboard: Scoreboard) -> None:
-        self.due = 0.0
+        self._due = self._looked_at = 0.0
         self._calls = calls
         self._scoreboard = scoreboard
         self._beaten_at: dict[int, float] = {}  #: by slot
 
+    @property
+    def due(self) -> float:
+        """When to send them next (monotonic): at once if the server's clock was set forth: records have ended."""
+        return 0.0 if self._calls.clock.set_forth_at > self._looked_at else self._due
+
     def run(self) -> None:
         """Send heartbeats for the consumers that need one."""
         now = monotonic()
+        gone = self._calls.clock.set_forth_at > self._looked_at
         beats = [
-            slot for slot in self._scoreboard.consumers if slot.pid and slot.worker_name and self._needs(slot, now)
+            slot
+            for slot in self._scoreboard.consumers
+            if slot.pid and slot.worker_name and (gone or self._needs(slot, now))
         ]
         if beats:
             memory = {slot.worker_name.decode(): resident_mb(slot.pid) for slot in beats}
             # Consumers whose record is gone write it again with their next claim.
             heartbeat(self._calls, memory, memory)
             self._beaten_at |= {slot.index: now for slot in beats}
-        self.due = now + BUSY_HEARTBEAT_SECONDS
+        self._looked_at, self._due = now, now + BUSY_HEARTBEAT_SECONDS
 
     def _needs(self, slot: Slot, now: float) -> bool:
         heard = max(slot.claimed_at, slot.spawned_at, self._beaten_at.get(slot.index, float("-inf")))

@@ -46,10 +46,13 @@ class Leadership:
         self._calls = calls
         self.name = f"{name}#{secrets.token_hex(4)}"  # a successor with the same name is another leader
         self._token = 0  #: the last one that was ours
+        self.clock = calls.clock
 
     def take(self, chore: str) -> Lead | float:
         """Take the lead for a chore that may be due; returns the lead, or seconds until it is worth another try."""
+        asked_at = monotonic()
         token, wait, moment = (value.decode() for value in self._calls.call(scripts.LEAD, self.name, chore))
+        self.clock.hear(float(moment), asked_at)
         if not token:
             return float(wait)
         before, self._token = self._token, int(token)
@@ -89,15 +92,22 @@ class LeaderOnly:
     """Turns a leader's chore into a chore of the dispatcher; a new instance leaves it alone for `after` seconds."""
 
     def __init__(self, leadership: Leadership, chore: LeaderChore, *, after: float = 0.0) -> None:
-        self.due = monotonic() + after
+        self._looked_at = monotonic()
+        self._due = self._looked_at + after
         self._leadership = leadership
         self._chore = chore
 
+    @property
+    def due(self) -> float:
+        """When to look next (monotonic); what is due by a clock that was set anew must be found out."""
+        return 0.0 if self._leadership.clock.stepped_at > self._looked_at else self._due
+
     def run(self) -> None:
         """Do it if it is due in the fleet and we may lead."""
+        self._looked_at = monotonic()
         lead = self._leadership.take(self._chore.name)
         if not isinstance(lead, Lead):
-            self.due = monotonic() + lead + random.uniform(0, SPREAD_SECONDS)
+            self._due = monotonic() + lead + random.uniform(0, SPREAD_SECONDS)
             return
         try:
             wait = self._chore.run(lead)
@@ -106,4 +116,4 @@ class LeaderOnly:
         except NotLeader:
             log.warning("leader.deposed", leader=lead.name, token=int(lead.token), chore=self._chore.name)
             wait = 0.0
-        self.due = monotonic() + wait
+        self._due = monotonic() + wait

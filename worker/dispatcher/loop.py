@@ -15,11 +15,13 @@ from typing import Final
 from rq.defaults import DEFAULT_RESULT_TTL, RQ_KEY_PREFIX
 
 from worker import queue, sentry
+from worker.dispatcher import clock
 from worker.dispatcher.chores import Chores, Resources
 from worker.dispatcher.cron_file import Entry
 from worker.dispatcher.keepalive import Keepalive
 from worker.dispatcher.leader import Leadership
 from worker.dispatcher.wakeups import Wakeups
+from worker.engine import rq_private
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.rescue import Rescuer
@@ -66,6 +68,7 @@ class Dispatcher:
         client = queue.build_client(settings, client_name=name)
         queues = settings.worker_queues
         self.calls = ScriptCalls(client, RQ_KEY_PREFIX)
+        self.calls.clock.on_step = self.note_step
         decider = Decider(
             name,
             settings.dead_letter_queue,
@@ -74,7 +77,9 @@ class Dispatcher:
             settings.release,
             max_handbacks=settings.worker_max_handbacks,
             unknown_grace=settings.worker_unknown_grace,
+            now=self.calls.clock.today,
         )
+        rq_private.use_clock(self.calls.clock.today)
         payloads = Payloads.of(settings)
         self.leadership = Leadership(self.calls, name)
         self.rescuer = Rescuer(self.calls, queues, decider, payloads)
@@ -180,6 +185,12 @@ class Dispatcher:
         self.slot.tick(State.CONNECTING)
         self.sleep_in_outage(self.outage.delay())
         self.chores = Chores(self._resources)  # due at once: an outage may have changed anything
+
+    def note_step(self, seconds: float) -> None:
+        """Note that the server's clock has stepped: one that was set forth has ended the records of idle consumers."""
+        clock.report(seconds)
+        if seconds > 0:
+            self.wake_consumers.send(self.scoreboard.idle())
 
     def sleep_in_outage(self, seconds: float) -> None:
         """Sleep; less when a consumer has reached Redis meanwhile and waits until its commands are heard."""

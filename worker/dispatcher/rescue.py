@@ -14,7 +14,7 @@ RESCUE_SECONDS: Final = 10.0
 #: The same while no worker holds claims, should a wake-up ever get lost.
 IDLE_RESCUE_SECONDS: Final = 600.0
 #: An instance takes no worker for dead before it has been connected for this long: after an outage all heartbeats are
-#: late, and the others need the time to send theirs.
+#: late, and the others need the time to send theirs. The same goes for a server's clock that was set forth.
 RESCUE_HOLD_OFF_SECONDS: Final = float(BUSY_TTL_SECONDS)
 
 
@@ -44,10 +44,13 @@ class RescueChore:
     @property
     def due(self) -> float:
         """When to look next: soon after something was pushed or claimed."""
-        stirred = max(self._stirred_at, self._claimed())
+        stirred, clock = max(self._stirred_at, self._claimed()), self._rescuer.clock
+        not_before = max(self._not_before, clock.set_forth_at + RESCUE_HOLD_OFF_SECONDS)
+        if self._looked_at < clock.stepped_at:
+            return not_before
         if stirred <= self._looked_at:
             return self._due
-        return min(self._due, max(self._not_before, stirred + RESCUE_SECONDS))
+        return min(self._due, max(not_before, stirred + RESCUE_SECONDS))
 
     def run(self) -> None:
         """Rescue everybody's orphans; come back soon while anybody holds claims."""

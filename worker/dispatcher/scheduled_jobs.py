@@ -36,6 +36,8 @@ class ScheduledJobs:
     @property
     def due(self) -> float:
         """When to look next: when the server's last reply says, or sooner because a consumer has scheduled a job."""
+        if self._calls.clock.stepped_at > self._looked_at:
+            return 0.0
         known = [slot.retry_due for slot in self._consumers if slot.retry_due > self._looked_at]
         return min(self._due, *known) if known else self._due
 
@@ -51,5 +53,7 @@ class ScheduledJobs:
 
 def move_due(calls: ScriptCalls, queues: Sequence[str], limit: int = 1000) -> tuple[int, float, float]:
     """Move jobs that are due; returns (moved, seconds to the next or -1, lateness of the oldest)."""
-    moved, next_due, late = calls.call(scripts.MOVE_DUE, limit, *queues)
+    asked_at = monotonic()
+    moved, next_due, late, moment = calls.call(scripts.MOVE_DUE, limit, *queues)
+    calls.clock.hear(float(moment), asked_at)
     return moved, float(next_due), float(late)

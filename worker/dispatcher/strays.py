@@ -104,8 +104,10 @@ class StrayChore:
         return self._calm() or monotonic() - self._due_since > MOST_POSTPONED_SECONDS
 
     def _look_again(self, lead: Lead) -> float:
-        if lead.server_time < self._second_look_at:
-            return self._second_look_at - lead.server_time
+        if (wait := self._second_look_at - lead.server_time) > GRACE_SECONDS:  # the server's clock was set back
+            self._second_look_at, wait = lead.server_time + GRACE_SECONDS, GRACE_SECONDS
+        if wait > 0:
+            return wait
         pairs = [part for stray in self._seen.values() for part in (stray.job_id, stray.mark)]
         adopter = EXECUTION_MARK + "0" * 23
         reply: Any = self._calls.call(scripts.RETURN_STRAYS, lead.name, lead.token, adopter, LEASE_SECONDS, *pairs)

@@ -61,6 +61,7 @@ class Claims(ScriptCalls):
         commands.append(self._finish_and_claim(finished, capacity, now, others_running))
         replies = self.run(commands)
         answer = ClaimReply.read(replies[-1], settled=bool(finished))
+        self.clock.hear(answer.moment, now)
         for outcome, reply in zip(others, replies, strict=False):
             if isinstance(reply, bytes) and isinstance(outcome, Buried):
                 reply = self._bury_over(outcome, reply)  # noqa: PLW2901

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -83,13 +83,14 @@ def record(
     sentence: str = "",
     earlier: dict[str, Any] | None = None,
     first_failed_at: str = "",
+    now: datetime,
 ) -> dict[str, Any]:
     """Return the record of one burial: JSON-able, and without a single argument value.
 
     `earlier` is the record of the job's last burial, if there was one; `first_failed_at` is when the first attempt
-    since then failed, "" if it was this one.
+    since then failed, "" if it was this one; `now` is the server's time.
     """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    at = now.isoformat(timespec="seconds")
     tail = traceback.format_exception(error)[-TRACEBACK_STEPS:] if error is not None else []
     tail = [step if len(step) <= STEP_CHARACTERS else step[:STEP_CHARACTERS] + "…\n" for step in tail]
     return {
@@ -100,8 +101,8 @@ def record(
         "function": function,
         "queue": claim.origin,
         "attempts": attempts,
-        "first_failed_at": first_failed_at or now,
-        "at": now,
+        "first_failed_at": first_failed_at or at,
+        "at": at,
         "worker": worker,
         "instance": worker.rpartition(".")[0],
         "release": release or "",

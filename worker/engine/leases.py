@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from worker.redis import scripts
@@ -38,7 +39,7 @@ def heartbeat(calls: ScriptCalls, worker_names: Iterable[str], memory_mb: Mappin
 class Orphans:
     """Who left claims behind: our `dead` workers, and made-up names for `abandoned` claims of plain RQ workers.
 
-    `living` counts the claims of our living workers.
+    `living` counts the claims of our living workers; -1: the server's clock was set forth, and nobody was looked for.
     """
 
     dead: list[str]
@@ -48,6 +49,8 @@ class Orphans:
 
 def orphans(calls: ScriptCalls, queues: Iterable[str]) -> Orphans:
     """Look for claims on `queues` whose worker is gone."""
-    living, *names = calls.call(scripts.ORPHANS, EXECUTION_MARK, *queues)
+    asked_at, latest = monotonic(), calls.clock.latest()
+    living, *names, moment = calls.call(scripts.ORPHANS, EXECUTION_MARK, BUSY_TTL_SECONDS, latest, *queues)
+    calls.clock.hear(float(moment), asked_at)
     dead, abandoned = ([name.decode() for name in part] for part in names)
     return Orphans(dead, abandoned, living)

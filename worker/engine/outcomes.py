@@ -5,8 +5,9 @@ from __future__ import annotations
 import traceback
 import zlib
 from base64 import b64encode
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from rq.defaults import DEFAULT_FAILURE_TTL
@@ -43,6 +44,7 @@ class Decider:
     max_handbacks: int = 10
     unknown_grace: float = 0.0
     max_result_bytes: int = 0  #: 0 = any
+    now: Callable[[], datetime] = field(kw_only=True)  #: the server's time
 
     def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished | Buried:
         """The job returned `value`; one that is too large to be kept fails it."""
@@ -90,7 +92,7 @@ class Decider:
             reason = "timeout" if timed_out else decision.reason
             return self.bury(reason, claim, started, ended, job=job, error=error, attempts=attempt)
         text = f"{type(error).__name__}: {dead_letter.words(error)}"[:LAST_ERROR_CHARACTERS]
-        written = _failed_attempt(claim, attempt, text)
+        written = self._failed_attempt(claim, attempt, text)
         if job.retries_left:
             written["retries_left"] = job.retries_left - 1
         return Retried(claim, started, ended, decision.delay, bool(job.enqueue_at_front_on_retry), written)
@@ -111,7 +113,7 @@ class Decider:
         if crashes >= self.max_crashes:
             sentence = f"The job's process was lost {crashes} times while it ran; the last one was {how}."
             return self.bury("crashed", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
-        written = {"crashes": crashes, **_failed_attempt(claim, attempts, f"its process was {how}")}
+        written = {"crashes": crashes, **self._failed_attempt(claim, attempts, f"its process was {how}")}
         return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
 
     def abandoned(self, claim: Claim, moment: float, job: Job | None = None) -> Retried | Buried:
@@ -120,7 +122,7 @@ class Decider:
         sentence = "The plain RQ worker that ran it vanished: its lease is over."
         if job is None or not job.retries_left:
             return self.bury("abandoned", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
-        written = {"retries_left": job.retries_left - 1, **_failed_attempt(claim, attempts, sentence)}
+        written = {"retries_left": job.retries_left - 1, **self._failed_attempt(claim, attempts, sentence)}
         at_front = bool(job.enqueue_at_front_on_retry)
         delay = 0.0 if job.has_rate_limit else float(job.get_retry_interval())  # it has its slot now
         return Retried(claim, moment, moment, delay, at_front, written)
@@ -178,6 +180,7 @@ class Decider:
             sentence=sentence,
             earlier=dead_letter.earlier(job, claim),
             first_failed_at=first_failure(claim),
+            now=self.now(),
         )
         trace = "".join(traceback.format_exception(error)) if error is not None else sentence
         text = bounded(trace, TRACEBACK_CHARACTERS)
@@ -194,14 +197,13 @@ class Decider:
             dead_letter.in_meta(job, letter),
         )
 
-
-def _failed_attempt(claim: Claim, attempt: int, error: str) -> dict[str, Value]:
-    """Return what is written on the hash of a job whose attempt failed and that is tried again."""
-    return {
-        "attempts": attempt,
-        "last_error": error,
-        "first_failed_at": first_failure(claim) or datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    def _failed_attempt(self, claim: Claim, attempt: int, error: str) -> dict[str, Value]:
+        """Return what is written on the hash of a job whose attempt failed and that is tried again."""
+        return {
+            "attempts": attempt,
+            "last_error": error,
+            "first_failed_at": first_failure(claim) or self.now().isoformat(timespec="seconds"),
+        }
 
 
 def _unknown_wait(waits: int) -> float:

@@ -81,6 +81,7 @@ class ClaimReply:
     registered: bool = True  #: False: the worker's own hash is gone and must be written again
     left: int = 0  #: ids that remained on the queues (only counted when the batch is full)
     problem: str = ""  #: what the server answered when it refused to let a queue be claimed from; the others were
+    moment: float = 0.0  #: the server's time (Unix seconds)
     fenced: list[str] = field(default_factory=list)  #: executions whose outcome was dropped: the claim was lost
     unsettled: list[str] = field(default_factory=list)  #: executions that RQ's own code must finish
 
@@ -88,7 +89,7 @@ class ClaimReply:
     def read(cls, reply: Any, *, settled: bool) -> ClaimReply:
         """Read what ``scripts/settle.lua`` replied, or without `settled` ``scripts/claim.lua``."""
         claimed, fenced, unsettled = reply if settled else (reply, (), ())
-        suspended, registered, left, problem, *rows = claimed
+        suspended, registered, left, problem, moment, *rows = claimed
         claims = [
             Claim(job_id.decode(), execution.decode(), origin.decode(), queue.decode(), pairs(flat))
             for job_id, execution, origin, queue, flat in rows
@@ -99,6 +100,7 @@ class ClaimReply:
             registered=bool(registered),
             left=left,
             problem=problem.decode(errors="replace"),
+            moment=float(moment),
             fenced=[execution.decode() for execution in fenced],
             unsettled=[execution.decode() for execution in unsettled],
         )

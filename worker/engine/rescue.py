@@ -33,13 +33,14 @@ class Rescuer:
         self._queues = queues
         self._deciding = deciding
         self._payloads = payloads
+        self.clock = calls.clock
         self.rescued = 0  #: dead workers whose claims this instance has rescued
         self.living = 0  #: claims that living workers held at the last look, which may become orphans
 
     def rescue_orphans(self) -> int:
         """Rescue the claims of every dead worker; returns how many jobs went back to work or were buried."""
         found = orphans(self._calls, self._queues)
-        self.living = found.living
+        self.living = found.living  # not 0 where nobody was looked for: that calls for another look
         self.rescued += len(found.dead)
         return sum(map(self._rescue, found.dead)) + sum(map(self._rescue_by_rqs_rules, found.abandoned))
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from rq.job import Job, JobStatus
 from rq.rate_limit import release_slot
-from rq.utils import now
 
 from worker import logs
 from worker.engine import rq_private
@@ -36,7 +35,7 @@ def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
         job.rate_limit_key = claim.fields.get(b"rate_limit_key", b"").decode() or None
         job.rate_limit_concurrency = 1 if job.rate_limit_key else None  # any: the registry knows the number
     rq_private.set_status(job, JobStatus.FAILED)
-    job.ended_at = now()
+    job.ended_at = claims.clock.today()
     text = zlib.decompress(b64decode(outcome.exc_string)).decode()
     job.send_webhooks(JobStatus.FAILED, exc_string=text)
     ParentQueue(claim.origin, connection=claims.redis, serializer=job.serializer).enqueue_dependents(job)

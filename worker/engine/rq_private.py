@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Token
+from datetime import datetime
+from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from redis import Redis
 from redis.client import Pipeline
+from rq import utils
 from rq.executions import Execution
 from rq.job import Job, JobStatus, _current_job
 from rq.queue import Queue
 from rq.worker import BaseWorker
+
+#: Modules of RQ that ask for the time by the name `now`, and what they ask.
+_CLOCKED: Final = tuple(
+    import_module(f"rq.{name}")
+    for name in ("executions", "job", "queue", "rate_limit", "repeat", "results", "utils", "worker.base")
+)
+_RQS_NOW: Final = utils.now
 
 #: What the interpreter raised: (class, error, traceback).
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, Any]
@@ -140,3 +150,9 @@ def registered_cron_lines(cron: ModuleType) -> list[dict[str, Any]]:
 def set_cron_jobs(scheduler: Any, jobs: list[Any]) -> None:
     """Give a `CronScheduler` its jobs without registering them."""
     scheduler._cron_jobs = jobs
+
+
+def use_clock(now: Callable[[], datetime] | None) -> None:
+    """Have RQ's code stamp and schedule by `now`, in this process; None: by this machine's clock, as it was."""
+    for module in _CLOCKED:
+        vars(module)["now"] = now or _RQS_NOW

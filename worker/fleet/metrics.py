@@ -27,7 +27,7 @@ _QUEUE = {
     "worker_fleet_failed_jobs": ("failed", "Jobs in the queue's failed registry."),
     "worker_fleet_oldest_wait_seconds": (
         "next_waits",
-        "How long the job at the queue's head has waited; 0 = none waits.",
+        "How long the job has waited that waits longest; 0 = none waits.",
     ),
     "worker_fleet_queue_consumers": ("consumers", "Living consumers that read the queue."),
 }

@@ -14,6 +14,8 @@ from redis import Redis
 
 from worker.fleet.state import ConsumerState, Fleet, QueueState
 from worker.keys import Keys
+from worker.redis import scripts
+from worker.redis.calls import ScriptCalls
 from worker.text import count_of, text_of
 
 _WORKER_FIELDS: Final = (
@@ -107,28 +109,21 @@ def _queues(
     """Return the queues, and the job at the head of each ("" = none)."""
     replies = _ask(
         redis,
-        lambda pipe: [
-            (
-                pipe.llen(keys.queue(name)),
-                pipe.lindex(keys.queue(name), 0),
-                *(pipe.zcard(keys.registry(kind, name)) for kind in _REGISTRIES.values()),
-            )
-            for name in names
-        ],
+        lambda pipe: [(*(pipe.zcard(keys.registry(kind, name)) for kind in _REGISTRIES.values()),) for name in names],
     )
-    width = 2 + len(_REGISTRIES)
+    width = len(_REGISTRIES)
     rows = [replies[at : at + width] for at in range(0, len(replies), width)]
-    heads = [text_of(row[1]) for row in rows]
-    enqueued = _ask(redis, lambda pipe: [pipe.hget(keys.job(head), "enqueued_at") for head in heads])
+    waits: list[Any] = ScriptCalls(redis, keys.prefix).call(scripts.WAITS, *names)
+    heads = [text_of(head) for _, head, _ in waits]
     states = tuple(
         QueueState(
             name,
-            row[0],
-            **dict(zip(_REGISTRIES, row[2:], strict=True)),
+            length,
+            **dict(zip(_REGISTRIES, row, strict=True)),
             next_waits=_since(text_of(moment), now),
             consumers=sum(name in consumer.queues for consumer in consumers),
         )
-        for name, row, moment in zip(names, rows, enqueued, strict=True)
+        for name, row, (length, _, moment) in zip(names, rows, waits, strict=True)
     )
     return states, heads
 

@@ -16,7 +16,10 @@ NOTICED_HANDBACKS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """One queue. `next_waits` is how many seconds the job at its head has waited, None when it is empty or unknown."""
+    """One queue. `next_waits`: for how many seconds the job has waited that waits longest; None = empty or unknown.
+
+    A wait begins when a job is put on the queue, also when it was handed back, is tried again or replayed.
+    """
 
     name: str
     waiting: int

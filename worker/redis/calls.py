@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError
 from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.client import Client, raise_translated
+from worker.redis.clock import ServerClock
 from worker.redis.scripts import Script
 
 Value: TypeAlias = bytes | str | int | float
@@ -35,6 +36,7 @@ class ScriptCalls:
         self.prefix = prefix
         self.keys = Keys(prefix)
         self.heard_at = 0.0  #: when the server last answered (monotonic)
+        self.clock = ServerClock()
 
     def call(self, script: Script, *args: Value, worker_name: str = "") -> Any:
         """Run one script; `worker_name` is "" where it concerns no single worker."""

@@ -230,3 +230,39 @@ def test_check_counts_the_lines_and_warns_of_queues_that_nobody_here_reads(serve
     assert told.returncode == 0, told.stderr
     assert "Schedule: 1 line, good." in told.stdout
     assert "'reports', which is not in WORKER_QUEUES" in told.stdout
+
+
+# -- the server's clock was set back: the last firing is still to come -------------------------------------------------
+
+
+@pytest.mark.parametrize("back", [900, 3600, 86_400])
+def test_an_interval_goes_on_at_once_after_the_servers_clock_was_set_back(redis: redis_py.Redis, back: int) -> None:
+    ago(redis, -back)
+    with capture_logs() as told:
+        assert 0 < look(redis, entry(interval=600)) <= 600
+    assert queued(redis) == 1
+    assert [line["name"] for line in told if line["event"] == "cron.clock_set_back"]
+    look(redis, entry(interval=600), name="bob")
+    assert queued(redis) == 1
+
+
+def test_a_line_that_fires_often_follows_a_clock_that_was_set_back(redis: redis_py.Redis) -> None:
+    ago(redis, -3600)
+    assert look(redis, entry(cron="* * * * *")) <= 60
+
+
+@pytest.mark.parametrize(("back", "follows"), [(3600, False), (5 * 86_400, True)])
+def test_a_daily_line_runs_twice_only_for_a_clock_that_was_set_back_by_hours(
+    redis: redis_py.Redis, back: int, follows: bool
+) -> None:
+    ago(redis, -back)
+    look(redis, entry(cron="0 3 * * *"))
+    written = float(redis.hget("rq:cron-runs", "line").partition(b"|")[0])
+    assert (written <= server_time(redis)) is follows
+    assert queued(redis) == 0
+
+
+def test_clocks_that_differ_by_seconds_change_nothing(redis: redis_py.Redis) -> None:
+    ago(redis, -10)
+    assert look(redis, entry(interval=600)) > 600
+    assert queued(redis) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 import redis as redis_py
 from structlog.testing import capture_logs
@@ -121,4 +123,34 @@ def test_a_leader_that_died_over_a_chore_leaves_it_to_the_next(redis: redis_py.R
 def test_chores_of_old_releases_leave_the_agenda(redis: redis_py.Redis) -> None:
     redis.hset("rq:agenda", "cron:of-last-year", 1_700_000_000)
     LeaderOnly(leadership(redis, "ann"), Sweep()).run()
-    assert redis.hkeys("rq:agenda") == [b"sweep"]
+    assert set(redis.hkeys("rq:agenda")) == {b"sweep", b"sweep|noted"}
+
+
+# -- a server's clock that was set back: what it wrote before is of a time to come -------------------------------------
+
+
+def test_a_lead_of_before_the_clock_was_set_back_lapses_like_any_other(redis: redis_py.Redis) -> None:
+    led(leadership(redis, "ann").take("sweep"))
+    redis.expire("rq:leader", 3620)
+    wait = leadership(redis, "bob").take("sweep")
+    assert isinstance(wait, float)
+    assert wait <= 20
+    assert 0 < redis.ttl("rq:leader") <= 20
+
+
+def test_an_agenda_of_before_the_clock_was_set_back_silences_no_chore(redis: redis_py.Redis) -> None:
+    LeaderOnly(leadership(redis, "ann"), Sweep()).run()
+    redis.delete("rq:leader")
+    assert isinstance(leadership(redis, "bob").take("sweep"), float), "it is not due"
+    for field in ("sweep", "sweep|noted"):
+        redis.hset("rq:agenda", field, float(redis.hget("rq:agenda", field) or 0) + 3600)
+    led(leadership(redis, "bob").take("sweep"))
+
+
+def test_a_chore_of_the_leader_is_looked_at_when_the_servers_clock_has_stepped(redis: redis_py.Redis) -> None:
+    lead = leadership(redis, "ann")
+    chore = LeaderOnly(lead, Sweep(3600.0))
+    chore.run()
+    assert chore.due > monotonic() + 3000
+    lead.clock.hear(lead.clock.now() + 3600, monotonic())
+    assert chore.due < monotonic()

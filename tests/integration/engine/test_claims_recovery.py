@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -42,10 +43,14 @@ def fields(redis: redis_py.Redis, job_id: str, *names: str) -> list[bytes | None
 def test_released_claims_are_back_where_they_were_as_if_nothing_had_happened(redis: redis_py.Redis) -> None:
     enqueue(redis, "default", "a", "b", "c", "d")
     enqueue(redis, "high", "h")
+    dates = {name: redis.hget(f"rq:job:{name}", "enqueued_at") for name in "abcdh"}
     before = everything(redis)
     ann = desk(redis)
     claims = ann.settle_and_claim([], 4).claims
     assert ann.release(claims) == []
+    for name, date in dates.items():  # but for the beginning of its wait
+        assert redis.hget(f"rq:job:{name}", "enqueued_at") >= date
+        redis.hset(f"rq:job:{name}", "enqueued_at", date)
     assert everything(redis) == before
 
 
@@ -241,6 +246,31 @@ def test_a_worker_is_dead_when_its_record_has_expired(redis: redis_py.Redis) -> 
     for name in ("dead", "gone"):
         desk(redis, name).rescue("")
     assert orphans(script_calls(redis), ["high", "default"]).dead == []
+
+
+def test_a_dead_worker_lives_no_longer_for_a_clock_that_was_set_back(redis: redis_py.Redis) -> None:
+    enqueue(redis, "default", "a")
+    register(redis, "dead")
+    desk(redis, "dead").settle_and_claim([], 1)
+    redis.expire("rq:worker:dead", 3600 + BUSY_TTL_SECONDS)
+    assert orphans(script_calls(redis), ["default"]).dead == []
+    assert 0 < redis.ttl("rq:worker:dead") <= BUSY_TTL_SECONDS
+
+
+def test_after_a_clock_was_set_forth_nobody_is_taken_for_dead_at_that_look(redis: redis_py.Redis) -> None:
+    """It has ended the records of the living."""
+    enqueue(redis, "default", "a")
+    calls = script_calls(redis)
+    assert orphans(calls, ["default"]).living == 0
+    desk(redis, "dead").settle_and_claim([], 1)
+    redis.delete("rq:worker:dead", *redis.keys("rq:execution:*"))
+    calls.clock.hear(calls.clock.now() - 3600, monotonic())
+    before = everything(redis)
+    found = orphans(calls, ["default"])
+    assert (found.living, found.dead, found.abandoned) == (-1, [], [])
+    assert everything(redis) == before
+    assert calls.clock.set_forth_at > 0
+    assert orphans(calls, ["default"]).dead == ["lost"], "the next look is by the new time"
 
 
 def test_claims_whose_execution_record_has_expired_are_found_under_the_name_lost(redis: redis_py.Redis) -> None:

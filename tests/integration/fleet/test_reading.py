@@ -1,11 +1,18 @@
-"""What is read of a fleet whose records are not ours: odd ones, and far too many."""
+"""What is read of a fleet: how long jobs have waited, whoever stands in front; and odd records, and far too many."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import redis as redis_py
+from rq import Queue
 from rq.utils import now, utcformat
 
+from tests.support import tasks
+from tests.support.engine import desk, rescuer
+from tests.support.letters import actions, box, bury
+from worker.dead_letters.filter import Filter
 from worker.fleet import reading, upcoming
 from worker.fleet.state import Fleet
 from worker.keys import Keys
@@ -63,3 +70,94 @@ def test_a_counter_that_is_none_counts_nothing(redis: redis_py.Redis, odd: bytes
 def test_lines_of_the_schedule_that_are_none_end_nothing(redis: redis_py.Redis, lines: str) -> None:
     redis.hset("rq:cron_scheduler:worker", "cron_jobs", lines)
     assert all(line.name == "" for line in upcoming.read(redis, KEYS, ["default"]).cron)
+
+
+# -- waits ---------------------------------------------------------------------------------------------------------------
+
+HOUR = 3600.0
+
+
+def waits(redis: redis_py.Redis, queue: str = "default") -> float | None:
+    """Return how long the queue's oldest job has waited."""
+    (state,) = [one for one in reading.read(redis, Keys("rq"), [queue], "dead-letter").queues if one.name == queue]
+    return state.next_waits
+
+
+def put(redis: redis_py.Redis, ago: dict[str, float], *, at_front: bool = False) -> None:
+    """Put jobs on the queue, one after the other; `ago` says how many seconds ago that was."""
+    queue, moment_now = Queue("default", connection=redis), datetime.fromtimestamp(redis.time()[0], UTC)
+    jobs = queue.enqueue_many([Queue.prepare_data(tasks.add, (1, 1), job_id=name) for name in ago])
+    redis.ltrim(queue.key, 0, -1 - len(jobs))
+    with redis.pipeline() as pipeline:
+        for job, seconds in zip(jobs, ago.values(), strict=True):
+            moment = (moment_now - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            pipeline.hset(job.key, "enqueued_at", moment)
+            (pipeline.lpush if at_front else pipeline.rpush)(queue.key, job.id)
+        pipeline.execute()
+
+
+def about(seconds: float | None, expected: float) -> bool:
+    return seconds is not None and abs(seconds - expected) < 60
+
+
+def test_an_empty_queue_has_no_wait(redis: redis_py.Redis) -> None:
+    assert waits(redis) is None
+
+
+@pytest.mark.parametrize("in_front", [1, 17, 1000, 3000])
+@pytest.mark.parametrize("behind", [1, 40, 2000])
+def test_jobs_that_were_put_at_the_head_hide_nobody(redis: redis_py.Redis, in_front: int, behind: int) -> None:
+    put(redis, {f"old-{number}": HOUR - 0.5 * number for number in range(behind)})
+    put(redis, {f"front-{number}": 300 - 0.1 * number for number in range(in_front)}, at_front=True)
+    assert about(waits(redis), HOUR)
+
+
+def test_a_job_at_the_head_that_waits_longest_is_seen_too(redis: redis_py.Redis) -> None:
+    put(redis, {f"young-{number}": 1.0 for number in range(100)})
+    put(redis, {"front": HOUR}, at_front=True)
+    assert about(waits(redis), HOUR)
+
+
+def test_ids_whose_job_is_gone_and_keys_that_hold_something_else_harm_nothing(redis: redis_py.Redis) -> None:
+    put(redis, {"gone": HOUR, "there": 600.0, "too": 500.0})
+    redis.delete("rq:job:gone")
+    redis.rpush("rq:queue:default", "text")
+    redis.set("rq:job:text", "no hash")
+    redis.hset("rq:job:odd", "enqueued_at", "1")
+    redis.rpush("rq:queue:default", "odd")
+    assert about(waits(redis), 600)
+    redis.sadd("rq:queues", "rq:queue:odd")
+    redis.set("rq:queue:odd", "no list")
+    assert waits(redis, "odd") is None
+
+
+def test_a_look_asks_the_server_no_more_than_before_however_long_the_queues_are(redis: redis_py.Redis) -> None:
+    put(redis, {f"job-{number}": HOUR - number for number in range(3000)})
+    waits(redis)  # loads the script
+    before = redis.info("stats")["total_commands_processed"]
+    waits(redis)
+    # Commands inside the script count, too: a sample of 17, and some dozen to find the oldest.
+    assert redis.info("stats")["total_commands_processed"] - before < 120
+
+
+def test_a_job_that_was_handed_back_or_rescued_begins_to_wait_anew(redis: redis_py.Redis) -> None:
+    put(redis, {"job": HOUR})
+    ann = desk(redis, "ann")
+    ann.release(ann.settle_and_claim([], 1).claims)
+    assert about(waits(redis), 0)
+    put(redis, {"other": HOUR})
+    redis.delete("rq:queue:default")
+    redis.rpush("rq:queue:default", "other")
+    dead = desk(redis, "dead")
+    dead.settle_and_claim([], 1)
+    redis.delete("rq:worker:dead")
+    assert rescuer(redis, "default").rescue_orphans() == 1
+    assert redis.lrange("rq:queue:default", 0, -1) == [b"other"]
+    assert about(waits(redis), 0)
+
+
+def test_a_job_that_is_tried_again_or_replayed_begins_to_wait_anew(redis: redis_py.Redis) -> None:
+    letter = bury(redis, tasks.boom)
+    redis.hset(letter.key, "enqueued_at", "2020-01-01T00:00:00.000000Z")
+    assert actions(redis).replay(list(box(redis).newest_first(Filter()))) == [True]
+    assert about(waits(redis), 0)

@@ -7,6 +7,7 @@ import math
 import pickle
 import zlib
 from base64 import b64decode
+from datetime import UTC, datetime
 from typing import Any
 
 import hypothesis.strategies as st
@@ -26,7 +27,8 @@ from worker.engine.unpickling import AllowListedPickle
 from worker.retry import PermanentError, RetryLater, RetryPolicy
 
 NOWHERE = Redis(port=1)
-DECIDING = Decider("ann", "dead-letter", max_crashes=3, result_ttl=500, release="abc123")
+NOW = datetime(2026, 12, 1, 4, 30, tzinfo=UTC)
+DECIDING = Decider("ann", "dead-letter", max_crashes=3, result_ttl=500, release="abc123", now=lambda: NOW)
 POLICY = RetryPolicy(max_attempts=3, base=1.0, cap=8.0, retry_on=(OSError,), give_up_on=(FileNotFoundError,))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,10 +10,11 @@ import click
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs
-from worker.cli.common import connect, settings_or_exit
+from worker.cli.common import connect, fail, settings_or_exit
 from worker.dead_letters.changes import Changes, user_at_host
 from worker.dead_letters.filter import Filter, age, moment, rate
 from worker.dead_letters.queue import DeadLetterQueue
+from worker.redis.trouble import RedisTrouble
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ class _Text(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-MOMENT = _Text("when", lambda text: moment(text, now=time.time()))
+MOMENT = _Text("when", lambda text: moment(text, now=server_time))
 AGE = _Text("age", age)
 RATE = _Text("rate", rate)
 
@@ -67,6 +67,14 @@ def open_dead_letters() -> DeadLetterQueue:
     """Read the settings and connect; ends the process in words if that fails."""
     settings = settings_or_exit()
     return DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
+
+
+def server_time() -> float:
+    """Return the server's time (Unix seconds), by which letters are as old as people say; connects for it."""
+    try:
+        return open_dead_letters().now()
+    except RedisTrouble as trouble:
+        fail(trouble)
 
 
 def open_changes(note: str) -> Changes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from worker.cli.common import RedisCommand
-from worker.cli.dead.choosing import AGE, choosing, chosen_by
+from worker.cli.dead.choosing import AGE, choosing, chosen_by, server_time
 from worker.cli.dead.deleting import delete
 from worker.dead_letters.filter import Filter
 
@@ -25,5 +24,5 @@ def purge(age: float, yes: bool, as_json: bool, **options: Any) -> None:
 
 
 def _older_than(chosen: Filter, seconds: float) -> Filter:
-    until = time.time() - seconds
+    until = server_time() - seconds
     return replace(chosen, until=until if chosen.until is None else min(until, chosen.until))

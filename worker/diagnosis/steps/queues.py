@@ -65,7 +65,7 @@ def check_queues(case: Case) -> Found:
     for queue in late:
         found.add(
             Status.WARNING,
-            f"The job at the head of {queue.name!r} has waited for {queue.next_waits:,.0f} s.",
+            f"The oldest job on {queue.name!r} has waited for {queue.next_waits:,.0f} s.",
             "Add consumers (WORKER_PROCESSES, WORKER_THREADS, instances), or see what the running ones do.",
             "long_wait",
         )

@@ -11,7 +11,7 @@ end
 
 -- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running): take up to `want` jobs in queue order
 -- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
--- Returns {suspended, registered, left, problem, claim...}, where `left` is how many ids remain on the last queue that was
+-- Returns {suspended, registered, left, problem, time, claim...}, where `left` is how many ids remain on the last queue that was
 -- taken from (counted only when the batch is full), `problem` is the first refusal that a queue met ('' = none) and a claim
 -- is {id, execution, origin, queue, hash}.
 -- An execution is named token .. counter (hex), so that names sort in the order of the claims. The token is a fence too: a
@@ -25,7 +25,7 @@ end
 -- P:origins, so that the claim is found should the worker die.
 -- Ids leave their queue last. A refusal before that undoes the claims of its queue, and the other queues go on.
 local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running)
-  local reply = {0, REGISTERED, 0, ''}
+  local reply = {0, REGISTERED, 0, '', string.format('%d.%06d', NOW, NOW_US)}
   want, counter = tonumber(want), tonumber(counter)
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
     reply[1], want = 1, 0

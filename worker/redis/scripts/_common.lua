@@ -120,11 +120,13 @@ local function expire(id, ttl)
   call('EXPIRE', P .. ':job::' .. id .. ':dependencies', ttl)
 end
 
--- Put one job, which is claimed, back at the head of its queue as if it had never been popped, and give up the claim.
+-- Put one job, which is claimed, back at the head of its queue as if it had never been popped, and give up the claim. Its
+-- wait begins anew: it has not stood there meanwhile.
 local function put_back(origin, queue, id, execution, ...)
   local job, list = P .. ':job:' .. id, P .. ':queue:' .. queue
   call('SADD', P .. ':queues', list)
-  call('HSET', job, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '', ...)
+  call('HSET', job, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '',
+    'enqueued_at', (utc(0)), ...)
   local ttl = count_of(call('HGET', job, 'ttl'))
   if ttl then call('EXPIRE', job, ttl) end
   call('LPUSH', list, id)

@@ -6,5 +6,5 @@ local chores = call('HGETALL', AGENDA_KEY)
 for at = 1, #chores, 2 do
   if tonumber(chores[at + 1]) < NOW - 86400 then call('HDEL', AGENDA_KEY, chores[at]) end
 end
-call('HSET', AGENDA_KEY, ARGV[5], tostring(NOW + NOW_US / 1000000 + tonumber(ARGV[6])))
+call('HSET', AGENDA_KEY, ARGV[5], tostring(NOW + NOW_US / 1000000 + tonumber(ARGV[6])), ARGV[5] .. '|noted', NOW)
 return 1

@@ -8,12 +8,14 @@
 -- Returns {queue to go on with ('' = that was all), rank, 1 if there are rate limits or groups, {id, status, queue}…}:
 -- the jobs that were enqueued.
 go_on_without_memory()
+local SPARED_SECONDS = 3600 -- more than anybody asks for
 local MOST, SETTLED_SECONDS = 1000, 60 -- a living worker needs milliseconds between the end of a job and the next step
 local steps = 0
 local settled = utc(SETTLED_SECONDS * 1000000)
 local reply = {'', 0, call('EXISTS', P .. ':rl-keys', P .. ':groups')}
 if ARGV[3] == '' then
-  if ARGV[6] ~= '1' and call('EXISTS', P .. ':maintained') == 1 then return {'', 0, 0} end
+  local spared = call('TTL', P .. ':maintained')
+  if ARGV[6] ~= '1' and spared >= 0 and spared <= SPARED_SECONDS then return {'', 0, 0} end -- else: the clock was set back
   if ARGV[5] ~= '0' then call('SET', P .. ':maintained', 1, 'EX', ARGV[5]) end
 end
 

@@ -1,8 +1,8 @@
 -- Move up to ARGV[3] jobs that are due from the scheduled registries to their queues, in the order they fell due.
 -- Read, push and remove are one step: several dispatchers never move a job twice, none is lost between.
 -- KEYS: none. ARGV: prefix, '' (no single worker), limit, queue names…
--- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s)}, the last
--- two as decimals: RQ's scores are whole seconds, this server's clock is not.
+-- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s), time}, the
+-- last three as decimals: RQ's scores are whole seconds, this server's clock is not.
 local moved, next_due, late = 0, -1, 0
 local limit = tonumber(ARGV[3])
 local exact = NOW + NOW_US / 1000000
@@ -27,4 +27,4 @@ for at = 4, #ARGV do
     if next_due < 0 or wait < next_due then next_due = wait end
   end
 end
-return {moved, tostring(next_due), string.format('%.3f', late)}
+return {moved, tostring(next_due), string.format('%.3f', late), string.format('%d.%06d', NOW, NOW_US)}

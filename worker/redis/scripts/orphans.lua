@@ -4,17 +4,24 @@
 -- Executions of plain RQ workers (their names do not begin with ARGV[3], the mark of our executions) follow RQ's own
 -- rules: one is abandoned when its lease is over. Each is given to a made-up worker, so that it is rescued alone.
 -- KEYS: none.
--- ARGV: prefix, '' (no single worker), mark, queue names…
--- Returns {number of claims that our living workers hold, {dead worker…}, {made-up worker of an abandoned claim…}}.
+-- ARGV: prefix, '' (no single worker), mark, longest life of a worker that holds claims (s), the latest time that this
+--   server's clock can show, queue names…
+-- Returns {number of claims that our living workers hold, {dead worker…}, {made-up worker of an abandoned claim…}, time}.
+-- A clock that was set forth has ended the lives of living workers: nothing is looked at, and the number is -1. A clock
+-- that was set back has prolonged those of the dead: they are cut back to what they may be.
 -- While that number is 0, no worker can leave claims behind. A claim of ours whose execution record has expired too
 -- belongs to a worker named `lost`.
 go_on_without_memory()
 local living, gone, dead, abandoned = 0, {}, {}, {}
+local moment = string.format('%d.%06d', NOW, NOW_US)
+if tonumber(moment) > (tonumber(ARGV[5]) or math.huge) then return {-1, {}, {}, moment} end
 
 local function look(member)
   local name = call('HGET', P .. ':execution:' .. member, 'worker_name') or 'lost'
   if gone[name] == nil then
-    gone[name] = call('EXISTS', P .. ':worker:' .. name) == 0
+    local left = call('TTL', P .. ':worker:' .. name)
+    if left > tonumber(ARGV[4]) then call('EXPIRE', P .. ':worker:' .. name, ARGV[4]) end
+    gone[name] = left == -2
     if gone[name] then dead[#dead + 1] = name end
   end
   if gone[name] then
@@ -34,7 +41,7 @@ local function look_by_rqs_rules(wip, member, id, execution)
   abandoned[#abandoned + 1] = name
 end
 
-local queues = {unpack(ARGV, 4)}
+local queues = {unpack(ARGV, 6)}
 for _, origin in ipairs(call('SMEMBERS', P .. ':origins')) do
   if call('EXISTS', P .. ':wip:' .. origin) == 0 then
     call('SREM', P .. ':origins', origin)
@@ -54,4 +61,4 @@ for _, queue in ipairs(queues) do
     end
   end
 end
-return {living, dead, abandoned}
+return {living, dead, abandoned, moment}
