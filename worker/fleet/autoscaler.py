@@ -23,6 +23,7 @@ from worker.fleet.render_api import RenderApiError, Service
 from worker.fleet.state import Fleet
 from worker.keys import Keys
 from worker.redis.client import Client
+from worker.redis.clock import STEP_SECONDS
 from worker.settings import Settings
 
 log = logs.get_logger()
@@ -94,9 +95,15 @@ class Autoscaler:
     def _lead(self) -> bool:
         """Take the lead, or renew it."""
         try:
-            return bool(self._lock.reacquire()) if self._lock.owned() else bool(self._lock.acquire(blocking=False))
+            if self._lock.owned():
+                return bool(self._lock.reacquire())
+            if self._lock.acquire(blocking=False):
+                return True
         except LockError:
             return False
+        if self._redis.pttl(self._lock.name) > LEAD_SECONDS * 1000:  # the server's clock was set back meanwhile
+            self._redis.expire(self._lock.name, round(LEAD_SECONDS))
+        return False
 
     def _decide(self, service: Service, fleet: Fleet, queues: Iterable[str], idle_for: float) -> Decision:
         now = service.instances
@@ -137,7 +144,8 @@ class Autoscaler:
             pipe.hget(self._ledger, "at")
             pipe.time()
             at, (seconds, micros) = pipe.execute()
-        return seconds + micros / 1e6 - float(at) if at else float("inf")
+        since = seconds + micros / 1e6 - float(at) if at else float("inf")
+        return since if since > -STEP_SECONDS else float("inf")  # the server's clock was set back
 
     def _note(self, decision: Decision) -> None:
         """Count the decision; log one that changes nothing if its reason is new."""

@@ -149,6 +149,7 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     if text.isdecimal():
         return float(text)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        now = parsedate_to_datetime(headers["Date"]).timestamp() if "Date" in headers else time.time()
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except ValueError:
         return RATE_LIMIT_SECONDS

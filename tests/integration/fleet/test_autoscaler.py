@@ -106,6 +106,21 @@ def test_one_of_two_monitors_scales_and_the_other_goes_on_with_the_cooldown(
     assert render.instances == 2
 
 
+def test_a_servers_clock_that_was_set_back_stops_no_scaling(
+    redis: redis_py.Redis, render: Render, api: RenderApi
+) -> None:
+    first, second = scaler(redis, api), scaler(redis, api)
+    first.run(LATE, ["default"], 0)
+    redis.pexpire("rq:autoscaler-lock", 3_630_000)
+    assert second.run(LATE, ["default"], 0) is None
+    assert 0 < redis.ttl("rq:autoscaler-lock") <= 30
+    redis.delete("rq:autoscaler-lock")
+    redis.hset("rq:autoscaler", "at", redis.time()[0] + 3600)
+    decision = second.run(LATE, ["default"], 0)
+    assert decision is not None
+    assert decision.changes, "a cooldown of an hour and two minutes is none"
+
+
 def test_a_leader_that_was_paused_until_another_led_changes_nothing(
     redis: redis_py.Redis, render: Render, api: RenderApi
 ) -> None:
