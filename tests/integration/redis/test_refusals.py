@@ -47,6 +47,7 @@ MOVES_NO_JOB = {
     "resign": "lets another lead",
     "strays": "reads",
     "sweep": "takes ids off the dead-letter queue whose job is no dead letter",
+    "waits": "reads",
 }
 
 
