@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -45,7 +46,7 @@ ENDS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "a retry that gives up its place": ("no", {"rate_limit": LIMIT, "retry": Retry(max=1, interval=60)}, False),
     "failure with a rate limit": ("no", {"rate_limit": LIMIT}, True),
 }
-DECIDER = Decider("ann", LETTERS, max_crashes=1, result_ttl=500, max_handbacks=1)
+DECIDER = Decider("ann", LETTERS, max_crashes=1, result_ttl=500, max_handbacks=1, now=lambda: datetime.now(UTC))
 
 
 def others_write(job_id: str, serializer: Any, key: str = "cancel_requested") -> Callable[[redis_py.Redis], None]:

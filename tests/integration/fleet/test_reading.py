@@ -72,7 +72,7 @@ def test_lines_of_the_schedule_that_are_none_end_nothing(redis: redis_py.Redis, 
     assert all(line.name == "" for line in upcoming.read(redis, KEYS, ["default"]).cron)
 
 
-# -- waits ---------------------------------------------------------------------------------------------------------------
+# -- waits -------------------------------------------------------------------------------------------------------------
 
 HOUR = 3600.0
 
