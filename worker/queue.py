@@ -26,7 +26,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from worker.redis.outage import delay_after
-from worker.redis.private import leave_to_parent
+from worker.redis.private import abandon, leave_to_parent
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.redis.troubles import trouble
@@ -139,6 +139,12 @@ def _leave_connections_to_parent() -> None:
 #: The pools of this process. Processes that job code forks must not hold, let alone use, their connections.
 _pools: Final[WeakSet[ConnectionPool]] = WeakSet()
 os.register_at_fork(after_in_child=_leave_connections_to_parent)
+
+
+def abandon_connections() -> None:
+    """Let every client connect anew when it is used next: the descriptors of its connections were closed by others."""
+    for pool in [*_pools]:
+        abandon(pool)
 
 
 def _bounded(seconds: float | None) -> float:

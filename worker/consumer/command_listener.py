@@ -31,6 +31,10 @@ class CommandListener:
         """Let it try to subscribe now: Redis can be reached."""
         self._wakeup.send()
 
+    def renew(self) -> None:
+        """Make a new pipe."""
+        self._wakeup.renew()
+
     def close(self) -> None:
         """End the thread and its connection."""
         self._closed = True

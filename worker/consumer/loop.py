@@ -27,6 +27,7 @@ from rq.worker import BaseWorker, DequeueStrategy
 
 from worker import logs, queue, retry, sentry
 from worker.consumer.accounts import Accounts
+from worker.consumer.aftermath import Aftermath
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.exchanger import Exchanger, Predecessor
@@ -74,6 +75,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     """
 
     connection: Redis
+    waiting: Waiting
+    housekeeper: Housekeeper
     _given_connection: Redis
     death_penalty_class = JobTimeout
 
@@ -237,15 +240,18 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         # With another strategy the order of the queues changes after each job.
         most = MOST if self._dequeue_strategy == DequeueStrategy.DEFAULT else 1
         self.prefetch = Prefetch(most, hands=self.settings.worker_threads)
+        size = self.settings.worker_threads
+        self.threads: ThreadPool | None = None
+        self.aftermath = Aftermath(self.child, self._renew_descriptors, threads=size)
         self._make_roads()
         self.slot.job_id = self.slot.execution_id = b""
         self.slot.tick(State.CONNECTING)
         random.seed()
-        size = self.settings.worker_threads
-        self.main_thread = MainThread(self.slot, self.child)
-        self.threads: ThreadPool | None = None
+        self.main_thread = MainThread(self.slot, self.child, self.aftermath)
         if size > 1:
-            self.threads = ThreadPool(size, self.in_flight, self.runner.run, self.slot, lambda: self.child.stopping)
+            self.threads = ThreadPool(
+                size, self.in_flight, self.runner.run, self.slot, lambda: self.child.stopping, self.aftermath
+            )
         ahead = BlockingClaim(self.claims) if consumers_block(len(self.claims.queues), size) else None
         self.waiting = Waiting(
             self.exchanger,
@@ -289,6 +295,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             ending=self._ending,
             shown=BesideThreads(slot) if self.settings.worker_threads > 1 else slot,
             accounts=accounts,
+            aftermath=self.aftermath,
         )
         self.runner = Runner(
             self.settings,
@@ -321,6 +328,13 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             heard=self.heard,
             check=ClaimCheck(claims, in_flight, self.settings.pace.claim_check),
         )
+
+    def _renew_descriptors(self) -> None:
+        """Have pipes and connections of our own again: a job has closed them."""
+        self.supervision.renew()
+        if self.threads is not None:
+            self.threads.renew()
+        queue.abandon_connections()
 
     def _leave(self) -> None:
         """Hand everything back and say goodbye."""

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 
+from worker.consumer.aftermath import Aftermath
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
 from worker.process import descendants, forked
@@ -42,9 +43,10 @@ class JobThread(Protocol):
 class MainThread:
     """The consumer's main thread: one job at a time."""
 
-    def __init__(self, slot: Slot, child: Child) -> None:
+    def __init__(self, slot: Slot, child: Child, aftermath: Aftermath) -> None:
         self._slot = slot
         self._child = child
+        self._aftermath = aftermath
         self._timeout = JobTimeout(0)
         child.ordered = lambda: any(map(slot.order_for, slot.running()))
 
@@ -64,6 +66,7 @@ class MainThread:
         self._child.interruptible = False
         self._timeout.cancel_death_penalty()
         self._slot.end_job()
+        self._aftermath.after_code()
 
     def end_processes(self, since: float) -> None:
         """Kill what this process has started since then: it runs one job at a time."""
@@ -85,8 +88,8 @@ class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
 
     def setup_death_penalty(self) -> None:
         """Start the clock; the handler is set anew each time, because job code may have set its own."""
+        signal.signal(signal.SIGALRM, self.handle_death_penalty)
         if self._timeout > 0:
-            signal.signal(signal.SIGALRM, self.handle_death_penalty)
             signal.setitimer(signal.ITIMER_REAL, self._timeout, ALARM_SECONDS)
 
     def __exit__(
@@ -97,13 +100,12 @@ class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
         return super().__exit__(kind, error, trace)
 
     def cancel_death_penalty(self) -> None:
-        """Stop the clock."""
-        if self._timeout > 0:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        """Stop the clock, or the one that job code has started in its place."""
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def handle_death_penalty(self, _number: int, _frame: FrameType | None) -> None:
         """Raise in whatever the main thread is doing."""
-        if self._raised:
+        if self._raised or self._timeout <= 0:
             return
         self._raised = True
         raise self._exception(f"The job exceeded its timeout of {self._timeout:g} seconds")

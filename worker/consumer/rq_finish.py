@@ -15,6 +15,7 @@ from rq.worker import BaseWorker
 
 from worker import logs, sentry
 from worker.consumer.accounts import Accounts
+from worker.consumer.aftermath import Aftermath
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.rq_ending import RqEnding
 from worker.engine import dead_letter, rq_private
@@ -58,6 +59,7 @@ class RqFinish:
         ending: RqEnding,
         shown: Shown,
         accounts: Accounts,
+        aftermath: Aftermath,
     ) -> None:
         self._worker = worker
         self._claims = claims
@@ -66,6 +68,7 @@ class RqFinish:
         self._ending = ending
         self._shown = shown
         self._accounts = accounts
+        self._aftermath = aftermath
         self._lock = threading.Lock()
 
     def wants_success(self, job: Job, value: Any) -> bool:
@@ -112,6 +115,8 @@ class RqFinish:
                     self._settle(ending)
                 finally:
                     self._shown.end_job()
+                    if self._runs_code(ending):
+                        self._aftermath.after_code()
 
     def settle_beside_job(self) -> None:
         """Finish what may be finished while a job runs (housekeeper's thread): dependents need not wait for it."""

@@ -95,6 +95,10 @@ class Supervision(Protocol):
         """Record that the connection to Redis came, or went for `reason`."""
         ...
 
+    def renew(self) -> None:
+        """Make new pipes: a job has closed the old ones. They wake nobody, so the process must end."""
+        ...
+
     def close(self) -> None:
         """Give back what this object holds."""
         ...
@@ -200,6 +204,11 @@ class Supervised:
         if state == RedisState.CONNECTED:
             self._header.ever_connected = 1
 
+    def renew(self) -> None:
+        """Make new pipes."""
+        for pipe in (self.child, self._wake_consumers, self._wake_dispatcher):
+            pipe.renew()
+
     def close(self) -> None:
         """Pass the turn on; all else ends with the process."""
         self.pass_turn()
@@ -277,6 +286,11 @@ class Standalone:
     def redis_edge(self, state: RedisState, reason: str) -> None:
         """Note it on the slot."""
         self.slot.redis_changed(state, reason)
+
+    def renew(self) -> None:
+        """Make new pipes."""
+        self.child.renew()
+        self._listener.renew()
 
     def close(self) -> None:
         """Close the connections of doorbell and thread, and give the signals back."""

@@ -18,6 +18,7 @@ from time import monotonic
 
 from rq.timeouts import JobTimeoutException
 
+from worker.consumer.aftermath import Aftermath
 from worker.consumer.in_flight import InFlight
 from worker.consumer.main_thread import JobThread, running
 from worker.context import JobStopped, ShutdownRequested
@@ -57,20 +58,20 @@ class ThreadPool:
         run: Callable[[Claim, JobThread], None],
         slot: Slot,
         halted: Callable[[], bool],
+        aftermath: Aftermath,
     ) -> None:
         self.size = size
         self._in_flight = in_flight
         self._run = run
         self._slot = slot
         self._halted = halted
+        self._aftermath = aftermath
         self._lock = threading.RLock()
         self._runs: dict[int, _Run] = {}
         self._places: dict[int, ThreadRun] = {}  #: of each thread, on the slot
         self._seconds: list[float] = []  #: how long each job ran that has ended since the last `tally`
         self._calls: SimpleQueue[bool] = SimpleQueue()  #: one True for each claim to begin; False ends a thread
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
+        self.renew()
         places = slot.runs[1 : size + 1]
         for place in places:
             place.end()
@@ -82,6 +83,12 @@ class ThreadPool:
         for thread in self._threads:
             thread.start()
         forked.give_up(self._close_pipe)
+
+    def renew(self) -> None:
+        """Make a new pipe; the numbers of the old one, if there was one, may be somebody else's by now."""
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
 
     def fileno(self) -> int:
         """Return what to select on: readable when a thread has finished a job."""
@@ -110,6 +117,8 @@ class ThreadPool:
         """Let `expire` and `interrupt` raise in this thread from here on."""
         ident, run = threading.get_ident(), _Run(claim, timeout)
         with self._lock:
+            if self._aftermath.owed and not self._runs:
+                self._aftermath.after_all()
             self._runs[ident] = run
             self._places[ident].begin(
                 claim.job_id, claim.execution_id, run.started, run.deadline if timeout > 0 else 0.0
@@ -130,7 +139,11 @@ class ThreadPool:
                     self._show()
             except (JobTimeoutException, ShutdownRequested, JobStopped):
                 continue
-            return
+            break
+        self._aftermath.after_thread()
+        with self._lock:
+            if not self._runs:
+                self._aftermath.after_all()
 
     def end_processes(self, since: float) -> None:
         """Kill what this thread has started since then; its neighbours' processes run on."""

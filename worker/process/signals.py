@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import os
 import signal
 import sys
@@ -40,6 +41,8 @@ DUMP_STACKS: Final = signal.SIGUSR2
 #: Makes a child look at the order on its slot.
 ORDER: Final = signal.SIGUSR1
 
+#: The lowest number of the descriptor by which closed ones are noticed.
+_SENTINEL_FROM: Final = 200
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -98,9 +101,9 @@ class Child:
         self.interruptible = False
         #: Called when `ORDER` arrives: whether the running job is to be stopped.
         self.ordered: Callable[[], bool] = lambda: False
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
+        #: Called when descriptors of this process turn out to be closed.
+        self.on_lost: Callable[[], None] = self.retire
+        self._make_pipe()
         if not alone:
             for number in SUPERVISED:
                 signal.signal(number, _do_nothing)
@@ -112,8 +115,7 @@ class Child:
         if alone:
             signal.signal(signal.SIGINT, self._stop)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        if sys.__stderr__ is not None:  # sys.stderr may be something without a file
-            faulthandler.register(DUMP_STACKS, sys.__stderr__, all_threads=True)
+        self.dump_on_signal()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
         forked.give_up(self._let_go)
 
@@ -123,8 +125,31 @@ class Child:
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        os.close(self._reader)
-        os.close(self._writer)
+        self._close_pipe()
+
+    def dump_on_signal(self) -> None:
+        """Let `DUMP_STACKS` write the stacks, whatever was done to it."""
+        faulthandler.unregister(DUMP_STACKS)
+        if sys.__stderr__ is not None:  # sys.stderr may be something without a file
+            faulthandler.register(DUMP_STACKS, sys.__stderr__, all_threads=True)
+
+    @property
+    def intact(self) -> bool:
+        """Whether our descriptors are open, as far as one look can tell: job code may close whatever it finds."""
+        try:
+            fcntl.fcntl(self._sentinel, fcntl.F_GETFD)
+        except OSError:
+            return False
+        return True
+
+    def renew(self) -> None:
+        """Make a new pipe; the numbers of the old one may be somebody else's by now, so they are not closed."""
+        self._make_pipe()
+
+    def retire(self) -> None:
+        """Stop as if a soft stop had been asked: this process is of no more use, and its supervisor replaces it."""
+        self.soft = True
+        self._wake()
 
     @property
     def stopping(self) -> bool:
@@ -135,10 +160,28 @@ class Child:
         """Sleep up to `timeout` seconds; wake at once on a signal or when one of `fds` can be read (those return)."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)  # job code may have set another
         ready = readable([self._reader, *fds], timeout)
-        if self._reader in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._reader, 4096)
-        return [fd for fd in ready if fd != self._reader]
+        reader = self._reader
+        if reader in ready:
+            try:
+                os.read(reader, 4096)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.on_lost()
+        return [fd for fd in ready if fd != reader]
+
+    def _make_pipe(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        try:  # a number that is not given out again soon, so that it stays closed if somebody closes it
+            self._sentinel = fcntl.fcntl(self._reader, fcntl.F_DUPFD_CLOEXEC, _SENTINEL_FROM)
+        except OSError:  # so few descriptors are allowed
+            self._sentinel = os.dup(self._reader)
+
+    def _close_pipe(self) -> None:
+        for fd in (self._reader, self._writer, self._sentinel):
+            os.close(fd)
 
     def _let_go(self) -> None:
         """Leave signals and pipe to the process from which this one was forked. What the job has set itself stays."""
@@ -147,12 +190,11 @@ class Child:
             if _is_ours(signal.getsignal(number)):
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         faulthandler.unregister(DUMP_STACKS)
-        os.close(self._reader)
-        os.close(self._writer)
+        self._close_pipe()
 
     def _wake(self) -> None:
         """Wake `wait`, also where job code has set another wake-up descriptor."""
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # it is full: somebody has woken it; or closed, which `intact` notices
             os.write(self._writer, b"\0")
 
     def _obey(self, _number: int, _frame: FrameType | None) -> None:

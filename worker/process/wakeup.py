@@ -16,6 +16,10 @@ class Wakeup:
     """A counting wake-up shared by forked processes."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Make a new pipe, which wakes nobody in other processes; the numbers of the old one may be others' by now."""
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)

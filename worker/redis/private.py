@@ -12,6 +12,14 @@ def fileno_of(connection: Any) -> int | None:
     return None if sock is None else int(sock.fileno())
 
 
+def abandon(pool: Any) -> None:
+    """Forget the sockets of a pool without closing them: their descriptors were closed, and may be somebody else's."""
+    for connection in [*pool._available_connections, *pool._in_use_connections]:
+        if connection._sock is not None:
+            connection._sock.detach()
+        connection.disconnect()
+
+
 def leave_to_parent(pool: Any) -> None:
     """Close, in a forked process, the sockets that a pool has inherited; the pool then connects anew when it is used.
 

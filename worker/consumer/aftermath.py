@@ -1,0 +1,66 @@
+"""What follows on job code: the process is put in order again, or replaced where that cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worker import logs
+from worker.process.signals import Child
+from worker.process.surroundings import CannotPutBack, Surroundings
+
+log = logs.get_logger()
+
+
+class Aftermath:
+    """Of the jobs of one consumer. `renew` replaces descriptors of ours that a job has closed.
+
+    Where threads run jobs, what belongs to the whole process is put back when none of them runs a job: then
+    `after_all` must be called, at the latest before the next job begins if something is `owed`.
+    """
+
+    def __init__(self, child: Child, renew: Callable[[], None], *, threads: int) -> None:
+        self._child = child
+        self._renew = renew
+        self._alone = threads == 1
+        self._surroundings = Surroundings(child.dump_on_signal)
+        self.owed = False
+        child.on_lost = self._replace_without_descriptors
+
+    def after_code(self) -> None:
+        """Follow on code of jobs in the main thread: a job's, or a callback's beside which threads run jobs."""
+        try:
+            if self._alone:
+                self._surroundings.put_back()
+            else:
+                self.owed = True
+                self._surroundings.put_back_in_main_thread()
+        except CannotPutBack as reason:
+            self._retire(reason)
+        if not self._child.intact:
+            self._replace_without_descriptors()
+
+    def after_thread(self) -> None:
+        """Follow on a job in the calling thread of the pool."""
+        try:
+            self._surroundings.put_back_in_thread()
+        except CannotPutBack as reason:
+            self._retire(reason)
+        if not self._child.intact:
+            self._replace_without_descriptors()
+
+    def after_all(self) -> None:
+        """Put back what belongs to the whole process; no thread runs a job, and none begins one meanwhile."""
+        self.owed = False
+        try:
+            self._surroundings.put_back_in_process()
+        except CannotPutBack as reason:
+            self._retire(reason)
+
+    def _replace_without_descriptors(self) -> None:
+        self._renew()  # what the jobs have come to can still be settled, on new connections
+        self._retire("A job has closed descriptors of the worker, by os.closerange perhaps")
+
+    def _retire(self, reason: CannotPutBack | str) -> None:
+        if not self._child.stopping:
+            log.error("consumer.replaced", reason=str(reason))
+        self._child.retire()
