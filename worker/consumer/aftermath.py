@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from worker import logs
 from worker.process.signals import Child
@@ -10,9 +11,11 @@ from worker.process.surroundings import CannotPutBack, Surroundings
 
 log = logs.get_logger()
 
+_CLOSED: Final = "A job has closed descriptors of the worker, by os.closerange perhaps"
+
 
 class Aftermath:
-    """Of the jobs of one consumer. `renew` replaces descriptors of ours that a job has closed.
+    """Of the jobs of one consumer. `renew`, called in the main thread, replaces descriptors that a job has closed.
 
     Where threads run jobs, what belongs to the whole process is put back when none of them runs a job: then
     `after_all` must be called, at the latest before the next job begins if something is `owed`.
@@ -24,6 +27,7 @@ class Aftermath:
         self._alone = threads == 1
         self._surroundings = Surroundings(child.dump_on_signal)
         self.owed = False
+        self._lost = False
         child.on_lost = self._replace_without_descriptors
 
     def after_code(self) -> None:
@@ -46,7 +50,8 @@ class Aftermath:
         except CannotPutBack as reason:
             self._retire(reason)
         if not self._child.intact:
-            self._replace_without_descriptors()
+            self._lost = True
+            self._retire(_CLOSED)
 
     def after_all(self) -> None:
         """Put back what belongs to the whole process; no thread runs a job, and none begins one meanwhile."""
@@ -56,9 +61,16 @@ class Aftermath:
         except CannotPutBack as reason:
             self._retire(reason)
 
+    def before_leaving(self) -> None:
+        """Make sure, in the main thread, that what the jobs have come to can be settled."""
+        if self._lost:
+            self._lost = False
+            self._renew()
+
     def _replace_without_descriptors(self) -> None:
-        self._renew()  # what the jobs have come to can still be settled, on new connections
-        self._retire("A job has closed descriptors of the worker, by os.closerange perhaps")
+        self._lost = True
+        self.before_leaving()
+        self._retire(_CLOSED)
 
     def _retire(self, reason: CannotPutBack | str) -> None:
         if not self._child.stopping:

@@ -338,6 +338,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def _leave(self) -> None:
         """Hand everything back and say goodbye."""
+        self.aftermath.before_leaving()
         self.housekeeper.close()
         Shutdown(
             self.exchanger,

@@ -100,7 +100,8 @@ class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
         return super().__exit__(kind, error, trace)
 
     def cancel_death_penalty(self) -> None:
-        """Stop the clock, or the one that job code has started in its place."""
+        """Stop the clock, or the one that job code has started in its place; an alarm that comes late does nothing."""
+        self._raised = True
         signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def handle_death_penalty(self, _number: int, _frame: FrameType | None) -> None:

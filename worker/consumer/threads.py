@@ -132,7 +132,8 @@ class ThreadPool:
             try:
                 with self._lock:
                     run = self._runs.pop(ident, None)
-                    _raise_in(ident, _NOTHING)
+                    if run is not None and run.raised:  # only then: Python 3.11 hangs if code is traced or profiled
+                        _raise_in(ident, _NOTHING)
                     if run is not None:
                         self._slot.busy_seconds += monotonic() - run.started
                     self._places[ident].end()
@@ -173,7 +174,8 @@ class ThreadPool:
     def interrupt(self) -> None:
         """Raise `ShutdownRequested` in every job."""
         with self._lock:
-            for ident in self._runs:
+            for ident, run in self._runs.items():
+                run.raised = True
                 _raise_in(ident, ctypes.py_object(ShutdownRequested))
 
     def end_all_processes(self) -> None:

@@ -163,10 +163,12 @@ class Child:
         reader = self._reader
         if reader in ready:
             try:
-                os.read(reader, 4096)
+                ended = not os.read(reader, 4096)
             except BlockingIOError:
-                pass
+                ended = False
             except OSError:
+                ended = True
+            if ended:
                 self.on_lost()
         return [fd for fd in ready if fd != reader]
 

@@ -82,6 +82,7 @@ class Surroundings:
         self._filters = list(warnings.filters)
         self._log_handlers = list(logging.root.handlers)
         self._interpreter = _interpreter()
+        self._untraced = sys.gettrace() is None and sys.getprofile() is None
         self._tzname = time.tzname
         self._time_locale = _setlocale(locale.LC_TIME, None)
         self._locale = locale.setlocale(locale.LC_ALL)
@@ -99,13 +100,17 @@ class Surroundings:
             self._put_back_handlers()
 
     def put_back_in_thread(self) -> None:
-        """Put back what belongs to the calling thread: signal mask, priority, its current event loop."""
+        """Put back what belongs to the calling thread: signal mask, priority, trace functions, current event loop."""
         if _sigmask(signal.SIG_BLOCK, ()) != self._mask:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             _note("signal mask")
         if os.getpriority(os.PRIO_PROCESS, 0) != self._nice:
             with _trying("the priority (os.nice)"):
                 os.setpriority(os.PRIO_PROCESS, 0, self._nice)
+        if self._untraced and (sys.gettrace() is not None or sys.getprofile() is not None):
+            sys.settrace(None)
+            sys.setprofile(None)
+            _note("trace functions")
         policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
         if policy is not None:
             self._put_back_loop(policy)
@@ -194,8 +199,6 @@ class Surroundings:
             sys.stdout,
             sys.stderr,
             sys.excepthook,
-            traces,
-            profiles,
             faults,
         ) = self._interpreter
         socket.setdefaulttimeout(timeout)
@@ -204,8 +207,6 @@ class Surroundings:
         sys.setrecursionlimit(recursion)
         sys.setswitchinterval(interval)
         (gc.enable if collects else gc.disable)()
-        sys.settrace(traces)
-        sys.setprofile(profiles)
         if faults != faulthandler.is_enabled():
             faulthandler.enable() if faults else faulthandler.disable()
         _note("interpreter")
@@ -235,8 +236,6 @@ def _interpreter() -> tuple[Any, ...]:
         sys.stdout,
         sys.stderr,
         sys.excepthook,
-        sys.gettrace(),
-        sys.getprofile(),
         faulthandler.is_enabled(),
     )
 

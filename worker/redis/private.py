@@ -17,7 +17,7 @@ def abandon(pool: Any) -> None:
     for connection in [*pool._available_connections, *pool._in_use_connections]:
         if connection._sock is not None:
             connection._sock.detach()
-        connection.disconnect()
+    pool._available_connections, pool._in_use_connections, pool._created_connections = [], set(), 0
 
 
 def leave_to_parent(pool: Any) -> None:
