@@ -27,7 +27,7 @@ from worker.consumer.supervision import Supervision
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
-from worker.engine.records import Claim, ClaimReply, Retried
+from worker.engine.records import Buried, Claim, ClaimReply, Retried
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
 from worker.process.slot import Order, Running, Slot, State
@@ -102,8 +102,9 @@ class Exchanger:
         return reply
 
     def settle(self) -> None:
-        """Settle what is done, without claiming."""
-        self._exchange(0)
+        """Settle what is done, in as many requests as that takes, without claiming."""
+        while self._in_flight.done:
+            self._exchange(0)
 
     def note_reply(self, reply: ClaimReply) -> None:
         """Take in what the server said about us with a claim."""
@@ -139,7 +140,7 @@ class Exchanger:
         self._uncertain = False
         try:
             running = self._predecessor.executions  # one for each call; the others keep their claims meanwhile
-            keep = self._in_flight.executions().union(running[1:])
+            keep = self._in_flight.executions().union(self._predecessor.later())
             left = self._claims.recover(running[0] if running else "", keep)
             self._record.write()
         except RedisTrouble:
@@ -210,7 +211,8 @@ class Predecessor:
 
     `executions` are those to decide about: of a process that the supervisor killed, the jobs that were past their
     timeout or had to end by an order. Others that ran beside them go back without blame. Of any other death the one
-    that ran; "?" when it may be any of several.
+    that ran; "?" when it may be any of several. Whatever the death, a job that had run and whose outcome the server had
+    refused comes behind those; of several ("?") none is blamed before it has been claimed alone.
     """
 
     def __init__(
@@ -236,6 +238,17 @@ class Predecessor:
             self.executions = [name for name, run in self._runs.items() if self._is_overdue(run) or slot.order_for(run)]
         elif self._runs and threads > 1:
             self.executions = ["?"]
+        self._refused = [name for name in slot.refused_executions if name not in self.executions]
+        if self.executions != ["?"]:
+            if len(self._refused) > 1:
+                self.executions = [*(self.executions or [""]), "?"]
+            else:
+                self.executions += self._refused
+
+    def later(self) -> list[str]:
+        """Return the executions that are decided about after the first of `executions`."""
+        later = self.executions[1:]
+        return later + self._refused if "?" in later else later
 
     def hand_on(self, claim: Claim) -> None:
         """Decide about the job: another attempt, stopped as ordered, or buried."""
@@ -249,7 +262,8 @@ class Predecessor:
             log.warning("job.stopped", job_id=claim.job_id, queue=claim.origin, how="with its process")
             self._in_flight.finish_with_rq(Ending(job, claim, moment, stopped=True))
             return
-        if reason in ("timeout", "ordered") and job is not None:
+        refused = claim.execution_id in self._refused
+        if reason in ("timeout", "ordered") and job is not None and not refused:
             reason = "ordered" if given is not None else "timeout"
             error = KilledByOrder(KILLED) if given is not None else timed_out(job.timeout)
             outcome = self._decider.failure(job, claim, error, policy, moment, moment)
@@ -257,7 +271,11 @@ class Predecessor:
             how = "stuck and was killed" if reason else explain(status)
             if reason == OUT_OF_MEMORY:
                 how = explain_out_of_memory(memory.limit_bytes())
+            if refused:
+                how = f"{how}, after the job had run: Redis did not take its outcome"
             outcome = self._decider.crash(claim, how, moment, job)
+            if refused and isinstance(outcome, Buried):
+                outcome.tries, outcome.by_force = 1, True  # what was refused before would be refused again
         log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
         self._accounts.note(outcome, job, None)
 

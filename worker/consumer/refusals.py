@@ -42,6 +42,8 @@ class Refusals:
         self._slot = slot
         self._most: int | None = None  #: outcomes in one request; None while none was refused
         self._cuts = 0
+        self._stranded: list[str] = []  #: executions whose outcome the server takes in no form
+        self._shown = True  #: whether the slot shows more than those; a predecessor's, at first
 
     @property
     def searching(self) -> bool:
@@ -62,13 +64,19 @@ class Refusals:
         self._cuts = 0
         if self._most is not None and sent:
             self._most = None if len(self._in_flight.done) <= self._most else self._most * 2
+        if self._shown and sent and not self.searching:
+            self._show([])
 
     def concerns(self, sent: list[Outcome], error: RedisTrouble | ResponseError) -> bool:
         """Take in a refusal of `sent`; True when it is about them and what `portion` gives now may be sent at once."""
         for outcome in sent:
             outcome.tries += 1
         code = error.code if isinstance(error, RedisTrouble) else ""
-        if not sent or (code and code not in _ABOUT_CONTENT) or not self._server_is_well():
+        if not sent or (code and code not in _ABOUT_CONTENT):
+            return False
+        self._show(sent)
+        if not self._server_is_well():
+            self._show([])
             return False
         if code == "reset":
             self._cuts += 1
@@ -80,6 +88,14 @@ class Refusals:
             return True
         self._bury(sent[0], error)
         return True
+
+    def _show(self, refused: list[Outcome]) -> None:
+        """Show on the slot whose outcome is refused: should this process die over it, the successor blames those jobs.
+
+        Otherwise each of them would be run for every process that it costs, without a limit.
+        """
+        self._shown = bool(refused)
+        self._slot.note_refused([*self._stranded, *(outcome.claim.execution_id for outcome in refused)])
 
     def _server_is_well(self) -> bool:
         redis = self._claims.redis
@@ -101,6 +117,8 @@ class Refusals:
             if culprit.by_force:
                 log.critical("job.unsettled", job_id=culprit.claim.job_id, error=answer[:500])
                 self._in_flight.strand(culprit)
+                self._stranded.append(culprit.claim.execution_id)
+                self._show([])
                 return
             outcome.by_force = True
         log.warning("job.outcome_refused", job_id=culprit.claim.job_id, bytes=size, error=answer[:500])

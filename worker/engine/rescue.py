@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
+from redis.exceptions import ResponseError
 from rq.job import Job
 
 from worker import logs
@@ -21,6 +22,7 @@ from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim, Retried
 from worker.engine.serializers import Refused
 from worker.redis.calls import ScriptCalls
+from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
@@ -42,7 +44,18 @@ class Rescuer:
         found = orphans(self._calls, self._queues)
         self.living = found.living  # not 0 where nobody was looked for: that calls for another look
         self.rescued += len(found.dead)
-        return sum(map(self._rescue, found.dead)) + sum(map(self._rescue_by_rqs_rules, found.abandoned))
+        jobs, refused = 0, None
+        for rescue, workers in ((self._rescue, found.dead), (self._rescue_by_rqs_rules, found.abandoned)):
+            for worker in workers:
+                try:
+                    jobs += rescue(worker)
+                except (RedisTrouble, ResponseError) as error:  # about one job's keys, perhaps: the others are rescued
+                    if isinstance(error, RedisTrouble) and not error.refuses_this:
+                        raise
+                    refused = refused or error
+        if refused is not None:
+            raise refused
+        return jobs
 
     def hand_back(self, worker_name: str, running: str) -> int:
         """Put back all claims of a worker that was killed because the service stops; no job is blamed.
@@ -98,9 +111,15 @@ class Rescuer:
             dead.settle_and_claim([outcome], 0)
 
     def _bury(self, dead: Claims, letter: Buried, job: Job | None, **more: Any) -> None:
-        """Bury in the dead worker's name, and report it."""
-        if dead.settle_and_claim([letter], 0).unsettled:
-            rq_burial.bury(dead, letter, job)
+        """Bury in the dead worker's name, by force if keys of the job hold something else, and report it."""
+        try:
+            if dead.settle_and_claim([letter], 0).unsettled:
+                rq_burial.bury(dead, letter, job)
+        except RedisTrouble as trouble:
+            if trouble.code != "wrong_type":
+                raise
+            letter.tries, letter.by_force = 1, True
+            dead.settle_and_claim([letter], 0)
         report.ended(letter, function_name(job), **more)
 
     def _restored(self, claim: Claim) -> Job | None:

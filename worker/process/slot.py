@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import enum
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
 #: Threads that one consumer can have (WORKER_THREADS): each has a place on the slot.
 MOST_THREADS: Final = 256
+#: Jobs whose outcome the server refused that one consumer shows; the search for the culprit leaves fewer each time.
+MOST_REFUSED: Final = 64
 #: Orders that can wait to be obeyed by one consumer.
 MOST_ORDERS: Final = 32
 #: An order to stop a job holds for a job that begins this much later: it was claimed, or its process was replaced.
@@ -175,6 +178,7 @@ class Slot(ctypes.Structure):
         ("run_count", ctypes.c_int32),  #: how many of `runs` are in use; 0 = jobs run in the main thread only
         ("runs", ThreadRun * (1 + MOST_THREADS)),  #: the first is the main thread's, beside those of the pool
         ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due, as far as it knows
+        ("refused", (ctypes.c_char * 40) * MOST_REFUSED),  #: executions whose outcome the server does not take
     )
 
     role: int
@@ -211,6 +215,17 @@ class Slot(ctypes.Structure):
     run_count: int
     runs: ctypes.Array[ThreadRun]
     retry_due: float
+    refused: ctypes.Array[ctypes.Array[ctypes.c_char]]
+
+    @property
+    def refused_executions(self) -> list[str]:
+        """The executions that the child holds, or held when it died, and whose outcome the server does not take."""
+        return [held.value.decode() for held in self.refused if held.value]
+
+    def note_refused(self, executions: Sequence[str]) -> None:
+        """Show for which executions that is so now."""
+        for index, held in enumerate(self.refused):
+            held.value = executions[index].encode()[:40] if index < len(executions) else b""
 
     @property
     def busy(self) -> bool:

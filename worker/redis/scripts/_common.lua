@@ -76,7 +76,8 @@ end
 local function forget(id, execution)
   local member = id .. ':' .. execution
   call('DEL', P .. ':execution:' .. member)
-  call('ZREM', P .. ':executions:' .. id, execution)
+  local answer = redis.pcall('ZREM', P .. ':executions:' .. id, execution)
+  if type(answer) == 'table' and answer.err and not wrong_type(answer) then raise(answer) end
   call('SREM', EXECUTIONS_KEY, member)
 end
 

@@ -34,8 +34,6 @@ if ttl == 0 then
 elseif call('EXISTS', job) == 1 then
   local started_at, started_stamp = utc(started)
   local ended_at, ended_stamp = utc(ended)
-  call('HSET', job, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
-    'buried_at', ended_at, unpack(ARGV, 15))
   if ARGV[13] ~= '' then call('HSET', job, 'meta', ARGV[14]) end
   call('HDEL', job, 'suspect')
   beside(add_result, id, execution, again, 'type', '2', 'worker_name', W, 'exc_string', ARGV[12],
@@ -55,7 +53,9 @@ elseif call('EXISTS', job) == 1 then
     if again or #id ~= 36 then beside(call, 'LREM', queue, 0, id) end
     beside(call, 'RPUSH', queue, id)
   end
-  call('HSET', job, 'status', 'failed')
+  -- The record comes with the status: a job that has one, and is none, would count as replayed, and its crashes begin anew.
+  call('HSET', job, 'status', 'failed', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
+    'buried_at', ended_at, unpack(ARGV, 15))
 end
 give_up(origin, id, execution)
 tidy(count_failure, started - ended)
