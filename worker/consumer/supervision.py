@@ -91,8 +91,8 @@ class Supervision(Protocol):
         """Note that a job was scheduled that is due in `delay` seconds."""
         ...
 
-    def redis_edge(self, state: RedisState, reason: str) -> None:
-        """Record that the connection to Redis came, or went for `reason`."""
+    def redis_edge(self, state: RedisState, reason: str, commands: str) -> None:
+        """Record that the connection to Redis came, or went for `reason`; see `Slot.redis_changed`."""
         ...
 
     def renew(self) -> None:
@@ -198,9 +198,9 @@ class Supervised:
         self.slot.note_scheduled(delay)
         self._wake_dispatcher.send()
 
-    def redis_edge(self, state: RedisState, reason: str) -> None:
+    def redis_edge(self, state: RedisState, reason: str, commands: str) -> None:
         """Show it on the scoreboard; the first connection of the instance is what deploys wait for."""
-        self.slot.redis_changed(state, reason)
+        self.slot.redis_changed(state, reason, commands)
         if state == RedisState.CONNECTED:
             self._header.ever_connected = 1
 
@@ -283,9 +283,9 @@ class Standalone:
     def note_scheduled(self, delay: float) -> None:
         """Nobody to show it to: whoever schedules for this worker looks for it."""
 
-    def redis_edge(self, state: RedisState, reason: str) -> None:
+    def redis_edge(self, state: RedisState, reason: str, commands: str) -> None:
         """Note it on the slot."""
-        self.slot.redis_changed(state, reason)
+        self.slot.redis_changed(state, reason, commands)
 
     def renew(self) -> None:
         """Make new pipes."""

@@ -119,5 +119,5 @@ class Monitor:
     def _turn(self, **seen: object) -> None:
         self.view = replace(self.view, turned_at=monotonic(), **seen)  # type: ignore[arg-type]
 
-    def _edge(self, state: RedisState, reason: str) -> None:
+    def _edge(self, state: RedisState, reason: str, _commands: str) -> None:
         self.view = replace(self.view, redis=state, cause=reason, since=monotonic())

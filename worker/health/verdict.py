@@ -6,8 +6,8 @@
   with a wrong URL never goes live; afterwards an outage is a "yes, degraded": restarting would not help.
 
 Pure functions of a scoreboard and a ``time.monotonic()``. A reason is one plain sentence, built only from numbers, the
-words of this file and the table in ``troubles.py``, never from a server's words or a URL: it can hold no host and no
-secret.
+words of this file, names of commands and the table in ``troubles.py``, never from a server's words or a URL: it can
+hold no host and no secret.
 """
 
 from __future__ import annotations
@@ -66,12 +66,13 @@ class RedisView:
 
     `state` is ``connected``, ``outage`` (any child's) or ``unknown`` (none has connected or failed yet);
     `cause` is a key of `CAUSES` or `UNKNOWN_CAUSE` during an outage, else None; `seconds` is how long the
-    state has lasted.
+    state has lasted; `commands` are those that the server refuses, if it is about some: ``HSET, XADD``.
     """
 
     state: str
     cause: str | None
     seconds: float
+    commands: str = ""
 
 
 def live(board: Scoreboard, now: float) -> Verdict:
@@ -141,7 +142,9 @@ def redis_view(board: Scoreboard, now: float) -> RedisView:
         if slots:
             oldest = min(slots, key=lambda slot: slot.redis_since)
             cause = cause_of(oldest) if state is RedisState.OUTAGE else None
-            return RedisView(state.name.lower(), cause, max(0.0, now - oldest.redis_since))
+            names = {name for slot in slots for name in slot.redis_commands.decode("ascii", "replace").split(", ")}
+            commands = ", ".join(sorted(names - {""})) if state is RedisState.OUTAGE else ""
+            return RedisView(state.name.lower(), cause, max(0.0, now - oldest.redis_since), commands)
     return RedisView("unknown", None, max(0.0, now - board.header.started_at))
 
 
@@ -213,7 +216,8 @@ def _not_yet_connected(board: Scoreboard, now: float) -> Verdict:
 
 def _outage(redis: RedisView) -> str:
     cause = CAUSES.get(redis.cause or "", "The cause is in the worker's log.")
-    return f"Redis has been away for {redis.seconds:.0f} s. {cause}"
+    named = f" Refused: {redis.commands}." if redis.commands else ""
+    return f"Redis has been away for {redis.seconds:.0f} s. {cause}{named}"
 
 
 def _name(slot: Slot) -> str:

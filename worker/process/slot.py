@@ -167,6 +167,7 @@ class Slot(ctypes.Structure):
         ("job_started_at", ctypes.c_double),
         ("job_deadline", ctypes.c_double),  #: 0 = no timeout
         ("redis_reason", ctypes.c_char * 32),  #: code of the outage, e.g. ``refused``
+        ("redis_commands", ctypes.c_char * 256),  #: the commands that the server refuses, if it is about some
         ("worker_name", ctypes.c_char * 96),
         ("job_id", ctypes.c_char * 128),  #: empty when no job code runs
         ("execution_id", ctypes.c_char * 40),
@@ -204,6 +205,7 @@ class Slot(ctypes.Structure):
     job_started_at: float
     job_deadline: float
     redis_reason: bytes
+    redis_commands: bytes
     worker_name: bytes
     job_id: bytes
     execution_id: bytes
@@ -299,9 +301,13 @@ class Slot(ctypes.Structure):
         deaf = since > max(self.spawned_at, self.claimed_at) and self.state == State.WAITING
         return now - since if deaf else 0.0
 
-    def redis_changed(self, state: RedisState, reason: str = "") -> None:
-        """Record an edge of the connection's state, or another reason of the same outage; `reason` is a code."""
+    def redis_changed(self, state: RedisState, reason: str = "", commands: str = "") -> None:
+        """Record an edge of the connection's state, or another reason of the same outage; `reason` is a code.
+
+        `commands` are those that the server refuses to this user: ``HSET, XADD``.
+        """
         self.redis_reason = reason.encode()[:32]
+        self.redis_commands = commands.encode()[:256]
         if state != self.redis_state or not self.redis_since:
             self.redis_since = monotonic()
         self.redis_state = state

@@ -33,7 +33,8 @@ RELAPSE_SECONDS: Final = 1.0
 class Outage:
     """Whether Redis is away, for one loop.
 
-    `on_edge` gets the new state and the reason's code whenever it changes, the first success included. `reports`: an
+    `on_edge` gets the new state, the reason's code and the commands that are refused (see `RedisTrouble.commands`)
+    whenever one of them changes, the first success included. `reports`: an
     outage that lasts is told to Sentry; one loop an instance does that, because all have the same outage.
 
     A cut connection is no outage yet: a provider closes idle ones, a failover closes all. If the retry at once works,
@@ -41,7 +42,7 @@ class Outage:
     Where one call keeps working and another keeps failing, the backoff still grows (`RELAPSE_SECONDS`).
     """
 
-    def __init__(self, on_edge: Callable[[RedisState, str], None], *, reports: bool = False) -> None:
+    def __init__(self, on_edge: Callable[[RedisState, str, str], None], *, reports: bool = False) -> None:
         self._on_edge = on_edge
         self._reports = reports
         self._since: float | None = None  #: the first failure since the last success
@@ -74,14 +75,15 @@ class Outage:
                 self._tries = 0
         self._attempts += 1
         self._tries += 1
-        changed = self._reason is None or self._reason.code != reason.code
+        about = (reason.code, reason.commands)
+        changed = self._reason is None or (self._reason.code, self._reason.commands) != about
         self._reason = reason
         fields = {"code": reason.code, "sentence": reason.trouble.sentence, "fix": reason.trouble.fix}
         if self._attempts == 1 and self._forgives(reason, now):
             log.debug("redis.connection_lost", code=reason.code)
             return
         if changed or not self._active:
-            self._on_edge(RedisState.OUTAGE, reason.code)
+            self._on_edge(RedisState.OUTAGE, *about)
         if reason.code not in self._told:  # each reason once an outage: two that alternate are not logged for ever
             event = "redis.outage_changed" if self._active else "redis.outage_started"
             log.warning(event, **fields, detail=reason.detail or None)
@@ -115,7 +117,7 @@ class Outage:
         self._told.clear()
         self._active, self._connected = False, True
         if edge:
-            self._on_edge(RedisState.CONNECTED, "")
+            self._on_edge(RedisState.CONNECTED, "", "")
 
     def _forgives(self, reason: RedisTrouble, now: float) -> bool:
         """Whether this first failure may be a connection that was closed while nothing was wrong."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from worker.errors import WorkerError
+
+#: The names of commands at the end of a detail.
+_COMMANDS: Final = re.compile(r"(?:no permission for|unknown command) ([A-Z][A-Z |]*(?:, [A-Z][A-Z |]*)*)$")
 
 
 class Eagerness(enum.Enum):
@@ -46,6 +51,12 @@ class RedisTrouble(WorkerError):
     def refuses_command(self) -> bool:
         """Whether the server accepts us but not this command: by an ACL, or because the provider lacks it."""
         return self.code in ("no_permission", "unknown_command")
+
+    @property
+    def commands(self) -> str:
+        """The commands that the server refuses: ``HSET, XADD``; "" where it is about none, or has not said which."""
+        found = _COMMANDS.search(self.detail) if self.refuses_command else None
+        return found[1] if found else ""
 
     @property
     def refuses_this(self) -> bool:

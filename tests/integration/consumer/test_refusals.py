@@ -9,7 +9,7 @@ import redis as redis_py
 from rq import Queue
 from rq.job import Job
 
-from tests.support import letters, tasks
+from tests.support import engine, letters, tasks
 from tests.support.worker import consumer
 
 SMALLEST_LIMIT = 1_048_576  #: bytes; the least that Redis takes for proto-max-bulk-len
@@ -52,3 +52,30 @@ def test_a_job_whose_results_hold_another_type_is_buried_and_its_neighbours_fini
     redis.set(f"rq:results:{jobs[culprit].id}", "not a stream")
     consumer(redis).work(burst=True)
     assert_only_one_is_buried(redis, queue, jobs, culprit)
+
+
+def test_all_that_is_done_is_settled_at_a_stop_however_many_requests_that_takes(redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis)
+    jobs = [queue.enqueue(tasks.noise, 1) for _ in range(4)]
+    redis.set(f"rq:results:{jobs[1].id}", "not a stream")
+    alone = consumer(redis, WORKER_THREADS="4")
+    alone.work(burst=True, max_jobs=4)
+    assert [job.get_status(refresh=True).value for job in jobs] == ["finished", "failed", "finished", "finished"]
+    assert queue.started_job_registry.get_job_ids(cleanup=False) == []
+
+
+def test_a_dead_workers_job_whose_keys_hold_another_type_is_buried_and_the_others_are_rescued(
+    redis: redis_py.Redis,
+) -> None:
+    queue = Queue("default", connection=redis)
+    odd, other = (queue.enqueue(tasks.add, 1, 2) for _ in range(2))
+    redis.hset(odd.key, "crashes", 2)
+    for name in ("ann", "bob"):
+        engine.register(redis, name)
+        assert len(engine.desk(redis, name, "default").settle_and_claim([], 1).claims) == 1
+        redis.delete(f"rq:worker:{name}")
+    redis.set(f"rq:results:{odd.id}", "not a stream")
+    redis.set(f"rq:executions:{odd.id}", "no set")
+    assert engine.rescuer(redis, "default").rescue_orphans() == 2
+    assert letters.record(redis, odd.id)["reason"] == "crashed"
+    assert (odd.get_status(refresh=True), other.get_status(refresh=True)) == ("failed", "queued")

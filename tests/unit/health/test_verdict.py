@@ -164,6 +164,17 @@ def test_an_outage_after_the_first_connection_is_degraded_but_not_unhealthy() ->
     assert answer.reason.startswith("Redis has been away for 42 s. The Redis host name does not resolve.")
 
 
+def test_the_commands_that_the_server_refuses_are_named() -> None:
+    limited = board()
+    for slot, commands in zip(limited.consumers, (b"XADD", b"HSET, XADD"), strict=False):
+        outage(slot, b"no_permission", seconds=5)
+        slot.redis_commands = commands
+    assert verdict.healthy(limited, NOW).reason == (
+        "Redis has been away for 5 s. The Redis user may not run a command that the worker needs. Refused: HSET, XADD. "
+        "The worker keeps trying by itself."
+    )
+
+
 def test_an_outage_of_the_dispatcher_alone_makes_the_instance_unready() -> None:
     away = board()
     outage(away.dispatcher, b"timeout", seconds=3)

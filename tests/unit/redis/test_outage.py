@@ -24,7 +24,12 @@ class Watched:
 
     def __init__(self) -> None:
         self.edges: list[tuple[RedisState, str]] = []
-        self.outage = Outage(lambda state, code: self.edges.append((state, code)))
+        self.commands: list[str] = []
+        self.outage = Outage(self.edge)
+
+    def edge(self, state: RedisState, code: str, commands: str) -> None:
+        self.edges.append((state, code))
+        self.commands.append(commands)
 
 
 @pytest.fixture
@@ -174,3 +179,12 @@ def test_a_server_that_may_come_back_at_any_moment_is_asked_every_second(
         watched.outage.note(REFUSED)
         delays.append(watched.outage.delay())
     assert delays == [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+
+
+def test_the_commands_that_are_refused_are_handed_on_as_soon_as_they_are_known(watched: Watched) -> None:
+    watched.outage.note(trouble("no_permission", "no permission for XADD"))
+    watched.outage.note(trouble("no_permission", "no permission for HSET, SCRIPT LOAD, XADD"))
+    watched.outage.note(trouble("no_permission", "no permission for HSET, SCRIPT LOAD, XADD"))
+    watched.outage.note(trouble("no_permission", "user bob may not touch the key secret"))
+    watched.outage.over()
+    assert watched.commands == ["XADD", "HSET, SCRIPT LOAD, XADD", "", ""]
