@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 #: https://schema.org/ItemAvailability: what cannot be bought now, and what never will be again.
-_SOLD_OUT = frozenset({"OutOfStock", "SoldOut", "Discontinued"})
+_SOLD_OUT = frozenset({"OutOfStock", "SoldOut", "Discontinued", "Reserved"})
 _GONE = frozenset({"Discontinued"})
+
+#: What an amount is that is not what a shopper pays now for a new one.
+PriceKind = Literal[
+    "list", "unit", "instalment", "deposit", "membership", "shipping", "fee", "trade-in", "rental", "bulk", "business",
+    "used", "refurbished", "damaged", "sold-out", "expired", "later", "net", "other-currency", "dearer",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPrice:
+    """An amount that the page states besides the price."""
+
+    kind: PriceKind
+    amount: Decimal
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +34,8 @@ class Offer:
     currency: str
     availability: str = ""  #: a name of ItemAvailability, or '' when unknown
     list_price: Decimal | None = None  #: what it costs without a discount
+    condition: str = ""  #: '' for new, else "used", "refurbished" or "damaged"
+    others: tuple[OtherPrice, ...] = field(default=(), compare=False)  #: what else is stated, and is not the price
 
     @property
     def available(self) -> bool:
@@ -47,6 +65,17 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
+class Certainty:
+    """How sure the reading of a page is, each from 0 to 1, and what it rests on."""
+
+    identity: float = 1.0  #: that these facts are of the page's own product
+    price: float = 1.0  #: that its price is the one that a shopper pays
+    evidence: tuple[str, ...] = ()  #: what chose the product: "mainEntity", "url", "heading", "og:title", "title"
+    price_sources: tuple[str, ...] = ()  #: who states the price: "json-ld", "microdata", "rdfa", "opengraph", "visible"
+    doubts: tuple[str, ...] = ()  #: sentences
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """A product; what the page does not tell is None or empty."""
 
@@ -54,3 +83,4 @@ class Product:
     offer: Offer | None = None
     rating: Rating | None = None
     reviews: tuple[Review, ...] = ()
+    certainty: Certainty = field(default=Certainty(), compare=False)

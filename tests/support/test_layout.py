@@ -6,7 +6,7 @@ from tests.support.service import ROOT
 
 LEVELS = ("unit", "integration", "faults")
 #: What is tested besides `worker/`; the last two are no packages: how it is deployed, and what the docs say.
-OTHERS = {"jobs", "producer", "netlify", "tools", "deploy", "docs"}
+OTHERS = {"jobs", "jobs/reading", "producer", "netlify", "tools", "deploy", "docs"}
 
 
 def test_each_folder_of_tests_is_named_as_a_package() -> None:
