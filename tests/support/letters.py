@@ -102,7 +102,6 @@ def seed(redis: redis_py.Redis, count: int, *, step_seconds: float = 0.0, kinds:
                     "instance": "laptop.4ef3",
                     "release": "abc123",
                     "history": [],
-                    "traceback": 'Traceback (most recent call last):\n  File "tests/support/tasks.py"\n' * 10,
                 }
                 fields: dict[Any, Any] = {
                     "status": "failed",

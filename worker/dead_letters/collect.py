@@ -122,5 +122,4 @@ class Collect:
             **letter,
             "exception": said.exception,
             "fingerprint": said.fingerprint(function),
-            "traceback": said.traceback,
         }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from worker.dead_letters.rq_failures import traceback_of
 from worker.engine.dead_letter import read
 
 #: The reason of letters without a record: their ids were put on the queue by hand.
@@ -16,17 +17,26 @@ UNKNOWN: Final = "unknown"
 class DeadLetter:
     """One dead letter. `record` is what its burial wrote (see `dead_letters.record`), {} if there is none.
 
-    A letter of a page has no traceback and no history; `DeadLetterQueue.letters` reads all. The record is parsed on its
-    first use, because counting a hundred thousand letters needs no records.
+    A letter of a page has no traceback and no history; `DeadLetterQueue.letters` reads all. `failure` is the traceback
+    as the job's last result holds it. The record is parsed on its first use: counting a hundred thousand letters needs
+    none.
     """
 
-    __slots__ = ("_record", "_written", "ended_at", "job_id", "origin")
+    __slots__ = ("_failure", "_record", "_written", "ended_at", "job_id", "origin")
 
-    def __init__(self, job_id: str, origin: str = "", ended_at: str = "", written: bytes | None = None) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        origin: str = "",
+        ended_at: str = "",
+        written: bytes | None = None,
+        failure: bytes | None = None,
+    ) -> None:
         self.job_id = job_id
         self.origin = origin
         self.ended_at = ended_at
         self._written = written or b""
+        self._failure = failure
         self._record: dict[str, Any] | None = None
 
     @property
@@ -34,6 +44,8 @@ class DeadLetter:
         """Return the record."""
         if self._record is None:
             self._record = read(self._written)
+            if self._failure and self._record.get("exception"):  # else it is our sentence, which is the message
+                self._record.setdefault("traceback", traceback_of(self._failure))
         return self._record
 
     @property

@@ -71,12 +71,15 @@ class DeadLetterQueue:
         with self.redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
                 pipeline.hmget(self.keys.job(job_id), "status", "origin", "ended_at", "dead_letter")
+                pipeline.xrevrange(self.keys.results(job_id), count=1)
             rows = pipeline.execute()
-        return [
-            DeadLetter(job_id, text_of(origin), text_of(ended_at), record)
-            for job_id, (status, origin, ended_at, record) in zip(job_ids, rows, strict=True)
-            if status == b"failed"
-        ]
+        found = []
+        for job_id, fields, results in zip(job_ids, rows[::2], rows[1::2], strict=True):
+            status, origin, ended_at, record = fields
+            if status == b"failed":
+                failure = results[0][1].get(b"exc_string") if results else None
+                found.append(DeadLetter(job_id, text_of(origin), text_of(ended_at), record, failure))
+        return found
 
     def status(self, job_ids: Sequence[str]) -> list[str]:
         """Return the status of some jobs; "" for those that are gone."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-from worker.engine.dead_letter import MESSAGE_CHARACTERS, TRACEBACK_STEPS, digest, encodable
+from worker.engine.dead_letter import MESSAGE_CHARACTERS, digest, encodable
 
 _FRAME: Final = re.compile(r'^  File "(?P<file>.+)", line \d+, in (?P<name>.+)$', flags=re.M)
 #: What Python writes between the tracebacks of chained exceptions; the last one is the one that was raised.
@@ -36,7 +36,6 @@ class Failure:
     exception: str
     message: str
     frame: str
-    traceback: str
 
     def fingerprint(self, function: str) -> str:
         """Name the kind of failure, as `dead_letters.fingerprint` does."""
@@ -58,7 +57,6 @@ def failure(text: str, function: str) -> Failure:
         error["kind"] if named and error is not None else "",
         encodable((error["message"] or "") if named and error is not None else rest.strip())[:MESSAGE_CHARACTERS],
         _own_frame(steps, function),
-        encodable("\n".join(raised.splitlines()[-3 * TRACEBACK_STEPS :])[-2000:]),
     )
 
 

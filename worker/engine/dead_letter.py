@@ -2,8 +2,9 @@
 
 A dead letter is an ordinary failed RQ job (hash, result, FailedJobRegistry of its origin) whose id is also on an
 ordinary queue that nobody consumes. The record is in ``job.meta["dead_letter"]`` and, for readers that cannot or must
-not unpickle, as JSON in the field ``dead_letter`` of the job's hash. It holds no argument values. Its bulky parts,
-``history`` and ``traceback``, come last: ``scripts/letters.lua`` reads records without them.
+not unpickle, as JSON in the field ``dead_letter`` of the job's hash. It holds no argument values. The traceback is not
+in it but in the job's RQ result, once. Its bulky part, ``history``, comes last: ``scripts/letters.lua`` reads records
+without it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,6 @@ from worker.engine.meta import MetaChange
 from worker.engine.records import Claim
 from worker.redis.calls import Value
 
-#: Last steps of a traceback that the record keeps, where the error is. The result keeps all steps.
-TRACEBACK_STEPS: Final = 12
-#: Characters of each step; the last one holds the exception's whole message.
-STEP_CHARACTERS: Final = 2000
 #: Characters of an exception's message that the record keeps.
 MESSAGE_CHARACTERS: Final = 500
 #: Earlier burials of the same job that a record remembers, and how much of each.
@@ -91,8 +88,6 @@ def record(
     since then failed, "" if it was this one; `now` is the server's time.
     """
     at = now.isoformat(timespec="seconds")
-    tail = traceback.format_exception(error)[-TRACEBACK_STEPS:] if error is not None else []
-    tail = [step if len(step) <= STEP_CHARACTERS else step[:STEP_CHARACTERS] + "…\n" for step in tail]
     return {
         "reason": reason,
         "exception": _name(error) if error is not None else "",
@@ -107,7 +102,6 @@ def record(
         "instance": worker.rpartition(".")[0],
         "release": release or "",
         "history": history(earlier),
-        "traceback": encodable("".join(tail)),
     }
 
 

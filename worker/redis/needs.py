@@ -50,6 +50,8 @@ BY_CLIENTS: Final = (
     "ZADD",
     "ZREM",
 )
+#: Commands of the scripts that save memory and that no user must have.
+OPTIONAL: Final = ("COPY", "RENAME")
 #: Keys of a diagnosis expire by themselves, should the client die before it deletes them.
 KEY_TTL_SECONDS: Final = 60
 _CALL: Final = re.compile(r"""(?:call\(|call,|write\()\s*(?:[^'"()]*?\band\s*)?'([A-Z]+)'(?:\s*or\s*'([A-Z]+)')?""")
@@ -129,5 +131,5 @@ def forms(key: str, nothing: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def acl_rules(keys: Keys) -> list[str]:
     """Return the ACL of a user who may do what the worker needs and nothing else."""
-    commands = [f"+{need.lower()}" for need in all_needs()]
+    commands = [f"+{need.lower()}" for need in (*all_needs(), *OPTIONAL)]
     return [f"~{keys.named('*')}", f"&{keys.channel('*')}", *commands]

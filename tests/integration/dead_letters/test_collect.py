@@ -12,7 +12,7 @@ from rq.registry import FailedJobRegistry
 from rq.timeouts import JobTimeoutException
 
 from tests.support import tasks
-from tests.support.letters import bury, collect, ids, record, seed
+from tests.support.letters import box, bury, collect, ids, record, seed
 from worker.dead_letters import collect as collect_module
 
 
@@ -32,7 +32,7 @@ def test_a_failure_of_a_plain_worker_gets_the_record_that_ours_would_have_writte
     alike = ("exception", "message", "fingerprint", "function", "queue", "attempts")
     assert {name: found[name] for name in alike} == {name: mine[name] for name in alike}
     assert (found["reason"], found["release"]) == ("failed_elsewhere", "abc123")
-    assert found["traceback"].endswith("ValueError: no such page")
+    assert box(redis).letters([theirs.id])[0].record["traceback"].endswith("ValueError: no such page\n")
     assert theirs.get_meta(refresh=True)["dead_letter"] == found
     collect(redis)
     assert ids(redis) == [ours.id, theirs.id], "it is collected once"

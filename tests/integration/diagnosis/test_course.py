@@ -279,8 +279,25 @@ def test_little_headroom_for_memory_and_clients_is_a_warning() -> None:
             client.set(f"filling:{client.dbsize()}", "x" * 20_000)
         report = diagnosed(server.url)
     codes = {finding.code for finding in report.step("fitness").findings if finding.status is Status.WARNING}
-    assert codes == {"memory_headroom", "no_persistence", "client_headroom", "idle_timeout"}
+    assert codes == {"memory_headroom", "no_persistence", "client_headroom", "idle_timeout", "result_memory"}
     assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("room", "limit", "status"),
+    [(4096, "100mb", Status.WARNING), (0, "100mb", Status.WARNING), (4096, "0", Status.OK), (1024, "100mb", None)],
+)
+def test_room_that_the_server_sets_aside_for_results_is_named_where_memory_is_limited(
+    own_server: RedisServer, room: int, limit: str, status: Status | None
+) -> None:
+    with own_server.client() as admin:
+        admin.config_set("stream-node-max-bytes", room)
+        admin.config_set("maxmemory", limit)
+        fitness = diagnosed(own_server.url).step("fitness")
+    told = [finding for finding in fitness.findings if finding.code == "result_memory"]
+    assert [finding.status for finding in told] == ([status] if status is not None else [])
+    assert all("stream-node-max-bytes" in finding.says for finding in told)
+    assert fitness.facts["stream_node_max_bytes"] == room
 
 
 def test_a_server_that_refuses_info_config_and_client_is_still_told_apart() -> None:

@@ -14,6 +14,9 @@ from worker.text import size
 
 #: Share of the memory limit above which a burst of jobs may not fit.
 _FULL_SHARE: Final = 0.8
+#: A stream's first node takes as much room as stream-node-max-bytes allows, 4 kB at most (0: 4 kB). Above this the room
+#: is most of what a finished job takes.
+_MOST_STREAM_ROOM: Final = 1024
 #: A shorter idle timeout cuts the worker again and again: it checks its connections only every 30 s.
 _SHORT_IDLE_SECONDS: Final = 60
 
@@ -23,6 +26,7 @@ def judge(case: Case, found: Found) -> None:
     facts = case.facts
     _eviction(facts, found, _config(case, "maxmemory-policy"))
     _memory(facts, found)
+    _results(facts, found, _config(case, "stream-node-max-bytes"))
     _persistence(facts, found, _config(case, "save"))
     _clients(case, found, _config(case, "maxclients"))
     _idle(found, _config(case, "timeout"))
@@ -69,6 +73,24 @@ def _memory(facts: dict[str, Any], found: Found) -> None:
         found.add(Status.WARNING, words, trouble("out_of_memory").trouble.fix, "memory_headroom")
     else:
         found.add(Status.OK, words)
+
+
+def _results(facts: dict[str, Any], found: Found, configured: str | None) -> None:
+    """RQ keeps each result in a stream of its own, in whose first node the server sets room aside."""
+    if configured is None or not configured.isdigit():
+        return
+    room = int(configured)
+    found.facts["stream_node_max_bytes"] = room
+    if 0 < room <= _MOST_STREAM_ROOM:
+        return
+    limited = int(facts.get("maxmemory") or 0) > 0
+    found.add(
+        Status.WARNING if limited else Status.OK,
+        f"A finished job takes about 5 kB of memory instead of 1.3: the server sets 4 kB aside for its result, however "
+        f"small that is (stream-node-max-bytes {room}).",
+        "If memory is short, set stream-node-max-bytes to 512, in the provider's console or with CONFIG SET.",
+        "result_memory",
+    )
 
 
 def _persistence(facts: dict[str, Any], found: Found, save: str | None) -> None:

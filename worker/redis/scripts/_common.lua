@@ -152,3 +152,14 @@ local function add_result(id, execution, again, ...)
   end
   call('XADD', results, 'MAXLEN', '~', '10', '*', ...)
 end
+
+-- Free what the server has set aside in a stream for further entries: 4 kB in the first node, however little is in it. A
+-- copy has no such room. A server, or a user's rights, without COPY or RENAME keeps the room: what is called by the name
+-- `optional` is nothing that the worker needs (``worker/redis/needs.py``).
+local optional = redis.pcall
+local function shrink(stream)
+  local copy = stream .. ':copy'
+  if optional('COPY', stream, copy, 'REPLACE') ~= 1 then return end
+  local reply = optional('RENAME', copy, stream)
+  if type(reply) == 'table' and reply.err then tidy(call, 'DEL', copy) end
+end

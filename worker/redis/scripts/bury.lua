@@ -58,5 +58,6 @@ elseif call('EXISTS', job) == 1 then
     'buried_at', ended_at, unpack(ARGV, 15))
 end
 give_up(origin, id, execution)
+shrink(results)
 tidy(count_failure, started - ended)
 return 1

@@ -15,4 +15,5 @@ call('HDEL', job, 'past')
 local moved = ARGV[5] ~= '' and meta_moved(job, ARGV[5], ARGV[6])
 if ARGV[5] ~= '' and not moved then call('HSET', job, 'meta', ARGV[6]) end
 call('HSET', job, 'buried_at', ended_at or '', unpack(ARGV, 7)) -- last: a job with a record is not looked at again
+shrink(P .. ':results:' .. ARGV[3])
 return moved or 1

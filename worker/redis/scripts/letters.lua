@@ -2,7 +2,7 @@
 -- KEYS: none. ARGV: prefix, '' (no single worker), dead-letter queue, first index, last index, then texts: a
 --   record without one of them is left out.
 -- Returns {length of the queue, number of ids on the page, {id, status, origin, ended_at, record}…}. A record comes
--- without its last parts, history and traceback, which are most of it. An id whose job is gone has status '' and no
+-- without its last part, history, which may be most of it. An id whose job is gone has status '' and no
 -- record, one whose job has not failed its status and no record.
 local ids = call('LRANGE', P .. ':queue:' .. ARGV[3], ARGV[4], ARGV[5])
 local reply = {call('LLEN', P .. ':queue:' .. ARGV[3]), #ids}
