@@ -19,6 +19,8 @@ from worker import logs
 
 log = logs.get_logger()
 
+#: How long a loop in a thread of the pool may sleep.
+WAKE_SECONDS: Final = 0.5
 #: Loops of the process from which this one was forked. They share their selectors with it, so that closing one here,
 #: which its finalizer would do, made the other one deaf.
 _of_our_parent: Final[list[asyncio.AbstractEventLoop]] = []
@@ -33,9 +35,12 @@ class EventLoops(threading.local):
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a job's coroutine to its end and return its value; raises what it raises."""
         loop = self._own_loop()
+        waker = None if threading.current_thread() is threading.main_thread() else _Waker(loop)
         try:
             return loop.run_until_complete(coroutine)
         finally:
+            if waker is not None:
+                waker.stop()
             self._loop = None  # if tidying is interrupted, what is left on this loop shall not run beside the next job
             _tidy(loop)
             self._loop = loop
@@ -53,6 +58,23 @@ class EventLoops(threading.local):
         if self._loop is None or self._loop.is_closed():
             self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
         return self._loop
+
+
+class _Waker:
+    """Keeps a loop from sleeping on while an exception waits to be raised in its thread: a timeout, an order, a stop.
+
+    In the main thread a signal does that.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._turn()
+
+    def _turn(self) -> None:
+        self._next = self._loop.call_later(WAKE_SECONDS, self._turn)
+
+    def stop(self) -> None:
+        self._next.cancel()
 
 
 def _tidy(loop: asyncio.AbstractEventLoop) -> None:

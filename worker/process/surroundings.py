@@ -50,6 +50,12 @@ _WATCHED: Final = tuple(
         signal.SIGPROF,
     )
 )
+_BLOCK: Final = int(signal.SIG_BLOCK)
+_PROCESS: Final = os.PRIO_PROCESS
+_MEMORY: Final = resource.RLIMIT_AS
+_CPU: Final = resource.RLIMIT_CPU
+_LC_TIME: Final = locale.LC_TIME
+_getpriority: Final = os.getpriority
 _getsignal: Final = _signal.getsignal
 _sigmask: Final = _signal.pthread_sigmask
 _getrlimit: Final = resource.getrlimit
@@ -70,21 +76,21 @@ class Surroundings:
     def __init__(self, restore_dump: Callable[[], None]) -> None:
         self._restore_dump = restore_dump  #: makes the signal that dumps stacks do so again
         self._handlers = [*map(_getsignal, _WATCHED)]
-        self._mask = _sigmask(signal.SIG_BLOCK, ())
-        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._mask = _sigmask(_BLOCK, ())
+        self._nice = _getpriority(_PROCESS, 0)
         self._cwd = os.getcwd()
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._environ = dict(_raw_environ())
-        self._memory_limit = _getrlimit(resource.RLIMIT_AS)
-        self._cpu_limit = _getrlimit(resource.RLIMIT_CPU)
+        self._memory_limit = _getrlimit(_MEMORY)
+        self._cpu_limit = _getrlimit(_CPU)
         self._path = list(sys.path)
         self._filters = list(warnings.filters)
         self._log_handlers = list(logging.root.handlers)
         self._interpreter = _interpreter()
         self._untraced = sys.gettrace() is None and sys.getprofile() is None
         self._tzname = time.tzname
-        self._time_locale = _setlocale(locale.LC_TIME, None)
+        self._time_locale = _setlocale(_LC_TIME, None)
         self._locale = locale.setlocale(locale.LC_ALL)
         self._policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
 
@@ -101,10 +107,10 @@ class Surroundings:
 
     def put_back_in_thread(self) -> None:
         """Put back what belongs to the calling thread: signal mask, priority, trace functions, current event loop."""
-        if _sigmask(signal.SIG_BLOCK, ()) != self._mask:
+        if _sigmask(_BLOCK, ()) != self._mask:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             _note("signal mask")
-        if os.getpriority(os.PRIO_PROCESS, 0) != self._nice:
+        if _getpriority(_PROCESS, 0) != self._nice:
             with _trying("the priority (os.nice)"):
                 os.setpriority(os.PRIO_PROCESS, 0, self._nice)
         if self._untraced and (sys.gettrace() is not None or sys.getprofile() is not None):
@@ -128,7 +134,7 @@ class Surroundings:
             time.tzset()
             self._tzname = time.tzname
             _note("time zone")
-        if _getrlimit(resource.RLIMIT_AS) != self._memory_limit or _getrlimit(resource.RLIMIT_CPU) != self._cpu_limit:
+        if _getrlimit(_MEMORY) != self._memory_limit or _getrlimit(_CPU) != self._cpu_limit:
             self._put_back_limits()
         if _interpreter() != self._interpreter:
             self._put_back_interpreter()
@@ -143,7 +149,7 @@ class Surroundings:
         if logging.root.handlers != self._log_handlers:
             logging.root.handlers[:] = self._log_handlers
             _note("logging.root.handlers")
-        if _setlocale(locale.LC_TIME, None) != self._time_locale:
+        if _setlocale(_LC_TIME, None) != self._time_locale:
             locale.setlocale(locale.LC_ALL, self._locale)
             _note("locale")
 

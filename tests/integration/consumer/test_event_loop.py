@@ -68,6 +68,16 @@ def test_a_coroutine_that_sleeps_past_its_timeout_fails_and_the_next_one_runs(
     assert (late.get_status(), next_one.get_status()) == ("failed", "finished")
 
 
+def test_in_a_thread_a_coroutine_that_sleeps_past_its_timeout_fails_alone(server: RedisServer, queue: Queue) -> None:
+    late = queue.enqueue(neighbours.sleep_async, 600, job_timeout=1)
+    with Service(server.url, WORKER_PROCESSES="1", WORKER_THREADS="2", **NEIGHBOURS) as service:
+        until(lambda: late.get_status() == "failed", service=service)
+        after = queue.enqueue(neighbours.use_client)
+        until(lambda: after.get_status() == "finished", service=service)
+        assert not service.of("child.killed")
+        assert not service.of("child.overdue")
+
+
 def test_a_forked_process_gets_a_loop_of_its_own_and_leaves_its_parents_alone(tmp_path: Path) -> None:
     loops = EventLoops()
     ours = loops.run(neighbours.use_client())
