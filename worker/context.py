@@ -1,4 +1,4 @@
-"""What a running job may use of the worker: its identity, its progress, a shared cache, a few settings.
+"""What a running job may use of the worker: its identity, progress, steps and cursors, a shared cache, a few settings.
 
 Job functions call `current()` and know neither Redis nor the environment, so they also run in a plain REPL or
 a unit test: outside a job `current()` answers an `OfflineContext`, which keeps everything in memory.
@@ -6,16 +6,21 @@ a unit test: outside a job `current()` answers an `OfflineContext`, which keeps 
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import threading
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar, Token
+from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from structlog import get_logger
 
+from worker.journal import CURSOR, STEP, ClaimLost, Entry, Journal, Kept, NotKept, StepError, Store, Stores, check_name
 from worker.keys import Keys
 
 if TYPE_CHECKING:
@@ -25,20 +30,58 @@ if TYPE_CHECKING:
 
     from producer import Producer
 
+__all__ = [
+    "ClaimLost",
+    "Cursor",
+    "JobContext",
+    "JobStopped",
+    "NotKept",
+    "OfflineContext",
+    "RedisContext",
+    "ShutdownRequested",
+    "StepError",
+    "current",
+    "enter",
+    "use",
+]
+
 #: The key under `job.meta` where producers find the progress.
 PROGRESS_KEY = "progress"
 
 
 class ShutdownRequested(BaseException):
-    """The service stops and its grace is over: the job ends here and goes back to the head of its queue.
+    """The service stops: the job ends here and goes back to the head of its queue, without burning an attempt.
 
-    Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
+    Raised anywhere once the grace is over, and before that where the job says it may be left: at a step, a cursor, a
+    check. Not an `Exception`, so that a job's ``except Exception`` does not swallow it. A job may catch it to save a
     checkpoint, and must let it pass on.
     """
 
 
 class JobStopped(BaseException):
     """This job is stopped by order (RQ's `stop-job`, `kill-horse`). A job's ``except Exception`` does not catch it."""
+
+
+class Cursor:
+    """Where a loop stands: a JSON value that outlives this run of the job. Made by `JobContext.cursor`."""
+
+    __slots__ = ("_context", "_journal", "_start", "name")
+
+    def __init__(self, context: JobContext, name: str, start: Any) -> None:
+        self._context = context
+        self._journal = context._journal
+        self._start = start
+        self.name = name
+
+    @property
+    def value(self) -> Any:
+        """Where it was moved to last, in whichever run; the start that was given if it never was."""
+        return self._journal.position(self.name, self._start)
+
+    def advance(self, value: Any) -> None:
+        """Keep `value` (JSON), in one command; then the job may be left: see `JobContext.check`."""
+        self._journal.move(self.name, self._journal.encoded(self.name, value))
+        self._context._halt(f"at the cursor {self.name!r}")
 
 
 class JobContext(ABC):
@@ -75,8 +118,13 @@ class JobContext(ABC):
         *,
         allow_private_addresses: bool = False,
         notify_secret: SecretStr | None = None,
+        journals: Stores | None = None,
+        claim: object = None,
     ) -> RedisContext:
-        """Make the context of `job`, which is about to run. `connection` must not decode responses."""
+        """Make the context of `job`, which is about to run. `connection` must not decode responses.
+
+        `journals` keep what its steps return, behind the fence of `claim`; without them it has no steps.
+        """
         context = RedisContext(
             job.id,
             queue,
@@ -87,6 +135,9 @@ class JobContext(ABC):
         context._job = job
         context._connection = connection
         context._trouble_logged = False
+        context._journals = journals
+        context._claim = claim
+        context._opened = None
         return context
 
     @abstractmethod
@@ -108,6 +159,119 @@ class JobContext(ABC):
     def producer(self) -> Producer:
         """Return a producer on the Redis that this job came from: enqueue further jobs, ask how others ended."""
 
+    # -- steps and cursors: docs/long-jobs.md ------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def _journal(self) -> Journal:
+        """The journal of this run."""
+
+    @property
+    @abstractmethod
+    def _store(self) -> Store:
+        """What keeps the journal, and knows whether the run may go on."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service stops: the job's next step, cursor or check hands it back."""
+        return self._store.stopping
+
+    @property
+    def deadline(self) -> float:
+        """When the job's timeout ends it, by `time.monotonic()`; infinity without one."""
+        return self._store.deadline
+
+    def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function once in all runs of this job; return what it returned, as JSON gives it back.
+
+        A name stands for one result: called again with it, in this run or the next, it returns what was kept and calls
+        nothing, so a loop puts the item's number or id into the name. A run that ends between the function and the
+        keeping of its result repeats it: **at least once**. Of a coroutine function the result is awaited.
+        The job may be left before the function is called: see `check`.
+
+        Raises `StepError` for a result that is no JSON, `NotKept` when Redis could not keep it until the job's timeout.
+        """
+        check_name(STEP, name)
+        if inspect.iscoroutinefunction(function):
+            return self._async_step(name, function, args, kwargs)
+        kept = self._before(name, self._journal.kept(name))
+        if kept is not None:
+            return kept.value
+        value = function(*args, **kwargs)
+        if inspect.isawaitable(value):
+            if inspect.iscoroutine(value):
+                value.close()
+            raise StepError(f"The step {name!r} returned an awaitable; give it the coroutine function itself.")
+        return self._journal.keep(name, value)
+
+    async def _async_step(
+        self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Do the same with a coroutine function. The journal is asked in another thread: the loop goes on meanwhile."""
+        import asyncio  # noqa: PLC0415 — the supervisor and most jobs have no use for it
+
+        kept = self._before(name, await asyncio.to_thread(self._journal.kept, name))
+        if kept is not None:
+            return kept.value
+        return await asyncio.to_thread(self._journal.keep, name, await function(*args, **kwargs))
+
+    def cursor(self, name: str = "cursor", start: Any = None) -> Cursor:
+        """Return a cursor; its value is `start` until it is moved."""
+        check_name(CURSOR, name)
+        return Cursor(self, name, start)
+
+    def resume(
+        self,
+        name: str,
+        items: Iterable[Any] | Callable[[Any], Iterable[Any]],
+        *,
+        key: Callable[[Any], Any] | None = None,
+    ) -> Iterator[Any]:
+        """Go through items, and in the next run on from the first that was not done: each is done **at least once**.
+
+        `items` is called with the cursor's value (None in the beginning) and returns what comes after it; the value is
+        the last item, or `key` of it, and must be JSON. An iterable is counted instead: it must have the same order in
+        each run. An item is done when the loop asks for the next one, which is one command; there the job may be left.
+        """
+        cursor = self.cursor(name)
+        if isinstance(items, Iterable):
+            done = cursor.value or 0
+            placed: Iterator[tuple[Any, Any]] = enumerate(islice(items, done, None), done + 1)
+        else:
+            placed = ((item if key is None else key(item), item) for item in items(cursor.value))
+        journal, missing = cursor._journal, object()
+        while True:
+            self._halt(f"at the cursor {name!r}")
+            place, item = next(placed, (None, missing))
+            if item is missing:
+                return
+            text = journal.encoded(name, place)  # before the item's work: a bad key is no reason to do it twice
+            yield item
+            journal.move(name, text)
+
+    def check(self) -> None:
+        """Let the job be left here, if it must.
+
+        Raises `ShutdownRequested` while the service stops: the job goes back to its queue. Raises `JobStopped` for an
+        order, `ClaimLost` if it was canceled or deleted or another worker runs it by now. Redis is asked about that at
+        most once a second, so it may be called in a loop.
+        """
+        self._halt("at a check")
+        self._store.look()
+
+    def _before(self, name: str, kept: Kept | None) -> Kept | None:
+        self._halt(f"before the step {name!r}")
+        if kept is not None:
+            self._store.look()
+        return kept
+
+    def _halt(self, where: str) -> None:
+        store = self._store
+        if store.stopping:
+            raise ShutdownRequested(where)
+        if store.ordered:
+            raise JobStopped(where)
+
 
 class RedisContext(JobContext):
     """The context of a job that a consumer runs; made by `JobContext.for_job`.
@@ -116,10 +280,13 @@ class RedisContext(JobContext):
     like a miss. It never fails the job.
     """
 
-    __slots__ = ("_connection", "_job", "_trouble_logged")
+    __slots__ = ("_claim", "_connection", "_job", "_journals", "_opened", "_trouble_logged")
     _job: Job
     _connection: Redis
     _trouble_logged: bool
+    _journals: Stores | None
+    _claim: object
+    _opened: tuple[Store, Journal] | None
 
     def progress(self, percent: float, message: str) -> None:
         """Write ``{"percent", "message"}`` to `job.meta["progress"]`, where RQ clients read it."""
@@ -154,14 +321,41 @@ class RedisContext(JobContext):
 
         return Producer(TcpTransport.over(self._connection), prefix=RQ_KEY_PREFIX)
 
+    @property
+    def _store(self) -> Store:
+        return self._open()[0]
+
+    @property
+    def _journal(self) -> Journal:
+        return self._open()[1]
+
+    def _open(self) -> tuple[Store, Journal]:
+        """Open the journal when it is first used; most jobs use none."""
+        if self._opened is None:
+            if self._journals is None:
+                raise RuntimeError("This context was made without journals, so the job has no steps and no cursors.")
+            with _opening:
+                if self._opened is None:
+                    store = self._journals.of(self._claim)
+                    self._opened = store, Journal(store, self._journals.most_bytes)
+        return self._opened
+
     def _log_trouble(self, operation: str, error: Exception) -> None:
         if not self._trouble_logged:
             self._trouble_logged = True
             get_logger().warning("job.context_degraded", operation=operation, error=type(error).__name__)
 
 
+#: Threads of one job may use its journal first at the same time.
+_opening: Final = threading.Lock()
+
+
 class OfflineContext(JobContext):
-    """The context of code that no consumer runs. `reported` holds the progress, newest last."""
+    """The context of code that no consumer runs. `reported` holds the progress, newest last.
+
+    Steps and cursors are kept in this object, by the same rules; use one object for two runs to test how a job goes on.
+    `stopping` and `deadline` may be set. The context outside of all jobs keeps no steps (`keeps` False).
+    """
 
     def __init__(
         self,
@@ -170,6 +364,7 @@ class OfflineContext(JobContext):
         attempt: int = 1,
         allow_private_addresses: bool = False,
         notify_secret: SecretStr | None = None,
+        keeps: bool = True,
     ) -> None:
         super().__init__(
             job_id or f"offline-{uuid.uuid4()}",
@@ -180,6 +375,9 @@ class OfflineContext(JobContext):
         )
         self.reported: list[dict[str, Any]] = []
         self._cache: dict[str, tuple[float, bytes]] = {}
+        self._memory = _Memory()
+        self._keeps = keeps
+        self._own_journal = Journal(self._memory)
 
     def progress(self, percent: float, message: str) -> None:
         """Append ``{"percent", "message"}`` to `reported`."""
@@ -198,9 +396,54 @@ class OfflineContext(JobContext):
         """Raise `RuntimeError`: there is no Redis here."""
         raise RuntimeError("Outside a worker there is no Redis to enqueue on; run this as a job.")
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the service is said to stop."""
+        return self._memory.stopping
 
-#: Shared by everything that runs outside a job, so that a REPL keeps its cache from one call to the next.
-_OFFLINE = OfflineContext()
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        self._memory.stopping = value
+
+    @property
+    def deadline(self) -> float:
+        """When the job's timeout would end it."""
+        return self._memory.deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        self._memory.deadline = value
+
+    @property
+    def _store(self) -> Store:
+        return self._memory
+
+    @property
+    def _journal(self) -> Journal:
+        return self._own_journal if self._keeps else Journal(self._memory)
+
+
+class _Memory:
+    """A store that keeps nothing: the journal above it does."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.ordered = False
+        self.deadline = math.inf
+
+    def read(self) -> list[Entry]:
+        return []
+
+    def write(self, field: str, text: str, standing: str) -> None:
+        pass
+
+    def look(self) -> None:
+        pass
+
+
+#: Shared by everything that runs outside a job, so that a REPL keeps its cache from one call to the next. It keeps no
+#: steps: two tests that call one function would see each other's.
+_OFFLINE = OfflineContext(keeps=False)
 _current: ContextVar[JobContext] = ContextVar("worker.context", default=_OFFLINE)
 
 

@@ -115,6 +115,10 @@ class Keys:
         """String: held by the monitor that scales."""
         return f"{self.prefix}:autoscaler-lock"
 
+    def journal(self, job_id: str) -> str:
+        """Hash: what a job's steps have returned, and where its cursors stand (``worker/journal.py``)."""
+        return f"{self.prefix}:journal:{job_id}"
+
     def cache(self, key: str) -> str:
         """String: what a job has cached."""
         return f"{self.prefix}:cache:{key}"

@@ -61,7 +61,7 @@ def collect(calls: ScriptCalls, letters: str, job_id: str, fields: dict[str, Val
 
 def replay(calls: ScriptCalls, job_id: str) -> bool:
     """Put a dead letter back to work; says whether it was one."""
-    return bool(calls.call(scripts.REPLAY, LETTERS, "replay", "", "", "", "", job_id)[0])
+    return bool(calls.call(scripts.REPLAY, LETTERS, "replay", "", "", "", "", 0, job_id)[0])
 
 
 def finished(claim: Claim, *, result_ttl: int = 500, value: bytes = b"", in_group: bool = False) -> Finished:

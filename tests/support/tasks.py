@@ -178,6 +178,121 @@ def exit_now(code: int) -> None:
     os._exit(code)
 
 
+def journal_and_say(path: str, text: str, seconds: float) -> str:
+    """Append "begin", work, append "end": the body of a step or of an item."""
+    journal(path, f"begin:{text}")
+    time.sleep(seconds)
+    journal(path, f"end:{text}")
+    return text
+
+
+def long_job(path: str, steps: int, items: int, seconds: float) -> int:
+    """Do steps, then go through items, each some seconds long."""
+    job = context.current()
+    journal(path, "run")
+    for number in range(steps):
+        job.step(f"step:{number}", journal_and_say, path, f"step-{number}", seconds)
+    for item in job.resume("items", range(items)):
+        journal_and_say(path, f"item-{item}", seconds)
+    return steps + items
+
+
+def count_in_steps(path: str, steps: int, fail_before: int = -1) -> list[Any]:
+    """Return what some steps return; the first run raises before one of them."""
+    job = context.current()
+    done = []
+    for number in range(steps):
+        if number == fail_before and job.attempt == 1:
+            raise ValueError("in the midst of it")
+        done.append(job.step(f"step:{number}", journal_and_say, path, str(number), 0.0))
+    return done
+
+
+def count_items(path: str, items: int, fail_at: int = -1) -> Any:
+    """Go through items; the first run raises in the midst of one of them."""
+    job = context.current()
+    for item in job.resume("items", range(items)):
+        journal(path, f"begin:{item}")
+        if item == fail_at and job.attempt == 1:
+            raise ValueError("in the midst of it")
+    return job.cursor("items").value
+
+
+async def count_in_async_steps(path: str, fail: bool = False) -> list[Any]:
+    """Return what two coroutine functions return, which run beside each other as steps."""
+    job = context.current()
+
+    async def say(text: str) -> str:
+        return journal_and_say(path, text, 0.0)
+
+    import asyncio
+
+    done = await asyncio.gather(job.step("a", say, "a"), job.step("b", say, "b"))
+    if fail and job.attempt == 1:
+        raise ValueError("after both")
+    return [*done, await job.step("c", say, "c")]
+
+
+def step_that_returns(name: str, value: Any) -> Any:
+    return context.current().step(name, lambda: value)
+
+
+def steps_and_look(path: str) -> str:
+    """Do a step, let the test look, and go on with steps and checks until something ends that."""
+    job = context.current()
+    job.step("first", journal_and_say, path, "first", 0.0)
+    look()
+    try:
+        job.step("second", journal_and_say, path, "second", 0.0)
+        journal(path, "begin:third")
+    except Exception:
+        return "swallowed"
+    return "went on"
+
+
+def steps_and_a_cursor(steps: int, place: Any) -> None:
+    """Do steps, move a cursor, and fail."""
+    job = context.current()
+    for number in range(steps):
+        job.step(f"step:{number}", dict, number=number)
+    job.cursor("pages").advance(place)
+    raise ValueError("boom")
+
+
+def delete_in_a_step() -> None:
+    """Do a step, delete the job as RQ does, and go on."""
+    job = context.current()
+    job.step("first", lambda: 1)
+    delete_itself()
+    job.step("second", lambda: 2)
+
+
+def step_behind_a_gate(path: str, gate: str) -> None:
+    """Do a step that ends when the gate is open; say when that is over."""
+
+    def work() -> None:
+        journal(path, "begin:a")
+        while not os.path.exists(gate):
+            time.sleep(0.02)
+
+    try:
+        context.current().step("a", work)
+    finally:
+        Path(f"{gate}.over").touch()
+
+
+def checks_until_it_ends(path: str) -> None:
+    """Say that it may be left, again and again, and that nothing but that ends it."""
+    job = context.current()
+    journal(path, "begin")
+    while True:
+        job.check()
+        try:
+            time.sleep(0.02)
+        except BaseException:
+            continue
+
+
 async def double(value: int) -> int:
     return value * 2
 

@@ -50,6 +50,9 @@ def show(seen: Overview) -> None:
     )
     click.echo()
     _consumers(seen.fleet)
+    if seen.fleet.standing:
+        click.echo("\nWhere long jobs stand:")
+        print_table(("job", "where"), seen.fleet.standing.items())
     _coming(seen.coming)
     _letters(seen)
     if seen.strays is not None:

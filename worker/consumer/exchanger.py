@@ -164,6 +164,10 @@ class Exchanger:
         """Put claims back at the head of their queues; returns the ids that were not ours any more."""
         return self._claims.release(claims, interrupted=interrupted)
 
+    def handbacks(self, claim: Claim) -> int:
+        """Ask how many stops in a row have interrupted a job."""
+        return self._claims.handbacks(claim)
+
     def release_unknown(self) -> None:
         """Release what the server holds in our name beyond what we know, on the way out."""
         if self._uncertain or self.check.is_expected:

@@ -143,6 +143,12 @@ class InFlight:
             self._forget(claim)
             self._interrupted.append(claim)
 
+    def forget(self, claims: Iterable[Claim]) -> None:
+        """Forget claims that are ours no more: given back after an interruption, or lost while they ran."""
+        with self._lock:
+            for claim in claims:
+                self._forget(claim)
+
     def settled(self, sent: Sequence[Outcome], for_rq: Iterable[Ending] = ()) -> None:
         """Forget the first outcomes, which the server has taken; those that it has left to RQ stay, `for_rq`."""
         with self._lock:

@@ -34,6 +34,7 @@ from worker.consumer.exchanger import Exchanger, Predecessor
 from worker.consumer.heard import Heard
 from worker.consumer.housekeeper import Housekeeper, Upkeep
 from worker.consumer.in_flight import InFlight
+from worker.consumer.journal_store import JournalStores
 from worker.consumer.main_thread import JobTimeout, MainThread
 from worker.consumer.prefetch import MOST, Prefetch
 from worker.consumer.refusals import Refusals
@@ -306,6 +307,14 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             rq=self.rq,
             slot=slot,
             accounts=accounts,
+            journals=JournalStores(
+                self.connection,
+                claims.prefix,
+                self.name,
+                slot=slot,
+                stopping=lambda: self.child.stopping,
+                most_bytes=self.settings.worker_max_result_bytes,
+            ),
         )
         predecessor = Predecessor(
             slot,
@@ -386,6 +395,12 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Record a failure as RQ does, with a bounded text: a callback may raise anything."""
         text = bounded(exc_string, TRACEBACK_CHARACTERS)
         super().handle_job_failure(job, queue, started_job_registry, text, execution)
+
+    def increment_successful_job_count(self, pipeline: Pipeline | None = None) -> None:
+        """Count a success; RQ does so in the transaction that ends the job, so its journal ends there too."""
+        super().increment_successful_job_count(pipeline)
+        if pipeline is not None:
+            self._ending.drop_journal(pipeline)
 
     def _set_connection(self, connection: Redis) -> Redis:
         """Return the client to work with: one of our own; nothing blocks on it, so short socket timeouts are right."""

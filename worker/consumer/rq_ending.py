@@ -101,6 +101,13 @@ class RqEnding:
             written = (job.id, outcome.letters_queue, *change, *flat(outcome.fields))
             self._claims.queue(pipeline, scripts.COLLECT, *written)
 
+    def drop_journal(self, pipeline: Pipeline) -> None:
+        """Delete the job's journal in the transaction in which RQ ends it well: if it repeats, it begins anew."""
+        ending = self._ending
+        if ending is not None and ending.job is not None and b"journal" in ending.claim.fields:
+            pipeline.delete(self._claims.keys.journal(ending.job.id))
+            pipeline.hdel(ending.job.key, "journal")
+
     def _with_rq(self, ending: Ending, job: Job) -> None:
         worker, outcome = self._worker, ending.outcome
         queue = ParentQueue(

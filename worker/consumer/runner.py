@@ -25,9 +25,10 @@ from worker import context, logs, sentry
 from worker.consumer import event_loop
 from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending, InFlight
+from worker.consumer.journal_store import JournalStores
 from worker.consumer.main_thread import JobThread, running
 from worker.consumer.rq_finish import RqFinish
-from worker.context import JobStopped, ShutdownRequested
+from worker.context import ClaimLost, JobStopped, ShutdownRequested
 from worker.engine import dead_letter, rq_private
 from worker.engine.outcomes import Decider, attempt_of, function_name, number
 from worker.engine.payload import Payloads
@@ -68,7 +69,9 @@ class Runner:
         rq: RqFinish,
         slot: Slot,
         accounts: Accounts,
+        journals: JournalStores,
     ) -> None:
+        self._journals = journals
         self._settings = settings
         self._connection = connection
         self._payloads = payloads
@@ -110,10 +113,14 @@ class Runner:
         except JobStopped:
             thread.end_processes(started)
             self.stop(job, claim, policy, started)
-        except ShutdownRequested:
+        except ShutdownRequested as stop:
             thread.end_processes(started)
-            log.warning("job.interrupted", handbacks=number(claim, b"handbacks") + 1)
+            log.warning("job.interrupted", handbacks=number(claim, b"handbacks") + 1, where=str(stop) or None)
             self._in_flight.interrupt(claim)
+        except ClaimLost as lost:  # whoever took the claim decides what becomes of the job
+            thread.end_processes(started)
+            log.warning("job.claim_lost", how=lost.how)
+            self._in_flight.forget([claim])
         except BaseException as error:  # noqa: BLE001 — whatever job code raises (SystemExit too) is the job's failure
             if isinstance(error, JobTimeoutException):
                 thread.end_processes(started)
@@ -143,6 +150,8 @@ class Runner:
             attempt,
             allow_private_addresses=self._settings.worker_allow_private_addresses,
             notify_secret=self._settings.notify_secret,
+            journals=self._journals,
+            claim=claim,
         )
         bind_contextvars(job_id=claim.job_id, queue=claim.origin, attempt=attempt, function=name)
         log.debug("job.started")

@@ -19,6 +19,7 @@ from worker.consumer.supervision import Supervision
 from worker.consumer.threads import ThreadPool
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
+from worker.engine.records import Claim
 from worker.process.slot import State
 from worker.redis.outage import Outage
 from worker.redis.trouble import RedisTrouble
@@ -81,6 +82,7 @@ class Shutdown:
             try:
                 self.rq.settle()
                 self.exchanger.settle()
+                self._hand_back_at_once()
             except RedisTrouble as trouble:
                 self._note(trouble)
         threads.end_all_processes()
@@ -88,13 +90,28 @@ class Shutdown:
             self.in_flight.interrupt(claim)
         threads.close()
 
+    def _hand_back_at_once(self) -> None:
+        """Give back the jobs that were left at a step, while others go on."""
+        self._bury_interrupted()
+        claims = self.in_flight.interrupted
+        self.exchanger.release(claims, interrupted=frozenset(claim.execution_id for claim in claims))
+        self.in_flight.forget(claims)
+
     def _bury_interrupted(self) -> None:
-        """Bury those interrupted jobs that stops have interrupted too often."""
+        """Bury those interrupted jobs that stops have interrupted too often since they last got on."""
         for claim in self.in_flight.interrupted:
             job, _ = self.payloads.try_restore(claim, self.connection)
             letter = self.decider.handed_back(claim, monotonic(), job)
-            if letter is not None:
+            if letter is not None and self._got_nowhere(claim):
                 self.accounts.note(letter, job, None)
+
+    def _got_nowhere(self, claim: Claim) -> bool:
+        """Whether the server counts those stops, too: a step that this run has kept begins the count anew."""
+        try:
+            return self.exchanger.handbacks(claim) + 1 >= self.decider.max_handbacks
+        except RedisTrouble as trouble:
+            self._note(trouble)
+            return False
 
     def _hand_back(self) -> None:
         """Settle what is done, release what is not."""

@@ -46,6 +46,7 @@ class Exported:
     left_ms: int
     fields: dict[bytes, bytes]
     results: list[tuple[bytes, dict[bytes, bytes]]]
+    journal: dict[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,13 @@ class Changes:
     note: str = ""
     run: str = field(default_factory=lambda: secrets.token_hex(4))
 
-    def replay(self, letters: Sequence[DeadLetter], to: str = "") -> list[bool]:
-        """Put letters back on their queues, or all on the queue `to`; returns for each whether it was done."""
+    def replay(self, letters: Sequence[DeadLetter], to: str = "", *, fresh: bool = False) -> list[bool]:
+        """Put letters back on their queues, or all on the queue `to`; returns for each whether it was done.
+
+        They go on from what their steps have kept; `fresh`: from the beginning.
+        """
         job_ids = [letter.job_id for letter in letters]
-        return list(map(bool, self._call(scripts.REPLAY, "replay", to, *job_ids)))
+        return list(map(bool, self._call(scripts.REPLAY, "replay", to, int(fresh), *job_ids)))
 
     def discard(self, letters: Sequence[DeadLetter], action: str = "discard") -> list[bool]:
         """Delete letters that are still as they were read; returns for each whether it was done."""
@@ -83,6 +87,7 @@ class Changes:
             args += [2 * len(letter.fields), *_flat(letter.fields)]
             for result_id, values in letter.results:
                 args += [result_id, 2 * len(values), *_flat(values)]
+            args += [2 * len(letter.journal), *_flat(letter.journal)]
         return list(map(bool, self._call(scripts.RESTORE, "import", *args)))
 
     def _call(self, script: Script, action: str, *args: str | bytes | float) -> Any:

@@ -9,6 +9,7 @@ from redis import Redis
 
 from worker.dead_letters.filter import Filter
 from worker.dead_letters.letter import DeadLetter, Page
+from worker.journal import Entry, entries, standing_of
 from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.scripts import Script
@@ -80,6 +81,15 @@ class DeadLetterQueue:
                 failure = results[0][1].get(b"exc_string") if results else None
                 found.append(DeadLetter(job_id, text_of(origin), text_of(ended_at), record, failure))
         return found
+
+    def journal(self, job_id: str) -> list[Entry]:
+        """Return what a job's steps and cursors have kept, the oldest first."""
+        with self.redis.pipeline(transaction=True) as pipeline:
+            pipeline.hmget(self.keys.job(job_id), "journal", "created_at")
+            pipeline.hgetall(self.keys.journal(job_id))
+            (stands, created_at), fields = pipeline.execute()
+        own = standing_of({b"journal": stands or b"", b"created_at": created_at or b""})
+        return entries(fields) if own else []
 
     def status(self, job_ids: Sequence[str]) -> list[str]:
         """Return the status of some jobs; "" for those that are gone."""

@@ -24,6 +24,7 @@ from worker.engine.meta import MOST_TRIES, NO_CHANGE
 from worker.engine.records import Buried, Claim, ClaimReply, Finished, LeftBehind, Outcome, Retried
 from worker.redis import scripts
 from worker.redis.calls import Command, ScriptCalls, Value, flat
+from worker.text import count_of
 
 #: Fields of a job's hash that tell of failed attempts (``TRACES`` in ``scripts/_common.lua``).
 TRACES: Final = frozenset(
@@ -98,6 +99,10 @@ class Claims(ScriptCalls):
         if not args:
             return []
         return [job_id.decode() for job_id in self.call(scripts.RELEASE, *args, worker_name=self.worker_name)]
+
+    def handbacks(self, claim: Claim) -> int:
+        """Ask how many stops in a row have interrupted the job; it may have got on since it was claimed."""
+        return count_of(self.redis.hget(self.keys.job(claim.job_id), "handbacks"))
 
     def extend(self, claim: Claim) -> bool:
         """Extend `claim`'s lease; False when it is not ours any more. RQ's own finishing code runs behind this."""
@@ -237,6 +242,8 @@ def _flags(done: Finished) -> str:
         flags += "d"
     if not TRACES.isdisjoint(fields):
         flags += "p"
+    if b"journal" in fields:
+        flags += "j"
     if done.tries:
         flags += "r"
     return flags

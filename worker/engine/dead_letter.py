@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from rq.job import Job
 
+from worker import journal
 from worker.engine import rq_private
 from worker.engine.meta import MetaChange
 from worker.engine.records import Claim
@@ -88,6 +89,7 @@ def record(
     since then failed, "" if it was this one; `now` is the server's time.
     """
     at = now.isoformat(timespec="seconds")
+    stands = journal.described(journal.standing_of(claim.fields))
     return {
         "reason": reason,
         "exception": _name(error) if error is not None else "",
@@ -101,6 +103,7 @@ def record(
         "worker": worker,
         "instance": worker.rpartition(".")[0],
         "release": release or "",
+        **({"journal": stands} if stands else {}),
         "history": history(earlier),
     }
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from redis import Redis
 
 from worker.fleet.state import ConsumerState, Fleet, QueueState
+from worker.journal import described, standing_of
 from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
@@ -50,9 +51,9 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) ->
     names.pop(letters_queue, None)
     states, heads = _queues(redis, keys, list(names), consumers, now)
     running = [job for consumer in consumers for job in consumer.jobs]
-    handed_back = _handed_back(redis, keys, [*running, *filter(None, heads)])
+    handed_back, standing = _about_jobs(redis, keys, [*running, *filter(None, heads)])
     unread = max(0, count - len(names) - 1) if count > MOST_NAMES else 0
-    return Fleet(bool(suspended), states, consumers, stranded, letters_queue, letters, handed_back, unread)
+    return Fleet(bool(suspended), states, consumers, stranded, letters_queue, letters, handed_back, unread, standing)
 
 
 def readers(redis: Redis, keys: Keys, queue: str) -> int:
@@ -128,15 +129,17 @@ def _queues(
     return states, heads
 
 
-def _handed_back(redis: Redis, keys: Keys, jobs: list[str]) -> dict[str, int]:
-    """Count the stops that interrupted the present run of each job; jobs without any are left out."""
-    fields = ("handbacks", "past", "dead_letter")
+def _about_jobs(redis: Redis, keys: Keys, jobs: list[str]) -> tuple[dict[str, int], dict[str, str]]:
+    """Count the stops that interrupted the present run of each job, and say where those with steps stand."""
+    fields = ("handbacks", "past", "dead_letter", "journal", "created_at")
     replies = _ask(redis, lambda pipe: [pipe.hmget(keys.job(job), *fields) for job in jobs])
-    return {
-        job: count_of(times)
-        for job, (times, *over) in zip(jobs, replies, strict=True)
-        if count_of(times) and not any(over)
-    }
+    handed_back, standing = {}, {}
+    for job, (times, past, letter, stands, created_at) in zip(jobs, replies, strict=True):
+        if count_of(times) and not (past or letter):
+            handed_back[job] = count_of(times)
+        if where := described(standing_of({b"journal": stands or b"", b"created_at": created_at or b""})):
+            standing[job] = where
+    return handed_back, standing
 
 
 def _names(members: Iterable[bytes], start: str) -> list[str]:

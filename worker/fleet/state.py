@@ -59,7 +59,8 @@ class ConsumerState:
 class Fleet:
     """The fleet at one moment. `stranded` counts the claims of each worker whose record is gone, before their rescue.
 
-    `handed_back` counts the stops that have interrupted a job, for jobs that run or stand at the head of a queue.
+    `handed_back` counts the stops that have interrupted a job, for jobs that run or stand at the head of a queue;
+    `standing` says where those of them stand that keep steps or cursors.
     `unread` is how many queues there are besides those that were read.
     """
 
@@ -71,6 +72,7 @@ class Fleet:
     dead_letters: int
     handed_back: dict[str, int] = field(default_factory=dict)
     unread: int = 0
+    standing: dict[str, str] = field(default_factory=dict)
 
     def attention(self) -> list[str]:
         """Return sentences about what a person should look at."""

@@ -183,3 +183,14 @@ def test_watching_goes_on_through_an_outage(own_server: RedisServer) -> None:
         seen = len(watching.events)
         own_server.restart(keep_data=True)
         until(lambda: len(watching.events) > seen, service=watching)
+
+
+def test_it_says_where_long_jobs_stand(server: RedisServer, redis: redis_py.Redis, tmp_path: Path) -> None:
+    with Service(server.url, WORKER_PROCESSES="1") as service:
+        job = Queue("default", connection=redis).enqueue(tasks.long_job, str(tmp_path / "j"), 1000, 0, 0.2)
+        until(lambda: redis.hexists(job.key, "journal"), service=service)
+        assert " kept, the last one 'step:" in status(server.url)["standing"][job.id]
+        told = run("status", url=server.url).stdout
+        assert "Where long jobs stand:" in told
+        assert " kept, the last one 'step:" in told
+        service.kill_tree()

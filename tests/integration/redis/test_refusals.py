@@ -38,6 +38,7 @@ MOVES_NO_JOB = {
     "extend": "prolongs a lease",
     "failures": "forgets entries whose job is gone",
     "heartbeat": "prolongs leases",
+    "journal": "keeps what steps have returned; the job stays claimed",
     "lead": "elects a leader",
     "letter_marks": "reads",
     "letters": "reads",
@@ -257,7 +258,8 @@ def an_import(redis: redis_py.Redis) -> Scene:
     calls = script_calls(redis)
     fields = ("data", "x", "status", "failed", "origin", "default")
     result = ("1-1", 2, "type", "2")
-    call = (LETTERS, "restore", "", "", "", "a", "default", 60_000, 1, len(fields), *fields, *result)
+    journal = (2, "step:a", "1 1")
+    call = (LETTERS, "restore", "", "", "", "a", "default", 60_000, 1, len(fields), *fields, *result, *journal)
     return Scene(lambda: calls.call(scripts.RESTORE, *call), [])
 
 
@@ -309,11 +311,12 @@ SCENES: dict[str, tuple[str, Callable[[redis_py.Redis], Scene]]] = {
     "ready": ("READY", ready),
     "ready, with a ttl": ("READY", lambda redis: ready(redis, ttl=600)),
     "maintain": ("MAINTAIN", a_wait_that_is_over),
-    "replay": ("REPLAY", on_letters("replay", "", "a")),
-    "replay elsewhere": ("REPLAY", on_letters("replay", "high", "a", ttl="600")),
+    "replay": ("REPLAY", on_letters("replay", "", 0, "a")),
+    "replay elsewhere": ("REPLAY", on_letters("replay", "high", 0, "a", ttl="600")),
+    "replay from the beginning": ("REPLAY", on_letters("replay", "", 1, "a", journal="x")),
     "replay with a rate limit": (
         "REPLAY",
-        on_letters("replay", "", "a", rate_limit_key="mail", rate_limit_concurrency="1"),
+        on_letters("replay", "", 0, "a", rate_limit_key="mail", rate_limit_concurrency="1"),
     ),
     "discard": ("DISCARD", on_letters("discard", "a", "")),
     "restore": ("RESTORE", an_import),

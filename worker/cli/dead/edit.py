@@ -54,6 +54,8 @@ def edit(job_id: str, args: str | None, kwargs: str | None, function: str | None
         click.echo(json.dumps({"id": job_id, "edited": not undo, "changed": changed, "run": changes.run}))
         return
     click.echo("The first payload is back." if undo else f"Changed: {', '.join(changed)}. Undo it with --undo.")
+    if changes.dead_letters.journal(job_id):
+        click.echo("Its steps keep what they returned before the edit; replay it with --fresh to call them again.")
     click.echo(f"Next: python -m worker dead replay {printable(job_id)}")
 
 

@@ -47,8 +47,10 @@ def lines(dead_letters: DeadLetterQueue, job_ids: list[str]) -> Iterator[dict[st
             pipeline.hgetall(keys.job(job_id))
             pipeline.pttl(keys.job(job_id))
             pipeline.xrange(keys.results(job_id))
+            pipeline.hgetall(keys.journal(job_id))
         replies = pipeline.execute()
-    for job_id, fields, left, results in zip(job_ids, replies[::3], replies[1::3], replies[2::3], strict=True):
+    parts = (replies[part::4] for part in range(4))
+    for job_id, fields, left, results, journal in zip(job_ids, *parts, strict=True):
         if fields.get(b"status") == b"failed":
             yield {
                 "format": FORMAT,
@@ -57,6 +59,7 @@ def lines(dead_letters: DeadLetterQueue, job_ids: list[str]) -> Iterator[dict[st
                 "expires_in_ms": max(-1, left),
                 "hash": _encoded(fields),
                 "results": [[result_id.decode(), _encoded(values)] for result_id, values in results],
+                "journal": _encoded(journal),
             }
 
 
@@ -85,12 +88,13 @@ def _read(line: str) -> Exported:
         job_id, queue, left = parts["id"], parts["queue"], parts["expires_in_ms"]
         fields = _decoded(parts["hash"])
         results = [(str(name).encode(), _decoded(values)) for name, values in parts["results"]]
+        journal = _decoded(parts.get("journal", {}))
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise BadLine(f"a part of it is missing or damaged ({type(error).__name__}: {error})") from error
     named = all(isinstance(text, str) and text for text in (job_id, queue))
     if not (named and isinstance(left, int) and fields):
         raise BadLine("its id, queue, life or hash is not what an export writes")
-    return Exported(job_id, queue, left, fields, results)
+    return Exported(job_id, queue, left, fields, results, journal)
 
 
 def _encoded(fields: Mapping[bytes, bytes]) -> dict[str, str]:

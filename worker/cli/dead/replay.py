@@ -46,6 +46,7 @@ class Plan:
     job_ids: tuple[str, ...]
     chosen: Filter
     to: str
+    fresh: bool
     limit: int | None
     canary: int
     canary_timeout: float
@@ -58,6 +59,7 @@ class Plan:
 @click.option("--rate", type=RATE, help="At most this many: 20/s, 100/m, 500/h.")
 @click.option("--limit", type=click.IntRange(1), help="Only this many of them, the oldest.")
 @click.option("--to", default="", metavar="QUEUE", help="Onto this queue instead of their own.")
+@click.option("--fresh", is_flag=True, help="From the beginning: forget what their steps and cursors have kept.")
 @click.option("--canary", type=click.IntRange(1), help="Replay this many first, and go on only if all of them finish.")
 @click.option("--canary-timeout", default=300.0, show_default=True, help="Seconds to wait for the canaries.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be replayed.")
@@ -68,6 +70,7 @@ def replay(
     rate: float | None,
     limit: int | None,
     to: str,
+    fresh: bool,
     canary: int | None,
     canary_timeout: float,
     dry_run: bool,
@@ -76,11 +79,12 @@ def replay(
 ) -> None:
     """Put dead letters back on their queues, oldest first; each is replayed once, even if others replay, too.
 
-    A job that fails again meanwhile is not replayed again. Ctrl-C stops between two batches; the same command goes on.
+    A job with steps goes on from what they have kept, unless it begins --fresh. A job that fails again meanwhile is not
+    replayed again. Ctrl-C stops between two batches; the same command goes on.
     """
     chosen = chosen_by(options)
     require_choice(job_ids, chosen, everything=everything)
-    plan = Plan(tuple(dict.fromkeys(job_ids)), chosen, to, limit, canary or 0, canary_timeout)
+    plan = Plan(tuple(dict.fromkeys(job_ids)), chosen, to, fresh, limit, canary or 0, canary_timeout)
     changes = open_changes(described(job_ids, chosen))
     if to == changes.dead_letters.name:
         raise click.UsageError(f"{to} holds dead letters, and no consumer reads it. Name another queue with --to.")
@@ -103,7 +107,9 @@ class Replay:
         self._changes = changes
         self._plan = plan
         self._stopping = stopping
-        self._work = Batches(changes.dead_letters, plan.chosen, partial(changes.replay, to=plan.to), throttle=throttle)
+        self._work = Batches(
+            changes.dead_letters, plan.chosen, partial(changes.replay, to=plan.to, fresh=plan.fresh), throttle=throttle
+        )
         self._letters = self._find()
 
     def go(self, *, quiet: bool) -> None:

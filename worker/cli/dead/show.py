@@ -18,11 +18,15 @@ from worker.engine.dead_letter import NEXT_STEPS, REASONS
 from worker.engine.rq_private import arguments as arguments_of
 from worker.engine.serializers import Refused
 from worker.exits import Exit
+from worker.journal import CURSOR, STEP, Entry
 from worker.text import bounded, json_text, one_line, printable
 
 #: Characters that are shown of one line, and of a traceback: more than any that people write.
 _LINE_CHARACTERS: Final = 2_000
 _TRACEBACK_CHARACTERS: Final = 50_000
+#: How many of its last steps are shown, and as JSON.
+_STEPS: Final = 5
+_JSON_STEPS: Final = 1000
 
 
 @click.command(cls=RedisCommand)
@@ -37,10 +41,45 @@ def show(job_id: str, arguments: bool, as_json: bool) -> None:
         click.echo(_not_there(dead_letters, job_id), err=True)
         sys.exit(Exit.FAILED)
     call = _call(dead_letters, job_id) if arguments else {}
+    kept = dead_letters.journal(job_id)
     if as_json:
-        click.echo(json_text({**letters[0].as_dict(), **call}, indent=2, default=_repr))
+        stands = {"kept": _kept(kept, results=arguments)} if kept else {}
+        click.echo(json_text({**letters[0].as_dict(), **stands, **call}, indent=2, default=_repr))
         return
-    _print(letters[0], call)
+    _print(letters[0], call, kept)
+
+
+def _kept(entries: list[Entry], *, results: bool) -> dict[str, Any]:
+    """Return what `--json` shows of a journal; results may hold private data, as arguments may."""
+    steps = [entry for entry in entries if entry.kind == STEP]
+    shown = [
+        {"name": step.name, "at": step.at, **({"result": _parsed(step.text)} if results else {})}
+        for step in steps[-_JSON_STEPS:]
+    ]
+    return {"steps": len(steps), "last_steps": shown, "cursors": {c.name: _parsed(c.text) for c in _cursors(entries)}}
+
+
+def _cursors(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.kind == CURSOR]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # somebody has written there
+
+
+def _steps(entries: list[Entry]) -> str:
+    names = [repr(entry.name) for entry in entries if entry.kind == STEP]
+    last = ", ".join(names[-_STEPS:])
+    return f"{len(names):,} kept{', the last ones' if len(names) > _STEPS else ''}: {last}" if names else ""
+
+
+def _positions(entries: list[Entry]) -> str:
+    shown = [f"{entry.name} at {bounded(entry.text, 200)}" for entry in _cursors(entries)]
+    more = f"; {len(shown) - _STEPS:,} more" if len(shown) > _STEPS else ""
+    return "; ".join(shown[:_STEPS]) + more
 
 
 def _call(dead_letters: DeadLetterQueue, job_id: str) -> dict[str, Any]:
@@ -59,7 +98,7 @@ def _not_there(dead_letters: DeadLetterQueue, job_id: str) -> str:
     return f"The job {job_id} is no dead letter: its status is {one_line(status)[:100]}."
 
 
-def _print(letter: DeadLetter, call: dict[str, Any]) -> None:
+def _print(letter: DeadLetter, call: dict[str, Any], kept: list[Entry]) -> None:
     record = letter.record
     for name, value in (
         ("id", letter.job_id),
@@ -69,6 +108,8 @@ def _print(letter: DeadLetter, call: dict[str, Any]) -> None:
         ("reason", f"{letter.reason}: {REASONS.get(letter.reason, 'nobody recorded why')}"),
         ("error", f"{record.get('exception', '')} {record.get('message', '')}".strip()),
         ("attempts", record.get("attempts", "")),
+        ("steps", _steps(kept)),
+        ("cursors", _positions(kept)),
         ("first failed", record.get("first_failed_at", "")),
         ("last failed", letter.ended_at or record.get("at", "")),
         ("worker", record.get("worker", "")),
@@ -83,7 +124,8 @@ def _print(letter: DeadLetter, call: dict[str, Any]) -> None:
     hint = NEXT_STEPS.get(letter.reason)
     if hint:
         click.echo(f"Hint: {hint}.")
-    click.echo(f"Next: python -m worker dead replay {printable(letter.job_id)}")
+    begins = " (it goes on from there; from the beginning with --fresh)" if kept else ""
+    click.echo(f"Next: python -m worker dead replay {printable(letter.job_id)}{begins}")
 
 
 def _print_history(letter: DeadLetter) -> None:

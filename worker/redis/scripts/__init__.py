@@ -62,6 +62,7 @@ RETRY = load("retry")
 BURY = load("bury")
 RELEASE = load("release")
 EXTEND = load("extend")
+JOURNAL = load("journal")
 REGISTER = load("register")
 COLLECT = load("collect")
 RESCUE = load("rescue")
@@ -93,5 +94,5 @@ OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)
 #: they are used.
 ALL = (
     *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
-    *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS),
+    *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, JOURNAL),
 )

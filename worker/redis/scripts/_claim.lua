@@ -141,6 +141,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
         if type(answer) == 'table' and answer.err and not wrong_type(answer) then raise(answer) end
       end
       call('HDEL', job_prefix .. c[1], 'dead_letter', 'past', unpack(TRACES))
+      call('EXPIRE', P .. ':journal:' .. c[1], JOURNAL_SECONDS)
     end
     if #claims > 0 then
       write('SADD', EXECUTIONS_KEY, unpack(claims.members))

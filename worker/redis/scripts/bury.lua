@@ -30,7 +30,7 @@ if ARGV[13] ~= '' and ttl ~= 0 and call('EXISTS', job) == 1 then
 end
 local results, queue = P .. ':results:' .. id, P .. ':queue:' .. letters
 if ttl == 0 then
-  call('DEL', job, results, P .. ':job::' .. id .. ':dependencies')
+  call('DEL', job, results, P .. ':job::' .. id .. ':dependencies', P .. ':journal:' .. id)
 elseif call('EXISTS', job) == 1 then
   local started_at, started_stamp = utc(started)
   local ended_at, ended_stamp = utc(ended)
@@ -41,6 +41,7 @@ elseif call('EXISTS', job) == 1 then
   if ttl > 0 then
     expire(id, ttl)
     call('EXPIRE', results, ttl)
+    call('EXPIRE', P .. ':journal:' .. id, ttl)
     beside(call, 'ZADD', P .. ':failed:' .. origin, NOW + ttl, id)
   else
     call('PERSIST', results)

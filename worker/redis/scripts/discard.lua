@@ -15,7 +15,8 @@ for at = 8, #ARGV, 2 do
     local listed = call('LREM', LETTERS, 1, id) -- operators go from the oldest to the newest: it stands near the head
     local well, problem = pcall(function()
       call('ZREM', failed, id)
-      call('DEL', job, job .. ':dependents', P .. ':job::' .. id .. ':dependencies', P .. ':results:' .. id)
+      call('DEL', job, job .. ':dependents', P .. ':job::' .. id .. ':dependencies', P .. ':results:' .. id,
+        P .. ':journal:' .. id)
     end)
     if not well then
       if score then redis.pcall('ZADD', failed, score, id) end

@@ -4,7 +4,7 @@
 --   queues, queue names,
 --   then eight values a job: id, execution, origin, started ago (µs), ended ago (µs), result_ttl (s; 0 = keep nothing,
 --   -1 = for ever), return value as RQ stores it in the results stream ('' = None), flags: g = the job is in a group,
---   d = it depended on others, p = its hash tells of failed attempts, which are past now, r = this was sent before.
+--   d = it depended on others, p = its hash tells of failed attempts, which are past now, j = it has a journal, r = this was sent before.
 -- Returns {claim reply, {fenced execution…}, {unsettled execution…}}. Fenced: the claim was lost, the outcome is dropped. Unsettled:
 -- the job has dependents (or leaves a group), which RQ's own code must finish; its claim is still ours. What has been
 -- settled stays settled if the claiming is refused.
@@ -48,6 +48,8 @@ for at = first, last, 8 do
     end
     held[#held + 1] = member
     local results = P .. ':results:' .. id
+    local journal = flags ~= '' and string.find(flags, 'j', 1, true)
+    if journal then gone[#gone + 1] = P .. ':journal:' .. id end
     if ttl == '0' or exists == 0 then
       call('DEL', job, results, P .. ':job::' .. id .. ':dependencies')
     else
@@ -63,6 +65,7 @@ for at = first, last, 8 do
       end
       call('HSET', job, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
       if flags ~= '' and string.find(flags, 'p', 1, true) then call('HSET', job, 'past', 1) end
+      if journal then call('HDEL', job, 'journal') end
       local entries, score = finished[origin], '+inf'
       if not entries then
         entries = {P .. ':finished:' .. origin}

@@ -52,7 +52,7 @@ def fill(redis: redis_py.Redis) -> None:
     queue = Queue("default", connection=redis)
     plain = Queue("high", connection=redis, serializer="json")
     queue.enqueue(tasks.add, 1, 2, job_id="finished")
-    queue.enqueue(tasks.boom, "no luck", job_id="failed")
+    queue.enqueue(tasks.steps_and_a_cursor, 3, [1], job_id="failed")
     plain.enqueue(tasks.set_meta, "told", {"größe": 1}, job_id="with-meta")
     consumer(redis).work(burst=True)
     for number in range(250):
@@ -86,6 +86,7 @@ def test_everything_is_there_afterwards_and_the_source_is_as_it_was(
         old_ttl, new_ttl = redis.ttl(key), new.ttl(key)
         assert abs(old_ttl - new_ttl) < 60, key
         assert (old_ttl == -1) == (new_ttl == -1), key
+    assert new.hlen("rq:journal:failed") == 4
     assert not new.exists("somebody-elses")
     assert not list(new.scan_iter("rq:worker*"))
     assert 0 < new.ttl("rq:migration:moved") <= 30 * 86400
