@@ -99,14 +99,14 @@ def fail_to_save(world: World) -> None:
         redis.config_set("save", "3600 1")
         redis.set("unsaved", "1")
         redis.bgsave()
-        eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err", 10)
+        eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
 
 
 def save_again(world: World) -> None:
     (world.server.directory / "dump.rdb").rmdir()
     with world.admin() as redis:
         redis.bgsave()
-        eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "ok", 10)
+        eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
         redis.config_set("save", "")
 
 

@@ -446,6 +446,11 @@ def odd_characters() -> None:
     raise ValueError(os.fsdecode(b"no such file: caf\xe9"))
 
 
+def asks_another_redis(job: Any, connection: Any, *rest: Any) -> None:
+    """Ask a server that is not there."""
+    Redis(port=1).ping()
+
+
 def raising_callback(job: Any, connection: Any, *rest: Any) -> None:
     raise LookupError("the callback failed")
 

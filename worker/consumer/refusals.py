@@ -26,7 +26,7 @@ log = logs.get_logger()
 #: Outcomes that are sent in one request, unless the first alone is larger: a tenth of Upstash's limit for a request.
 REQUEST_BYTES: Final = 1_000_000
 #: What a server may answer because of what a request holds. All other trouble concerns any request.
-_ABOUT_CONTENT: Final = frozenset({"too_large", "wrong_type", "reset", "unknown", "not_redis"})
+ABOUT_CONTENT: Final = frozenset({"too_large", "wrong_type", "reset", "unknown", "not_redis"})
 #: A cut connection says nothing about what was sent; the same request cut twice does, if a PING in between is answered.
 _CUTS: Final = 2
 
@@ -72,7 +72,7 @@ class Refusals:
         for outcome in sent:
             outcome.tries += 1
         code = error.code if isinstance(error, RedisTrouble) else ""
-        if not sent or (code and code not in _ABOUT_CONTENT):
+        if not sent or (code and code not in ABOUT_CONTENT):
             return False
         self._show(sent)
         if not self._server_is_well():

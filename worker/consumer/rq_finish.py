@@ -17,6 +17,7 @@ from worker import logs, sentry
 from worker.consumer.accounts import Accounts
 from worker.consumer.aftermath import Aftermath
 from worker.consumer.in_flight import Ending, InFlight
+from worker.consumer.refusals import ABOUT_CONTENT
 from worker.consumer.rq_ending import RqEnding
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import Claims
@@ -28,7 +29,7 @@ from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
-#: After so many attempts an error of Redis in RQ's finishing code is taken for the job's own (a callback's).
+#: After so many attempts an error of Redis is taken for the job's own: of its callback, or about what it holds.
 MOST_TRIES: Final = 5
 #: How long finishing a job may take before its process counts as stuck: more than two of RQ's default callbacks.
 CALLBACKS_SECONDS: Final = 300.0
@@ -141,12 +142,11 @@ class RqFinish:
 
     def _end(self, ending: Ending) -> None:
         """Finish one job. It counts as held while RQ's code is at it, and leaves when that is over."""
-        ending.tries += 1
         if self._claims.extend(ending.claim):
             try:
                 self._ending.end(ending)
             except RedisTrouble as error:
-                if ending.tries < MOST_TRIES and error.code not in ("wrong_type", "too_large"):
+                if not self._is_its_own(ending, error):
                     raise
                 self._give_up(ending, error)
             except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
@@ -154,6 +154,15 @@ class RqFinish:
         else:
             log.warning("job.outcome_dropped", job_id=ending.claim.job_id, outcome="rq")
         self._in_flight.finished_by_rq(ending)
+
+    def _is_its_own(self, ending: Ending, error: RedisTrouble) -> bool:
+        """Whether trouble is the job's own by now. What the server refuses to everybody is waited for."""
+        if error.code in ("wrong_type", "too_large"):
+            return True
+        if error.code not in ABOUT_CONTENT and not rq_private.raised_by_callback(error.__cause__ or error):
+            return False
+        ending.tries += 1
+        return ending.tries >= MOST_TRIES
 
     def _runs_code(self, ending: Ending) -> bool:
         callbacks = ending.job is not None and any(rq_private.callback_names(ending.job))

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from contextvars import Token
 from datetime import datetime
 from importlib import import_module
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any, Final, TypeAlias
 
 from redis import Redis
 from redis.client import Pipeline
 from rq import utils
+from rq.callbacks import execute_failure_callback, execute_success_callback
 from rq.executions import Execution
 from rq.job import Job, JobStatus, _current_job
 from rq.queue import Queue
@@ -108,6 +110,12 @@ def execution_of(job: Job, execution_id: str, connection: Redis, worker_name: st
     if job.started_at is not None:
         execution.created_at = job.started_at
     return execution
+
+
+def raised_by_callback(error: BaseException) -> bool:
+    """Whether an error came out of a job's callback, not out of RQ's code around it."""
+    callbacks = (execute_success_callback.__code__, execute_failure_callback.__code__)
+    return any(frame.f_code in callbacks for frame, _ in walk_tb(error.__traceback__))
 
 
 def exception_handlers(worker: BaseWorker) -> list[Callable[..., Any]]:

@@ -48,6 +48,7 @@ BY_CLIENTS: Final = (
     "WATCH",
     "XREVRANGE",
     "ZADD",
+    "ZPOPMIN",
     "ZREM",
 )
 #: Commands of the scripts that save memory and that no user must have.

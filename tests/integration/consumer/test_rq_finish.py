@@ -21,6 +21,8 @@ from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
 from worker import sentry
+from worker.consumer.rq_ending import RqEnding
+from worker.consumer.rq_finish import MOST_TRIES
 from worker.dispatcher.scheduled_jobs import move_due
 
 LIMIT = RateLimit("shop", 1)
@@ -292,3 +294,30 @@ def test_a_failure_that_rq_could_not_write_is_written_again(
     assert record(redis, job.id)["reason"] == ("attempts_exhausted" if fail is last_retry else "failed")
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
     assert redis.keys("rq:execution:*") == []
+
+
+def test_a_full_server_costs_no_job_its_result(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often RQ's code is refused meanwhile: the job has run, and is finished when there is room."""
+    tries: list[Job] = []
+    end = RqEnding.end
+
+    def counting(ending: RqEnding, what: Any) -> None:
+        tries.append(what)
+        if len(tries) == 2 * MOST_TRIES:
+            redis.config_set("maxmemory", 0)
+        end(ending, what)
+
+    monkeypatch.setattr(RqEnding, "end", counting)
+    monkeypatch.setattr(tasks, "observer", lambda connection: connection.config_set("maxmemory", 1))
+    job = Queue("default", connection=redis).enqueue(tasks.look, "seen", repeat=Repeat(times=1, interval=60))
+    consumer(redis).work(burst=True)
+    assert len(tries) == 2 * MOST_TRIES
+    assert job.get_status() == "scheduled"
+    assert redis.llen("rq:queue:dead-letter") == 0
+
+
+def test_a_callback_that_redis_refuses_again_and_again_fails_its_job(redis: redis_py.Redis) -> None:
+    job = Queue("default", connection=redis).enqueue(tasks.add, 1, 2, on_success=Callback(tasks.asks_another_redis))
+    work(redis)
+    assert record(redis, job.id)["reason"] == "failed"
+    assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 from rq import Queue, Retry
+from rq.rate_limit import RateLimit
 
 from tests.support import tasks
 from tests.support.diagnosing import diagnosed, failure
@@ -68,13 +69,15 @@ def test_the_trial_of_rights_changes_nothing(server: RedisServer, redis: redis_p
 
 
 def test_a_service_with_the_needed_rights_alone_works(limited: str, redis: redis_py.Redis) -> None:
-    """Everything that sends commands of its own is in it: retries, delays, dependents, dead letters, orders."""
+    """Everything that sends commands of its own is in it: retries, delays, dependents, rate limits, dead letters."""
     queue = Queue("default", connection=redis)
     with Service(limited) as service:
         first = queue.enqueue(tasks.add, 1, 2)
         dependent = queue.enqueue(tasks.add, 3, 4, depends_on=first)
         failing = queue.enqueue(tasks.boom, "for good", retry=Retry(max=1, interval=1))
+        limited_jobs = [queue.enqueue(tasks.add, 1, 2, rate_limit=RateLimit("one", 1)) for _ in range(3)]
         until(lambda: dependent.get_status() == "finished" and failing.get_status() == "failed", 30)
+        until(lambda: [job.get_status() for job in limited_jobs] == ["finished"] * 3, 30)
         until(lambda: redis.llen("rq:queue:dead-letter") == 1)
         assert not service.of("redis.outage_started"), service.events
 

@@ -1,0 +1,1 @@
+"""The job package of a storm."""
