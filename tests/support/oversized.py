@@ -6,8 +6,10 @@ import logging
 import os
 from typing import Any
 
+from rq import get_current_job
 from structlog import get_logger
 
+from worker import context
 from worker.retry import PermanentError
 
 HUGE = 6_000_000  #: characters, more than a result may have
@@ -106,6 +108,17 @@ def deep(calls: int = 900) -> None:
 
 def result() -> str:
     return noise()
+
+
+def saves_meta() -> None:
+    job = get_current_job()
+    assert job is not None
+    job.meta["all"] = noise()
+    job.save_meta()
+
+
+def reports_progress() -> None:
+    context.current().progress(50, noise())
 
 
 def logs_much() -> str:

@@ -35,6 +35,10 @@ class MetaLeftAlone(Exception):
     """What is stored, or what it would become, is nothing that the job's serializer reads or writes."""
 
 
+class MetaTooLarge(ValueError):
+    """A job saves more than WORKER_MAX_RESULT_BYTES allows; raised where it does."""
+
+
 class MetaChange:
     """A change of a job's meta: `written` is what becomes of `seen`, the field as it was read (b"" = none).
 
@@ -99,6 +103,8 @@ class MetaKeepingJob(Job):  # type: ignore[misc]  # rq has no types
     Of an entry that both have changed, ours stays.
     """
 
+    #: How much of it the job may save, in bytes as Redis holds it; 0 = any.
+    max_meta_bytes: int = 0
     #: The field as it was read or written last.
     _stored_meta: bytes = b""
 
@@ -116,9 +122,14 @@ class MetaKeepingJob(Job):  # type: ignore[misc]  # rq has no types
         return self.meta
 
     def save_meta(self) -> None:
-        """Save what has changed in the meta; raises what the serializer raises about it."""
+        """Save what has changed in the meta; raises what the serializer raises about it, and `MetaTooLarge`."""
         ours = dict(self.meta)
-        self.serializer.dumps(ours)
+        size = len(self.serializer.dumps(ours))
+        if 0 < self.max_meta_bytes < size:
+            raise MetaTooLarge(
+                f"The job's meta would have {size:,} bytes, as Redis holds it, and WORKER_MAX_RESULT_BYTES allows "
+                f"{self.max_meta_bytes:,}. Keep large data elsewhere and save where it is, or raise the limit."
+            )
         try:
             base = _read(self.serializer, self._stored_meta)
             change = MetaChange(self.serializer, lambda stored: merged(base, ours, stored), self._stored_meta)

@@ -44,20 +44,33 @@ class Payloads:
     """Restores jobs and resolves their functions.
 
     `packages` are dotted names of packages whose functions may run; `serializers` are among "json" and "pickle";
-    `classes` are the names of WORKER_PICKLE_CLASSES.
+    `classes` are the names of WORKER_PICKLE_CLASSES; a job may save `max_meta_bytes` of meta (0 = any).
     """
 
-    def __init__(self, packages: Iterable[str], serializers: Iterable[str], classes: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        packages: Iterable[str],
+        serializers: Iterable[str],
+        classes: Iterable[str] = (),
+        *,
+        max_meta_bytes: int = 0,
+    ) -> None:
         self.packages = tuple(packages)
         self._package_set = frozenset(self.packages)
         known: dict[str, Serializer] = {"json": Json(), "pickle": AllowListedPickle(self.packages, classes)}
         self._serializers = {name: known[name] for name in serializers}
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._max_meta_bytes = max_meta_bytes
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return the one that the settings describe."""
-        return cls(settings.worker_job_modules, settings.worker_serializers, settings.worker_pickle_classes)
+        return cls(
+            settings.worker_job_modules,
+            settings.worker_serializers,
+            settings.worker_pickle_classes,
+            max_meta_bytes=settings.worker_max_result_bytes,
+        )
 
     def restore(self, claim: Claim, connection: Redis) -> Job:
         """Build RQ's `Job` from a claim; raises `Refused` when the hash or the payload cannot be read."""
@@ -76,6 +89,7 @@ class Payloads:
             raise Refused(
                 "unreadable_hash", f"The id {claim.job_id!r} is none that RQ gives to jobs: {error}."
             ) from None
+        job.max_meta_bytes = self._max_meta_bytes
         job.serializer = self._serializer(data)
         dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]
         try:

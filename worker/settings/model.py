@@ -98,7 +98,7 @@ class Settings(MonitorSettings):
         4_000_000,
         ge=0,
         le=512_000_000,
-        description="The largest return value, in bytes as Redis holds it; a job that returns more fails. 0 = any",
+        description="The most that a job may return, or save in its meta, in bytes as Redis holds it. 0 = any",
         json_schema_extra=_wants("a whole number of bytes", "4000000"),
     )
     worker_max_crashes: int = Field(

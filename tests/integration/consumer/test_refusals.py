@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
-from rq import Queue
+from rq import Callback, Queue, Retry
 from rq.job import Job
+from structlog.testing import capture_logs
 
 from tests.support import engine, letters, tasks
 from tests.support.worker import consumer
@@ -79,3 +80,41 @@ def test_a_dead_workers_job_whose_keys_hold_another_type_is_buried_and_the_other
     assert engine.rescuer(redis, "default").rescue_orphans() == 2
     assert letters.record(redis, odd.id)["reason"] == "crashed"
     assert (odd.get_status(refresh=True), other.get_status(refresh=True)) == ("failed", "queued")
+
+
+@pytest.mark.parametrize(
+    ("key", "ends"),
+    [
+        ("job:ODD:dependents", "failed"),
+        ("job::ODD:dependencies", "finished"),
+        ("results:ODD", "failed"),
+        ("executions:ODD", "finished"),
+        ("wip:default", "queued"),
+        ("finished:default", "failed"),
+        ("failed:default", "finished"),
+        ("deferred:default", "finished"),
+        ("scheduled:default", "finished"),
+    ],
+)
+def test_a_key_that_holds_another_type_ends_its_job_or_is_named_and_the_others_run(
+    redis: redis_py.Redis, key: str, ends: str
+) -> None:
+    queue, high = Queue("default", connection=redis), Queue("high", connection=redis)
+    odd = queue.enqueue(tasks.add, 1, 2)
+    neighbours = [queue.enqueue(tasks.add, 1, 2), queue.enqueue(tasks.add, 1, 2, on_success=Callback(tasks.on_success))]
+    failing = [queue.enqueue(tasks.boom), queue.enqueue(tasks.boom, retry=Retry(max=1, interval=60))]
+    others = [high.enqueue(tasks.add, 1, 2), high.enqueue(tasks.boom)]
+    redis.set("rq:" + key.replace("ODD", odd.id), "something else")
+    with capture_logs() as lines:
+        consumer(redis).work(burst=True)
+    assert [job.get_status(refresh=True).value for job in others] == ["finished", "failed"]
+    assert odd.get_status(refresh=True).value == ends
+    if key == "wip:default":
+        assert [line["event"] for line in lines if line["log_level"] == "error"].count("queue.unusable") == 1
+        return
+    plain = "failed" if key == "finished:default" else "finished"  # RQ's code has written the other before
+    assert [job.get_status(refresh=True).value for job in neighbours] == [plain, "finished"]
+    assert failing[0].get_status(refresh=True).value == "failed"
+    assert failing[1].get_status(refresh=True).value == ("failed" if key == "scheduled:default" else "scheduled")
+    assert queue.count == 0
+    assert queue.started_job_registry.get_job_ids(cleanup=False) == []

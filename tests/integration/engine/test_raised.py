@@ -153,3 +153,18 @@ def test_a_huge_function_name_is_refused_at_once(
     record = assert_few_words(redis, out, job, neighbour)
     assert record["reason"] == "refused_function"
     assert "characters; 1,000 are allowed" in record["message"]
+
+
+@pytest.mark.parametrize("function", [oversized.saves_meta, oversized.reports_progress])
+def test_a_job_that_saves_too_much_meta_gets_an_error_where_it_does(
+    redis: redis_py.Redis, queue: Queue, out: io.StringIO, function: Callable[[], None]
+) -> None:
+    job = queue.enqueue(function, meta={"tenant": 7})
+    neighbour = queue.enqueue(oversized.harmless)
+    consumer(redis, **JOBS).work(burst=True)
+    record = assert_few_words(redis, out, job, neighbour)
+    assert record["exception"] == "worker.engine.meta.MetaTooLarge"
+    assert "The job's meta would have 6,000,0" in record["message"]
+    assert "WORKER_MAX_RESULT_BYTES allows 4,000,000." in record["message"]
+    assert "in saves_meta" in record["traceback"] or "in reports_progress" in record["traceback"]
+    assert job.get_meta()["tenant"] == 7
