@@ -46,7 +46,8 @@ class DeadLetterChore:
     """Calls `look` every `every` seconds; when its text changes, a pass does all `parts` in their order.
 
     `unchanged` is called when a look returns the same text as the one before this instance's last pass. `pressing` says
-    whether jobs are buried so fast that the next look cannot wait; it gets when the last pass ended (monotonic).
+    whether jobs are buried so fast that the next look cannot wait; it gets when the last pass ended (monotonic). Such a
+    pass waits for no lead either: the leader may be an instance in which nothing fails, and looks seldom.
     """
 
     name = "dead-letters"
@@ -72,6 +73,7 @@ class DeadLetterChore:
         self._marks = self._seen = ""
         self._seen_at = float("-inf")
         self._pass: Iterator[None] | None = None
+        self._led = True  #: whether this pass needs the lead
         self.expires_at = float("inf")  #: when (monotonic) the oldest letter of the last pass is too old
 
     @property
@@ -84,11 +86,14 @@ class DeadLetterChore:
 
     def run(self) -> None:
         """Look, or take the next step of a pass."""
-        if self._pass is None and not self._begin():
-            self._due = monotonic() + self._every
-            return
-        lead = self._leadership.take(self.name)
-        if not isinstance(lead, Lead):  # another instance does it; if it fails, our next look finds the change again
+        if self._pass is None:
+            self._led = not self._pressing(self._ended_at)
+            if not self._begin():
+                self._ended_at = monotonic()
+                self._due = self._ended_at + self._every
+                return
+        lead = self._leadership.take(self.name) if self._led else None
+        if isinstance(lead, float):  # another instance does it; if it fails, our next look finds the change again
             self._pass = None
             now = monotonic()
             self._due = now + self._every
@@ -109,15 +114,15 @@ class DeadLetterChore:
         self._pass = chain.from_iterable(part.steps() for part in self._parts)
         return True
 
-    def _end(self, lead: Lead) -> None:
+    def _end(self, lead: Lead | None) -> None:
         """Remember the text from before the pass: what came during it, its own changes too, leads to another pass."""
         self._pass = None
         self._ended_at = monotonic()
         self._seen, self._seen_at = self._marks, self._ended_at
         self._due = self._ended_at + self._every
-        with suppress(NotLeader):
-            pressing = self._pressing(self._ended_at)
-            self._leadership.done(lead, self.name, (PRESSING_SECONDS if pressing else self._every) / 2)
+        if lead is not None:
+            with suppress(NotLeader):
+                self._leadership.done(lead, self.name, self._every / 2)
 
 
 _OVER: Final = object()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
+import pytest
 import redis as redis_py
+from rq import Queue
 
+from tests.support import tasks
 from tests.support.engine import script_calls
 from tests.support.letters import payloads, seed
-from worker.dispatcher.dead_letters import DeadLetterChore, dead_letter_chore
+from tests.support.server import RedisServer
+from tests.support.service import Service, until
+from worker.dispatcher.dead_letters import PRESSING_SECONDS, DeadLetterChore, dead_letter_chore
 from worker.dispatcher.leader import Leadership
 from worker.process.scoreboard import Scoreboard
 from worker.settings.load import load
@@ -25,11 +31,11 @@ class Counted:
         yield
 
 
-def chore(redis: redis_py.Redis, part: Counted, name: str) -> DeadLetterChore:
+def chore(redis: redis_py.Redis, part: Counted, name: str, board: Scoreboard | None = None) -> DeadLetterChore:
     """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
     settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
     calls = script_calls(redis)
-    made = dead_letter_chore(settings, calls, payloads(), Leadership(calls, name), Scoreboard(1), name)
+    made = dead_letter_chore(settings, calls, payloads(), Leadership(calls, name), board or Scoreboard(1), name)
     made._parts = [part]
     return made
 
@@ -72,3 +78,36 @@ def test_one_instance_makes_the_pass_for_all(redis: redis_py.Redis) -> None:
     redis.delete("rq:agenda", "rq:leader")
     turn(bob)
     assert part.passes == 2, "Bob has seen no pass of his own yet, and nobody leads"
+
+
+def test_where_jobs_fail_fast_passes_follow_each_other_at_once_whoever_leads_and_whatever_was_done_just_now(
+    redis: redis_py.Redis,
+) -> None:
+    part, board = Counted(), Scoreboard(1)
+    ann, bob = chore(redis, part, "ann", board), chore(redis, part, "bob")
+    turn(ann)
+    redis.delete("rq:leader")
+    bob.run()
+    for round_ in (2, 3, 4):
+        assert ann.due - monotonic() > PRESSING_SECONDS, "nothing more has failed"
+        seed(redis, 1500, first=round_ * 10_000)
+        board.consumers[0].buried += 1500
+        assert ann.due - monotonic() <= PRESSING_SECONDS
+        turn(ann)
+        assert part.passes == round_
+
+
+@pytest.mark.slow  # half a minute of load
+def test_the_bound_holds_within_seconds_while_jobs_fail_as_fast_as_they_can(
+    server: RedisServer, redis: redis_py.Redis, queue: Queue
+) -> None:
+    most, processed, excess = 500, 0, [0]
+    environ = {"WORKER_QUEUES": "default", "DEAD_LETTER_MAX_JOBS": str(most), "LOG_LEVEL": "CRITICAL"}
+    with Service(server.url, **environ) as service:
+        while processed < 10 * most:
+            if queue.count < 1000:
+                queue.enqueue_many([Queue.prepare_data(tasks.boom) for _ in range(500)])
+                processed += 500
+            excess.append(int(redis.llen("rq:queue:dead-letter")) - most)
+        until(lambda: redis.llen("rq:queue:dead-letter") < 2 * most, service=service)
+    assert max(excess) < 5 * most, "without a bound it is nearly ten times as much"
