@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
@@ -70,6 +72,9 @@ _encode: Final = json.JSONEncoder(default=repr, ensure_ascii=False).encode
 
 #: Lines that could not be written in this process.
 dropped = 0
+#: Held while a line is written, and by whoever forks: a fork must find neither half a line nor a stream that is locked.
+_writing: Final = threading.RLock()
+os.register_at_fork(before=_writing.acquire, after_in_parent=_writing.release, after_in_child=_writing.release)
 
 
 def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:  # noqa: A002
@@ -217,8 +222,9 @@ class _Writer:
         try:
             if not line.isascii() or "\x7f" in line:
                 line = _OBEYED.sub(_spelt, line)
-            self._out.write(line + "\n")
-            self._out.flush()
+            with _writing:
+                self._out.write(line + "\n")
+                self._out.flush()
         except UnicodeEncodeError:  # half characters, as in a file's odd name
             self.msg(_NOT_ASCII.sub(_spelt, line))
         except (OSError, ValueError):

@@ -1,9 +1,12 @@
-"""Which failures of a job are worth another try, and when.
+"""Which failures of a job are worth another try, and when; and where a job function runs.
 
 A job function can have a policy of its own::
 
     @with_policy(RetryPolicy(max_attempts=5, base=2.0, retry_on=(RetryLater,)))
     def fetch(url): ...
+
+    @with_policy(isolation="job")
+    def render(path): ...  # in a process of its own, whatever WORKER_ISOLATION says
 
 It raises `PermanentError` or `RetryLater` where the exception's class alone cannot decide. RQ's `Retry`, which a
 producer gives, wins over the function's policy, and that over the service's (`WORKER_RETRY_ATTEMPTS`).
@@ -15,11 +18,14 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from worker.backoff import full_jitter
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+#: Where jobs run (WORKER_ISOLATION): in the consumer's process, or each in a fork of it.
+ISOLATIONS: Final = ("process", "job")
 
 
 class PermanentError(Exception):
@@ -76,11 +82,19 @@ class GiveUp:
     reason: str
 
 
-def with_policy(policy: RetryPolicy) -> Callable[[_Function], _Function]:
-    """Attach `policy` to a job function, as its attribute `retry_policy`."""
+def with_policy(policy: RetryPolicy | None = None, *, isolation: str | None = None) -> Callable[[_Function], _Function]:
+    """Attach `policy` to a job function, as its attribute `retry_policy`, and where it runs, as `isolation`.
+
+    `isolation` is "process" or "job"; None leaves it to WORKER_ISOLATION. Raises ValueError for anything else.
+    """
+    if isolation not in (None, *ISOLATIONS):
+        raise ValueError(f'with_policy(isolation={isolation!r}): use "job" (a fork for each job) or "process"')
 
     def attach(function: _Function) -> _Function:
-        function.retry_policy = policy  # type: ignore[attr-defined]
+        if policy is not None:
+            function.retry_policy = policy  # type: ignore[attr-defined]
+        if isolation is not None:
+            function.isolation = isolation  # type: ignore[attr-defined]
         return function
 
     return attach
@@ -95,6 +109,12 @@ def policy_of(function: Callable[..., Any]) -> RetryPolicy | None:
     """Return the policy that `with_policy` attached, or None."""
     policy = getattr(function, "retry_policy", None)
     return policy if isinstance(policy, RetryPolicy) else None
+
+
+def isolation_of(function: Callable[..., Any]) -> str | None:
+    """Return where `with_policy` lets a function run, None where it leaves it to WORKER_ISOLATION."""
+    isolation = getattr(function, "isolation", None)
+    return isolation if isinstance(isolation, str) and isolation in ISOLATIONS else None
 
 
 def next_attempt(

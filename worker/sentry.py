@@ -53,6 +53,17 @@ def init(settings: Settings, role: str) -> None:
     _traces = settings.sentry_traces_sample_rate > 0
 
 
+def become_fork() -> None:
+    """Send by means of one's own, in a fork that runs a job: what waits to be sent, its consumer sends."""
+    if not _enabled:
+        return
+    import sentry_sdk  # noqa: PLC0415
+    from sentry_sdk.transport import make_transport  # noqa: PLC0415
+
+    client = sentry_sdk.get_client()
+    client.transport = make_transport(client.options)
+
+
 def isolated(*, new_trace: bool = False) -> AbstractContextManager[object]:
     """Give the block scopes of its own: what it sets (user, tags, breadcrumbs, transaction) is gone behind it.
 

@@ -10,7 +10,7 @@ from bench.peers._rq_producer import enqueue
 __all__ = ["commands", "enqueue"]
 
 
-def commands(slots: int | None, log_level: str = "WARNING") -> list[Start]:
+def commands(slots: int | None, log_level: str = "WARNING", isolation: str = "process") -> list[Start]:
     """Start the service; its threads per consumer are its slots, 1 by default."""
     environ = {
         "REDIS_URL": redis_url(),
@@ -18,6 +18,7 @@ def commands(slots: int | None, log_level: str = "WARNING") -> list[Start]:
         "WORKER_PROCESSES": str(PROCESSES),
         "WORKER_THREADS": str(slots or 1),
         "WORKER_JOB_MODULES": "bench.tasks",
+        "WORKER_ISOLATION": isolation,
         "LOG_LEVEL": log_level,
         "LOG_FORMAT": "json",
         "HEALTH_PORT": "0",

@@ -42,9 +42,9 @@ def test_a_job_that_fails_for_good_is_one_event_and_its_retries_are_none(
     assert event["exception"]["values"][-1]["type"] == "ValueError"
 
 
-@pytest.mark.parametrize("threads", ["1", "3"])
+@pytest.mark.parametrize(("threads", "isolation"), [("1", "process"), ("3", "process"), ("1", "job"), ("3", "job")])
 def test_an_event_holds_what_its_own_job_has_set_and_nothing_of_other_jobs(
-    server: RedisServer, redis: redis_py.Redis, sink: SentrySink, threads: str
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink, threads: str, isolation: str
 ) -> None:
     queue = Queue("default", connection=redis)
     with Service(
@@ -52,6 +52,7 @@ def test_an_event_holds_what_its_own_job_has_set_and_nothing_of_other_jobs(
         SENTRY_DSN=sink.dsn,
         WORKER_PROCESSES="1",
         WORKER_THREADS=threads,
+        WORKER_ISOLATION=isolation,
         WORKER_JOB_MODULES="tests.support.neighbours",
     ) as service:
         retried = queue.enqueue(neighbours.set_scope, fail=True, retry=Retry(max=2))

@@ -15,6 +15,7 @@ from worker.retry import (
     RetryPolicy,
     decide,
     default_policy,
+    isolation_of,
     policy_of,
     with_policy,
 )
@@ -115,3 +116,22 @@ def test_a_service_without_retries_has_no_policy(attempts: int) -> None:
 
 def test_a_base_above_the_cap_is_cut() -> None:
     assert default_policy(2, base=900.0, cap=60.0) == RetryPolicy(2, 60.0, 60.0)
+
+
+def test_a_function_may_choose_its_isolation_with_a_policy_or_without() -> None:
+    @with_policy(isolation="job")
+    def alone() -> None: ...
+
+    @with_policy(THREE, isolation="process")
+    def beside() -> None: ...
+
+    @with_policy(THREE)
+    def neither() -> None: ...
+
+    assert [isolation_of(function) for function in (alone, beside, neither)] == ["job", "process", None]
+    assert [policy_of(function) for function in (alone, beside, neither)] == [None, THREE, THREE]
+
+
+def test_an_isolation_that_does_not_exist_is_refused_beside_the_function() -> None:
+    with pytest.raises(ValueError, match=r"isolation='fork'.*\"job\""):
+        with_policy(isolation="fork")

@@ -35,7 +35,8 @@ def check(timeout: float) -> None:
     click.echo("Settings: good.")
     click.echo(
         f"  queues {', '.join(settings.worker_queues)} · {settings.worker_processes} consumers × "
-        f"{settings.worker_threads} threads · jobs from {', '.join(settings.worker_job_modules)} · "
+        f"{settings.worker_threads} threads · isolation {settings.worker_isolation} · "
+        f"jobs from {', '.join(settings.worker_job_modules)} · "
         f"health port {settings.health_port or 'off'}"
     )
     _check_schedule(settings)

@@ -34,6 +34,13 @@ class Accounts:
         with self._lock:
             self._slot.failed += 1
 
+    def add(self, finished: int, failed: int, buried: int) -> None:
+        """Count what a fork has counted, and reported."""
+        with self._lock:
+            self._slot.finished += finished
+            self._slot.failed += failed
+            self._slot.buried += buried
+
     def ended(self, outcome: Outcome, job: Job | None, error: BaseException | None) -> None:
         """Report a failed attempt or a burial, and count the burial."""
         if isinstance(outcome, Buried):

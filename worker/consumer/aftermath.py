@@ -76,3 +76,13 @@ class Aftermath:
         if not self._child.stopping:
             log.error("consumer.replaced", reason=str(reason))
         self._child.retire()
+
+
+class NoAftermath(Aftermath):
+    """Of a fork, which ends with its job: nothing is put back."""
+
+    def __init__(self) -> None:
+        self.owed = False
+
+    def after_code(self) -> None:
+        """Do nothing."""

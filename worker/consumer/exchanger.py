@@ -18,11 +18,10 @@ from worker.consumer.accounts import Accounts
 from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.heard import Heard
 from worker.consumer.in_flight import Ending, InFlight
-from worker.consumer.main_thread import timed_out
+from worker.consumer.main_thread import KilledByOrder, timed_out
 from worker.consumer.refusals import Refusals
 from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
-from worker.consumer.runner import KILLED, KilledByOrder
 from worker.consumer.supervision import Supervision
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
@@ -269,7 +268,7 @@ class Predecessor:
         refused = claim.execution_id in self._refused
         if reason in ("timeout", "ordered") and job is not None and not refused:
             reason = "ordered" if given is not None else "timeout"
-            error = KilledByOrder(KILLED) if given is not None else timed_out(job.timeout)
+            error = KilledByOrder() if given is not None else timed_out(job.timeout)
             outcome = self._decider.failure(job, claim, error, policy, moment, moment)
         else:
             how = "stuck and was killed" if reason else explain(status)

@@ -56,6 +56,7 @@ class JournalStores:
         self.worker_name = worker_name
         self.slot = slot
         self.stopping = stopping
+        self.kept: Callable[[Claim], None] = lambda _claim: None  #: called when a run has written
 
     def of(self, claim: Claim) -> RedisStore:
         """Return the store of a run that has begun."""
@@ -99,6 +100,7 @@ class RedisStore:
         self._persist(f"what the {kind} {name!r} has done cannot be kept", "write", field, text, standing)
         self._claim.fields[b"journal"] = self._created_at + b" " + standing.encode()
         self._claim.fields.pop(b"handbacks", None)
+        self._stores.kept(self._claim)
 
     def look(self) -> None:
         """Ask whether the run still counts; trouble with Redis is no answer, and is asked again later."""

@@ -27,10 +27,11 @@ from rq.worker import BaseWorker, DequeueStrategy
 
 from worker import logs, queue, retry, sentry
 from worker.consumer.accounts import Accounts
-from worker.consumer.aftermath import Aftermath
+from worker.consumer.aftermath import Aftermath, NoAftermath
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.exchanger import Exchanger, Predecessor
+from worker.consumer.forked_job import ForkedJobs, ForksParts
 from worker.consumer.heard import Heard
 from worker.consumer.housekeeper import Housekeeper, Upkeep
 from worker.consumer.in_flight import InFlight
@@ -39,7 +40,7 @@ from worker.consumer.main_thread import JobTimeout, MainThread
 from worker.consumer.prefetch import MOST, Prefetch
 from worker.consumer.refusals import Refusals
 from worker.consumer.rq_ending import RqEnding
-from worker.consumer.rq_finish import RqFinish
+from worker.consumer.rq_finish import RqFinish, Shown
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.runner import Runner
 from worker.consumer.shutdown import Shutdown
@@ -58,6 +59,7 @@ from worker.process.memory import resident_mb
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Slot, State
 from worker.process.wakeup import Wakeup
+from worker.redis.client import Client
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
 from worker.redis.trouble import RedisTrouble
@@ -285,37 +287,12 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.heard = Heard(self.supervision)
         self.accounts = accounts = Accounts(slot, in_flight)
         self.record = RqRecord(self, claims, self.settings.release or "")
-        self._ending = RqEnding(
-            self, claims, decider, accounts=accounts, note_scheduled=self.supervision.note_scheduled
+        shown = BesideThreads(slot) if self.settings.worker_threads > 1 else slot
+        self._ending, self.rq = self._make_rq(in_flight, accounts, shown, self.aftermath)
+        forked = ForkedJobs(
+            self._forks_parts(), in_flight=in_flight, decider=decider, accounts=accounts, slot=slot, child=self.child
         )
-        self.rq = RqFinish(
-            self,
-            claims,
-            decider,
-            in_flight=in_flight,
-            ending=self._ending,
-            shown=BesideThreads(slot) if self.settings.worker_threads > 1 else slot,
-            accounts=accounts,
-            aftermath=self.aftermath,
-        )
-        self.runner = Runner(
-            self.settings,
-            self.connection,
-            payloads=self.payloads,
-            decider=decider,
-            in_flight=in_flight,
-            rq=self.rq,
-            slot=slot,
-            accounts=accounts,
-            journals=JournalStores(
-                self.connection,
-                claims.prefix,
-                self.name,
-                slot=slot,
-                stopping=lambda: self.child.stopping,
-                most_bytes=self.settings.worker_max_result_bytes,
-            ),
-        )
+        self.runner = self._make_runner(self.connection, in_flight, self.rq, accounts, forked)
         predecessor = Predecessor(
             slot,
             self.connection,
@@ -345,6 +322,61 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.threads.renew()
         queue.abandon_connections()
 
+    def _make_rq(
+        self, in_flight: InFlight, accounts: Accounts, shown: Shown, aftermath: Aftermath
+    ) -> tuple[RqEnding, RqFinish]:
+        claims, decider = self.claims, self.decider
+        ending = RqEnding(self, claims, decider, accounts=accounts, note_scheduled=self.supervision.note_scheduled)
+        return ending, RqFinish(
+            self,
+            claims,
+            decider,
+            in_flight=in_flight,
+            ending=ending,
+            shown=shown,
+            accounts=accounts,
+            aftermath=aftermath,
+        )
+
+    def _make_runner(
+        self, connection: Redis, in_flight: InFlight, rq: RqFinish, accounts: Accounts, forked: ForkedJobs | None
+    ) -> Runner:
+        journals = JournalStores(
+            connection,
+            self.claims.prefix,
+            self.name,
+            slot=self.slot,
+            stopping=lambda: self.child.stopping,
+            most_bytes=self.settings.worker_max_result_bytes,
+        )
+        return Runner(
+            self.settings,
+            connection,
+            payloads=self.payloads,
+            decider=self.decider,
+            in_flight=in_flight,
+            rq=rq,
+            slot=self.slot,
+            accounts=accounts,
+            journals=journals,
+            forked=forked,
+        )
+
+    def _forks_parts(self) -> ForksParts:
+        """Make what forks of this consumer work with."""
+        books, in_flight = Slot(), InFlight()
+        accounts = Accounts(books, in_flight)
+        ending, rq = self._make_rq(in_flight, accounts, books, NoAftermath())
+        connection = self._forks_connection = queue.clone(self.connection)
+        translated = Client.over(connection)
+        runner = self._make_runner(connection, in_flight, rq, accounts, None)
+
+        def enter(job: Job) -> None:
+            self.connection, self.claims.redis, self._ending = connection, translated, ending
+            job.connection = connection
+
+        return ForksParts(runner.run, runner.journals, in_flight, rq, books, enter)
+
     def _leave(self) -> None:
         """Hand everything back and say goodbye."""
         self.aftermath.before_leaving()
@@ -366,6 +398,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.stop_scheduler()
         self.runner.close()
         self.supervision.close()
+        queue.close(self._forks_connection)
         queue.close(self.connection)
 
     def _start_rqs_scheduler(self, *, burst: bool, logging_level: str | None) -> None:

@@ -8,6 +8,7 @@ that swallows it, or sits in native code, is ended with its process by the super
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any, Final, Protocol
 
@@ -31,12 +32,20 @@ class JobThread(Protocol):
         """Start the job's clock (seconds; 0 or less = none) and put it on the scoreboard."""
         ...
 
+    def show(self, claim: Claim, timeout: float, pid: int) -> None:
+        """Put a job on the scoreboard that runs in process `pid`, until `end`; nothing is raised here."""
+        ...
+
     def end(self) -> None:
         """Stop the clock; after this nothing is raised from outside."""
         ...
 
     def end_processes(self, since: float) -> None:
         """Kill the processes that the job has started since `since` (monotonic): it was ended from outside."""
+        ...
+
+    def wait(self, seconds: float, fds: Sequence[int]) -> list[int]:
+        """Sleep up to `seconds` until one of `fds` can be read (those return), or a signal came."""
         ...
 
 
@@ -61,6 +70,10 @@ class MainThread:
         self._timeout = JobTimeout(timeout)
         self._timeout.setup_death_penalty()
 
+    def show(self, claim: Claim, timeout: float, pid: int) -> None:
+        """Put a job on the scoreboard that runs in a fork."""
+        self._slot.begin_job(claim.job_id, claim.execution_id, timeout, pid)
+
     def end(self) -> None:
         """Let nothing raise any more."""
         self._child.interruptible = False
@@ -71,6 +84,10 @@ class MainThread:
     def end_processes(self, since: float) -> None:
         """Kill what this process has started since then: it runs one job at a time."""
         descendants.kill_started(since, by_thread=False)
+
+    def wait(self, seconds: float, fds: Sequence[int]) -> list[int]:
+        """Sleep; each signal that the consumer gets ends it."""
+        return self._child.wait(seconds, fds)
 
 
 class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
@@ -110,6 +127,13 @@ class JobTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
             return
         self._raised = True
         raise self._exception(f"The job exceeded its timeout of {self._timeout:g} seconds")
+
+
+class KilledByOrder(Exception):
+    """RQ's command kill-horse ended the attempt."""
+
+    def __init__(self) -> None:
+        super().__init__("killed by the command kill-horse")
 
 
 def running(claim: Claim, began_at: float) -> Running:

@@ -24,9 +24,10 @@ from structlog.contextvars import bind_contextvars
 from worker import context, logs, sentry
 from worker.consumer import event_loop
 from worker.consumer.accounts import Accounts
+from worker.consumer.forked_job import ForkedJobs
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.journal_store import JournalStores
-from worker.consumer.main_thread import JobThread, running
+from worker.consumer.main_thread import JobThread, KilledByOrder, running
 from worker.consumer.rq_finish import RqFinish
 from worker.context import ClaimLost, JobStopped, ShutdownRequested
 from worker.engine import dead_letter, rq_private
@@ -37,18 +38,10 @@ from worker.engine.records import Buried, Claim
 from worker.engine.serializers import Refused
 from worker.process import forked
 from worker.process.slot import Order, Slot
-from worker.retry import RetryPolicy, policy_of
+from worker.retry import RetryPolicy, isolation_of, policy_of
 from worker.settings import Settings
 
 log = logs.get_logger()
-
-
-#: What its failure says.
-KILLED: Final = "killed by the command kill-horse"
-
-
-class KilledByOrder(Exception):
-    """RQ's command kill-horse ended the attempt."""
 
 
 class Runner:
@@ -56,6 +49,7 @@ class Runner:
 
     Each job runs in a context of its own (`contextvars`), a copy of the one in which the runner was made, and in a
     Sentry scope of its own: whatever it binds there, log fields too, is gone with it. Its callbacks run in the same.
+    `forked` runs those that want a process of their own; it is None in such a process.
     """
 
     def __init__(
@@ -70,8 +64,9 @@ class Runner:
         slot: Slot,
         accounts: Accounts,
         journals: JournalStores,
+        forked: ForkedJobs | None,
     ) -> None:
-        self._journals = journals
+        self.journals = journals
         self._settings = settings
         self._connection = connection
         self._payloads = payloads
@@ -80,29 +75,32 @@ class Runner:
         self._rq = rq
         self._slot = slot
         self._accounts = accounts
+        self._forked = forked
         self._base = copy_context()
         self._decimals = _decimals_in(self._base)
         self._loops = event_loop.EventLoops()
 
-    def run(self, claim: Claim, thread: JobThread) -> None:
-        """Run one job in `thread`, which is the calling one, and note what came of it."""
-        self._base.copy().run(self._run, claim, thread)
+    def run(self, claim: Claim, thread: JobThread, job: Job | None = None) -> None:
+        """Run one job in `thread`, which is the calling one, and note what came of it; `job` if it is restored."""
+        self._base.copy().run(self._run, claim, thread, job)
 
-    def _run(self, claim: Claim, thread: JobThread) -> None:
+    def _run(self, claim: Claim, thread: JobThread, job: Job | None) -> None:
         if self._decimals is not None:
             decimal.setcontext(self._decimals.copy())
         with sentry.isolated(new_trace=True):
-            self._attempt(claim, thread)
+            self._attempt(claim, thread, job)
 
-    def _attempt(self, claim: Claim, thread: JobThread) -> None:
+    def _attempt(self, claim: Claim, thread: JobThread, job: Job | None) -> None:
         started = monotonic()
-        job: Job | None = None
         policy: RetryPolicy | None = None
         called = False
         try:
-            job = self._payloads.restore(claim, self._connection)
+            job = job or self._payloads.restore(claim, self._connection)
             function = self._payloads.function(job)
             policy = policy_of(function)
+            if self._forked is not None and self._isolation(function) == "job":
+                self._forked.run(claim, job, policy, thread, started)
+                return
             called = True
             value = self.call(job, claim, function, thread)
         except Refused as refused:
@@ -135,6 +133,9 @@ class Runner:
         """Give back what the calling thread's jobs have used."""
         self._loops.close()
 
+    def _isolation(self, function: Callable[..., Any]) -> str:
+        return isolation_of(function) or self._settings.worker_isolation
+
     def call(self, job: Job, claim: Claim, function: Callable[..., Any], thread: JobThread) -> Any:
         """Call the job's function within its timeout, as the current job of this context."""
         attempt = attempt_of(claim)
@@ -150,7 +151,7 @@ class Runner:
             attempt,
             allow_private_addresses=self._settings.worker_allow_private_addresses,
             notify_secret=self._settings.notify_secret,
-            journals=self._journals,
+            journals=self.journals,
             claim=claim,
         )
         bind_contextvars(job_id=claim.job_id, queue=claim.origin, attempt=attempt, function=name)
@@ -238,7 +239,7 @@ class Runner:
         given = self._slot.order_for(run)
         self._slot.forget_orders(run)
         if (given is not None and given.order == Order.KILL) or job is None:
-            self.fail(job, claim, KilledByOrder(KILLED), policy, started)
+            self.fail(job, claim, KilledByOrder(), policy, started)
             return
         log.warning("job.stopped")
         self._in_flight.finish_with_rq(Ending(job, claim, started, stopped=True))

@@ -12,7 +12,7 @@ import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from time import monotonic
 
@@ -25,6 +25,7 @@ from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
 from worker.process import descendants, forked
 from worker.process.slot import Slot, State, ThreadRun
+from worker.process.wakeup import readable
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -35,14 +36,15 @@ _NOTHING = ctypes.py_object()
 class _Run:
     """What one thread is doing."""
 
-    __slots__ = ("claim", "deadline", "raised", "started", "timeout")
+    __slots__ = ("claim", "deadline", "forked", "raised", "started", "timeout")
 
-    def __init__(self, claim: Claim, timeout: float) -> None:
+    def __init__(self, claim: Claim, timeout: float, *, forked: bool = False) -> None:
         self.claim = claim
         self.timeout = timeout
         self.started = monotonic()
         self.deadline = self.started + timeout if timeout > 0 else float("inf")
-        self.raised = False
+        self.forked = forked  #: it runs in a process of its own, which the thread ends: nothing is raised here
+        self.raised = forked
 
 
 class ThreadPool:
@@ -115,14 +117,20 @@ class ThreadPool:
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Let `expire` and `interrupt` raise in this thread from here on."""
-        ident, run = threading.get_ident(), _Run(claim, timeout)
+        self._enter(_Run(claim, timeout))
+
+    def show(self, claim: Claim, timeout: float, pid: int) -> None:
+        """Put a job on the scoreboard that runs in a fork, for which this thread waits."""
+        self._enter(_Run(claim, timeout, forked=True), pid)
+
+    def _enter(self, run: _Run, pid: int = 0) -> None:
+        ident, claim = threading.get_ident(), run.claim
+        deadline = run.deadline if run.timeout > 0 else 0.0
         with self._lock:
             if self._aftermath.owed and not self._runs:
                 self._aftermath.after_all()
             self._runs[ident] = run
-            self._places[ident].begin(
-                claim.job_id, claim.execution_id, run.started, run.deadline if timeout > 0 else 0.0
-            )
+            self._places[ident].begin(claim.job_id, claim.execution_id, run.started, deadline, pid)
             self._show()
 
     def end(self) -> None:
@@ -150,6 +158,10 @@ class ThreadPool:
         """Kill what this thread has started since then; its neighbours' processes run on."""
         descendants.kill_started(since, by_thread=True)
 
+    def wait(self, seconds: float, fds: Sequence[int]) -> list[int]:
+        """Sleep; signals end the main thread's sleep, not this one."""
+        return readable(fds, seconds)
+
     # -- from other threads ------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
@@ -175,8 +187,9 @@ class ThreadPool:
         """Raise `ShutdownRequested` in every job."""
         with self._lock:
             for ident, run in self._runs.items():
-                run.raised = True
-                _raise_in(ident, ctypes.py_object(ShutdownRequested))
+                if not run.forked:
+                    run.raised = True
+                    _raise_in(ident, ctypes.py_object(ShutdownRequested))
 
     def end_all_processes(self) -> None:
         """Kill what the jobs have started whose code runs now; this process must end after it.

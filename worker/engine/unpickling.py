@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 from worker.engine import pickle_names
-from worker.engine.serializers import Refused
+from worker.engine.serializers import Encoded, Refused
 
 #: What a pickle fills with its own opcodes and has always made itself: it cannot name one.
 _CONTAINERS: Final = (list, dict, set, bytearray)
@@ -44,6 +44,8 @@ class AllowListedPickle:
 
     def dumps(self, value: Any, /) -> bytes:
         """Turn a value into a pickle."""
+        if isinstance(value, Encoded):
+            return value.data
         return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
 
     def loads(self, data: bytes, /) -> Any:

@@ -112,11 +112,7 @@ class Children:
         if reason:
             self._killed[slot.pid] = reason
             log.warning("child.killed", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
-        started = descendants.of(slot.pid)  # as long as it lives, one can tell what is below it
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(slot.pid, signal.SIGKILL)
-        descendants.kill_all(started)
-        self._end_session(slot.pid)
+        descendants.end_tree(slot.pid)
 
     def reap(self) -> Iterator[Death]:
         """Collect dead children one by one, log how each ended and empty its slot."""
@@ -130,12 +126,6 @@ class Children:
             for slot in self._scoreboard.living():
                 if slot.pid == pid:
                     yield self._reaped(slot, os.waitstatus_to_exitcode(status))
-
-    def _end_session(self, pid: int) -> None:
-        """Kill what is left of a child that has died, or is about to: each leads a session and a group of its own."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        descendants.kill_all(descendants.of(pid))
 
     def _become(self, slot: Slot, parent: int) -> None:
         """Run the child's role and end the process; never returns to the supervisor's code."""
@@ -164,8 +154,9 @@ class Children:
         event = log.info if death.expected else log.error
         event("child.exited", **_who(slot), status=status, how=how, seconds=round(death.lived, 1))
         self._condemned.pop(slot.pid, None)
-        if not death.expected:
-            self._end_session(slot.pid)  # its jobs will run again; what they have started must not go on beside them
+        if not death.expected:  # its jobs will run again; what they have started must not go on beside them
+            for pid in (slot.pid, *slot.forked_pids()):
+                descendants.end_session(pid)
         slot.exit_status = status
         slot.exit_reason = reason.encode()
         slot.exited_at = monotonic()

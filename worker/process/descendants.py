@@ -49,6 +49,21 @@ def kill_all(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def end_tree(leader: int) -> None:
+    """Kill a process that leads a session, with all that it has started; it has not been waited for."""
+    started = of(leader)  # as long as it lives, one can tell what is below it
+    kill_all([leader])
+    kill_all(started)
+    end_session(leader)
+
+
+def end_session(leader: int) -> None:
+    """Kill what is left of the session and the group of a process that has died, or is about to."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+    kill_all(of(leader))
+
+
 def kill_started(since: float, *, by_thread: bool) -> int:
     """Kill what this process has started since `since` (monotonic), and all below it; returns how many there were.
 

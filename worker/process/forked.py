@@ -35,10 +35,13 @@ def keep(let_go: Callable[[], None]) -> None:
         _given_up.remove(let_go)
 
 
-def adopt() -> None:
-    """Say, in a process that a consumer itself has forked, that it belongs to the worker and may go on."""
-    global _strayed  # noqa: PLW0603 — it is the process that strays
-    _strayed = False
+def fork() -> int:
+    """Fork a process that belongs to the worker: it keeps what this one holds, and may go on. As `os.fork`."""
+    _mask.ours = True
+    try:
+        return os.fork()
+    finally:
+        _mask.ours = False
 
 
 def end_if_strayed(error: BaseException | None = None) -> None:
@@ -56,9 +59,10 @@ def end_if_strayed(error: BaseException | None = None) -> None:
 
 
 class _Mask(threading.local):
-    """The signal mask of a thread that forks, as it was before."""
+    """The signal mask of a thread that forks, as it was before; and whether the fork is to be one of ours."""
 
     before: set[Any] | None = None
+    ours = False
 
 
 _mask: Final = _Mask()
@@ -66,7 +70,7 @@ _mask: Final = _Mask()
 
 def _hold_signals() -> None:
     """Let no signal reach the new process before its handlers are the ordinary ones: it would be lost."""
-    if _given_up:
+    if _given_up and not _mask.ours:
         _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
@@ -77,8 +81,8 @@ def _release_signals() -> None:
 
 
 def _become_ordinary() -> None:
-    global _strayed  # noqa: PLW0603 — see `adopt`
-    if not _given_up:
+    global _strayed  # noqa: PLW0603 — it is the process that strays
+    if not _given_up or _mask.ours:
         return
     _strayed = True
     for let_go in _given_up:

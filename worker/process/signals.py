@@ -75,10 +75,14 @@ def blocked_in_threads() -> contextlib.AbstractContextManager[None]:
     return blocked((*SUPERVISED, signal.SIGALRM))
 
 
+#: Found once: each forked job calls it. None where there is no such thing.
+_prctl: Final = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when `parent` dies; end it now if that has already happened."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -95,6 +99,7 @@ class Child:
     def __init__(self, *, alone: bool = False) -> None:
         self._alone = alone
         self._before = {number: signal.getsignal(number) for number in (*SUPERVISED, signal.SIGALRM)} if alone else {}
+        self._has_loop = True
         self.soft = False
         self.hard = False
         #: True while job code runs in the main thread: only then a hard stop raises.
@@ -118,6 +123,11 @@ class Child:
         self.dump_on_signal()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
         forked.give_up(self._let_go)
+
+    def become_fork(self) -> None:
+        """In a fork that runs a job: wake the consumer no longer; a hard stop and an order still raise here."""
+        signal.set_wakeup_fd(-1)
+        self._has_loop = False
 
     def close(self) -> None:
         """Restore the signal handlers that a worker without a supervisor has replaced."""
@@ -196,8 +206,9 @@ class Child:
 
     def _wake(self) -> None:
         """Wake `wait`, also where job code has set another wake-up descriptor."""
-        with contextlib.suppress(OSError):  # it is full: somebody has woken it; or closed, which `intact` notices
-            os.write(self._writer, b"\0")
+        if self._has_loop:
+            with contextlib.suppress(OSError):  # it is full: somebody has woken it; or closed, which `intact` notices
+                os.write(self._writer, b"\0")
 
     def _obey(self, _number: int, _frame: FrameType | None) -> None:
         self._wake()

@@ -112,18 +112,21 @@ class ThreadRun(ctypes.Structure):
         ("deadline", ctypes.c_double),
         ("job_id", ctypes.c_char * 128),
         ("execution_id", ctypes.c_char * 40),  #: empty = nothing
+        ("pid", ctypes.c_int32),  #: of the process that a forked job leads; 0 = it runs in the consumer
     )
 
     began_at: float
     deadline: float
     job_id: bytes
     execution_id: bytes
+    pid: int
 
-    def begin(self, job_id: str, execution_id: str, began_at: float, deadline: float) -> None:
+    def begin(self, job_id: str, execution_id: str, began_at: float, deadline: float, pid: int = 0) -> None:
         """Name the job whose code runs from now on."""
         self.job_id = job_id.encode()[:128]
         self.began_at = began_at
         self.deadline = deadline
+        self.pid = pid
         self.execution_id = execution_id.encode()[:40]
 
     def end(self) -> None:
@@ -166,6 +169,7 @@ class Slot(ctypes.Structure):
         ("claimed_at", ctypes.c_double),  #: last time Redis answered a claim, even an empty one
         ("job_started_at", ctypes.c_double),
         ("job_deadline", ctypes.c_double),  #: 0 = no timeout
+        ("job_pid", ctypes.c_int32),  #: of the process that a forked job leads; 0 = it runs in the consumer
         ("redis_reason", ctypes.c_char * 32),  #: code of the outage, e.g. ``refused``
         ("redis_commands", ctypes.c_char * 256),  #: the commands that the server refuses, if it is about some
         ("worker_name", ctypes.c_char * 96),
@@ -204,6 +208,7 @@ class Slot(ctypes.Structure):
     claimed_at: float
     job_started_at: float
     job_deadline: float
+    job_pid: int
     redis_reason: bytes
     redis_commands: bytes
     worker_name: bytes
@@ -239,9 +244,10 @@ class Slot(ctypes.Structure):
         self.state = state
         self.heartbeat = monotonic()
 
-    def begin_job(self, job_id: str, execution_id: str, timeout: float) -> None:
-        """Show the job whose code runs from now on; `timeout` in seconds, 0 for none."""
+    def begin_job(self, job_id: str, execution_id: str, timeout: float, pid: int = 0) -> None:
+        """Show the job whose code runs from now on; `timeout` in seconds, 0 for none; `pid` is that of its own fork."""
         now = monotonic()
+        self.job_pid = pid
         self.execution_id = execution_id.encode()[:40]
         self.job_id = job_id.encode()[:128]
         self.job_started_at = now
@@ -272,6 +278,12 @@ class Slot(ctypes.Structure):
         else:
             found = [Running(self.job_id, self.execution_id, self.job_started_at, self.job_deadline)]
         return [run for run in found if run.execution_id]
+
+    def forked_pids(self) -> list[int]:
+        """Return the processes of the jobs that run in forks, or ran when the child died; each leads a group."""
+        if self.run_count:
+            return [run.pid for run in self.runs[: self.run_count] if run.execution_id and run.pid]
+        return [self.job_pid] if self.execution_id and self.job_pid else []
 
     def give_order(self, order: Order, job_id: str = "", execution_id: str = "") -> None:
         """Tell the child to end the job `job_id`, or whatever runs when it is empty."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field, SecretStr
 
 from worker.logs import FORMATS, LEVELS
+from worker.retry import ISOLATIONS
 from worker.settings.monitor import MonitorSettings
 from worker.settings.monitor import wants as _wants
 from worker.settings.pace import Pace
@@ -19,6 +20,7 @@ from worker.settings.shapes import (
     Dsn,
     Format,
     InstanceName,
+    Isolation,
     Level,
     ModuleNames,
     Prefix,
@@ -60,6 +62,11 @@ class Settings(MonitorSettings):
         le=256,
         description="Jobs that one consumer runs at the same time; use more than 1 for jobs that wait for I/O",
         json_schema_extra=_wants("a whole number from 1 to 256", "8"),
+    )
+    worker_isolation: Isolation = Field(
+        "process",
+        description="Where jobs run: process, a long-lived consumer; job, a fork of it for each job",
+        json_schema_extra=_wants(f"one of {', '.join(ISOLATIONS)}", "job"),
     )
     worker_job_modules: ModuleNames = Field(
         ("jobs",),

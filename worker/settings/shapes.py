@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from worker.logs import FORMATS, LEVELS
+from worker.retry import ISOLATIONS
 from worker.text import UNIT_SECONDS
 
 _QUEUE: Final = re.compile(r"[^\s,]+")
@@ -94,6 +95,11 @@ def _format(name: str) -> str:
     return name
 
 
+def _isolation(degree: str) -> str:
+    _require(degree in ISOLATIONS)
+    return degree
+
+
 def _instance(name: str) -> str:
     _require(bool(re.fullmatch(r"[A-Za-z0-9._-]*", name)))
     return name
@@ -128,6 +134,7 @@ Age = Annotated[int, BeforeValidator(_with_unit)]  #: seconds
 Rate = Annotated[tuple[int, int], BeforeValidator(_rate), AfterValidator(_positive)]  #: how many in how many seconds
 Level = Annotated[str, BeforeValidator(_upper), AfterValidator(_level)]
 Format = Annotated[str, AfterValidator(_format)]
+Isolation = Annotated[str, AfterValidator(_isolation)]
 InstanceName = Annotated[str, AfterValidator(_instance)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 Token = Annotated[SecretStr, AfterValidator(_token)]

@@ -15,6 +15,7 @@ from tests.support import offspring, processes
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.tasks import runs
+from worker.retry import ISOLATIONS
 
 #: A program, a shell and its program, one in a session of its own, an orphan, a forked process.
 STARTED = 6
@@ -37,12 +38,13 @@ def started(mark: str) -> list[int]:
     return processes.with_environment(offspring.MARK, mark)
 
 
+@pytest.mark.parametrize("isolation", ISOLATIONS)
 @pytest.mark.parametrize("how", ["stop-job", "kill-horse", "timeout", "hard stop"])
 def test_they_end_with_a_job_that_is_ended_from_outside(
-    server: RedisServer, redis: redis_py.Redis, queue: Queue, tmp_path: Path, mark: str, how: str
+    server: RedisServer, redis: redis_py.Redis, queue: Queue, tmp_path: Path, mark: str, how: str, isolation: str
 ) -> None:
     path = tmp_path / "journal"
-    with service_with(server) as service:
+    with service_with(server, WORKER_ISOLATION=isolation) as service:
         timeout = 1 if how == "timeout" else 600
         job = queue.enqueue(offspring.start_all, str(path), mark, job_timeout=timeout)
         until(lambda: len(started(mark)) == STARTED or how == "timeout", service=service)

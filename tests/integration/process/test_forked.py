@@ -15,9 +15,14 @@ from tests.support.server import RedisServer
 from tests.support.service import Service, until
 
 
-@pytest.fixture(params=["1", "3"], ids=["main thread", "threads"])
+@pytest.fixture(params=[("1", "process"), ("3", "process"), ("1", "job")], ids=["main thread", "threads", "forks"])
 def service(server: RedisServer, request: pytest.FixtureRequest) -> Iterator[Service]:
-    environ = {"WORKER_JOB_MODULES": "tests.support.offspring", "WORKER_THREADS": request.param}
+    threads, isolation = request.param
+    environ = {
+        "WORKER_JOB_MODULES": "tests.support.offspring",
+        "WORKER_THREADS": threads,
+        "WORKER_ISOLATION": isolation,
+    }
     with Service(server.url, WORKER_PROCESSES="1", **environ) as running:
         yield running
 
