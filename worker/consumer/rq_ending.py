@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -68,7 +69,9 @@ class RqEnding:
         if ending.job is None or (ending.error is None and isinstance(ending.outcome, Buried)):
             bury(self._claims, cast(Buried, ending.outcome), ending.job)
             return
-        self._ending = ending
+        job = ending.job
+        # RQ counts repeats and retries on the object before it writes them: each try begins with what is stored.
+        self._ending, ending.job = ending, copy(job)
         try:
             self._with_rq(ending, ending.job)
         except RedisError as error:
@@ -77,7 +80,7 @@ class RqEnding:
                 raise
             raise reason from error
         finally:
-            self._ending = None
+            self._ending, ending.job = None, job
         if isinstance(ending.outcome, Buried) and ending.outcome.meta is not None:  # others may have written in between
             ending.outcome.meta.write(self._claims.redis, ending.claim.job_id)
         failed = ending.outcome is not None or ending.stopped or isinstance(ending.value, Retry)

@@ -296,6 +296,33 @@ def test_a_failure_that_rq_could_not_write_is_written_again(
     assert redis.keys("rq:execution:*") == []
 
 
+@pytest.mark.parametrize("again", ["repeated", "returning Retry"])
+def test_a_round_that_rq_could_not_write_is_not_counted_twice(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    """RQ counts on the object before it writes: a second try must not take another repeat, or another retry."""
+    execute, cut = Pipeline.execute, 0
+
+    def cutting(pipeline: Pipeline, *args: Any, **options: Any) -> Any:
+        nonlocal cut
+        if not cut and any(command[:2] == ("ZADD", "rq:scheduled:default") for command, _ in pipeline.command_stack):
+            cut += 1
+            raise redis_py.ConnectionError("Connection closed by server.")
+        return execute(pipeline, *args, **options)
+
+    queue = Queue("default", connection=redis)
+    if again == "repeated":
+        job = queue.enqueue(tasks.add, 1, 2, repeat=Repeat(times=2, interval=60))
+    else:
+        job = queue.enqueue(tasks.returns_retry, 1, 60)
+    monkeypatch.setattr(Pipeline, "execute", cutting)
+    consumer(redis).work(burst=True)
+    assert cut == 1
+    assert job.get_status() == "scheduled"
+    job.refresh()
+    assert (job.repeats_left, job.number_of_retries) == ((1, None) if again == "repeated" else (None, 1))
+
+
 def test_a_full_server_costs_no_job_its_result(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often RQ's code is refused meanwhile: the job has run, and is finished when there is room."""
     tries: list[Job] = []
