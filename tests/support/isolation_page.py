@@ -25,6 +25,7 @@ NO, YES, BESIDE, IMPOSSIBLE = "no", "**yes**", "beside others", "–"
 MODES: Final[dict[str, Mapping[str, str]]] = {
     "`process`": {"WORKER_THREADS": "1"},
     "`process`, threads": {"WORKER_THREADS": "3"},
+    "`job`": {"WORKER_ISOLATION": "job"},
 }
 
 
