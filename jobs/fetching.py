@@ -11,6 +11,8 @@ import httpx
 from jobs.connecting import Resolver, resolve
 from jobs.encoding import decode_html
 from jobs.http_client import GuardedClient
+from jobs.reading.unreadable import is_challenge
+from jobs.refusals import BlockedPage
 from jobs.responses import check_status
 from jobs.urls import checked, origin
 from worker.retry import PermanentError, RetryLater
@@ -21,6 +23,9 @@ _HEADERS = {
     "Accept-Encoding": "gzip",
     "Accept-Language": "en;q=1, *;q=0.5",
 }
+#: Statuses with which shops send captchas and browser checks, and the bytes of such a page that are read.
+_REFUSING = frozenset({401, 403, 405, 406, 503})
+_REFUSAL_BYTES = 256 * 1024
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -28,12 +33,11 @@ _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 class Limits:
     """What one page may cost.
 
-    3 MiB hold the product pages of large shops, and bound the parser's memory: in the worst case a tree takes
-    some 50 times the bytes of its text, which a 512 MB instance must survive.
+    5 MiB hold the product pages of the largest shops. What a reader makes of them is bounded by `reading.budget`.
     """
 
     seconds: float = 20.0
-    body_bytes: int = 3 * 1024 * 1024  #: after decompression
+    body_bytes: int = 5 * 1024 * 1024  #: after decompression
     redirects: int = 5
 
 
@@ -55,7 +59,8 @@ def fetch_page(
     """Fetch `url`.
 
     Raises `RetryLater` for what may pass (timeouts, lost connections, 429, 5xx) and `PermanentError` for what
-    will not (refused address, 404, not HTML, too large, too many redirects).
+    will not (refused address, 404, not HTML, too large, too many redirects); `BlockedPage` when a refusal comes with
+    a captcha or a browser check.
     """
     start = url
     client = GuardedClient(limits.seconds, resolver=resolver, tls=tls)
@@ -82,13 +87,25 @@ def _target(response: httpx.Response) -> httpx.URL:
 
 
 def _page(response: httpx.Response, limits: Limits) -> Page:
-    check_status(response)
     where = origin(response.request.url)
+    if response.status_code in _REFUSING and _asks_for_proof(response, where):
+        raise BlockedPage
+    check_status(response)
     content_type = response.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
     if content_type not in _HTML_TYPES:
         raise PermanentError(f"{where} answered {content_type!r}, not HTML; give the address of a product page")
     body = _read_body(response, limits.body_bytes, where)
     return Page(str(response.request.url), decode_html(body, response.charset_encoding))
+
+
+def _asks_for_proof(response: httpx.Response, where: str) -> bool:
+    """Return whether the page that comes with a refusal asks for what robots cannot give, such as a captcha."""
+    try:
+        body = _read_body(response, _REFUSAL_BYTES, where)
+    except (PermanentError, RetryLater):  # too long, or cut short: the status alone tells
+        return False
+    # A shop that is down for maintenance (503) may have a captcha in its newsletter's form.
+    return is_challenge(decode_html(body, response.charset_encoding), bare=response.status_code != 503)
 
 
 def _read_body(response: httpx.Response, limit: int, where: str) -> bytes:

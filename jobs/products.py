@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypedDict, cast
 
 from jobs.fetching import fetch_page
+from jobs.product_facts import Product
 from jobs.product_page import read_product
 from jobs.urls import canonical, checked
-from jobs.verdict import Verdict, judge
+from jobs.verdict import Judgement, Verdict, judge
 from worker import context
 from worker.retry import RetryLater, RetryPolicy, with_policy
 
@@ -25,14 +27,44 @@ MARGIN_SECONDS = 60
 CACHE_VERSION = 3
 
 
+class WeighedReason(TypedDict):
+    """A reason, and what it weighs: the points add up to the score less 50, the confidences to the confidence."""
+
+    text: str
+    speaks_for: bool
+    points: float
+    confidence: float
+
+
+class StatedPrice(TypedDict):
+    """An amount that the page states, and that is not the price: `kind` is one of `jobs.product_facts.PriceKind`."""
+
+    kind: str
+    amount: float
+    currency: str | None
+
+
+class Grounds(TypedDict):
+    """How sure the product and its price are, from 0 to 1, and by what: see docs/products.md."""
+
+    product_certainty: float
+    price_certainty: float
+    product: list[str]  #: of "mainEntity", "url", "heading", "og:title", "title", "og:type"
+    price: list[str]  #: of "json-ld", "microdata", "rdfa", "opengraph", "visible"
+
+
 class Analysis(TypedDict):
     """The answer of `analyze_product`. Reasons are sentences that quote reviews: escape them as web text."""
 
-    url: str  #: as it was asked for
+    url: str  #: as it was asked for; in the cache, the canonical one
     canonical_url: str  #: the same for all links to one page: no fragment, no tracking parameters
     name: str
     price: float | None
     currency: str | None  #: ISO 4217
+    list_price: float | None  #: without a discount, where the page states one
+    availability: str | None  #: a name of https://schema.org/ItemAvailability
+    condition: str  #: "new", "used", "refurbished" or "damaged"
+    other_prices: list[StatedPrice]
     rating: float | None  #: 0–5
     rating_count: int | None
     reviews_read: int
@@ -40,8 +72,10 @@ class Analysis(TypedDict):
     verdict: Verdict  #: "buy", "consider" or "avoid"
     reasons_for: list[str]
     reasons_against: list[str]
+    reasons: list[WeighedReason]  #: the same sentences, with what each weighs
     confidence: float  #: 0–1; below 0.35 the verdict is always "consider"
-    sources: list[str]  #: of "json-ld", "microdata", "opengraph", best first
+    sources: list[str]  #: of "json-ld", "microdata", "rdfa", "opengraph", "visible", best first
+    grounds: Grounds
     analyzed_at: str  #: ISO 8601 in UTC, to the second
 
 
@@ -50,7 +84,8 @@ def analyze_product(url: str) -> Analysis:
     """Fetch the product page at `url`, read and judge it; answers of the last six hours come from the cache.
 
     Raises `RetryLater` when the shop has trouble that may pass (timeout, lost connection, 429, 5xx), and
-    `PermanentError` when trying again cannot help (bad or refused address, 404, not a product).
+    `PermanentError` when trying again cannot help: a bad or refused address, and one of `jobs.refusals` for a page
+    that cannot be read.
     """
     job = context.current()
     address = canonical(checked(url))
@@ -63,14 +98,28 @@ def analyze_product(url: str) -> Analysis:
     job.progress(50, "reading the page")
     product, sources = read_product(page)
     job.progress(70, f"judging the price, the rating and {len(product.reviews)} reviews")
-    judgement = judge(product)
-    offer, rating = product.offer, product.rating
-    analysis = Analysis(
-        url=url,
-        canonical_url=str(address),
+    analysis = _analysis(str(address), product, sources, judge(product))
+    job.cache_set(key, json.dumps(analysis).encode(), KEEP_SECONDS)
+    job.progress(100, f"verdict: {analysis['verdict']}")
+    return analysis | {"url": url}
+
+
+def _analysis(address: str, product: Product, sources: list[str], judgement: Judgement) -> Analysis:
+    """Put the answer together. It is cached, so it holds nothing of the link that was asked for."""
+    offer, rating, certainty = product.offer, product.rating, product.certainty
+    return Analysis(
+        url=address,
+        canonical_url=address,
         name=product.name,
-        price=float(offer.price) if offer and offer.price else None,
+        price=_number(offer.price) if offer else None,
         currency=(offer.currency or None) if offer else None,
+        list_price=_number(offer.list_price) if offer else None,
+        availability=(offer.availability or None) if offer else None,
+        condition=(offer.condition or "new") if offer else "new",
+        other_prices=[
+            StatedPrice(kind=one.kind, amount=float(one.amount), currency=one.currency or None)
+            for one in (offer.others if offer else ())
+        ],
         rating=rating.stars if rating else None,
         rating_count=rating.votes if rating else None,
         reviews_read=len(product.reviews),
@@ -78,13 +127,24 @@ def analyze_product(url: str) -> Analysis:
         verdict=judgement.verdict,
         reasons_for=judgement.reasons_for,
         reasons_against=judgement.reasons_against,
+        reasons=[
+            WeighedReason(text=one.text, speaks_for=one.speaks_for, points=one.points, confidence=one.confidence)
+            for one in judgement.reasons
+        ],
         confidence=judgement.confidence,
         sources=sources,
+        grounds=Grounds(
+            product_certainty=certainty.identity,
+            price_certainty=certainty.price,
+            product=list(certainty.evidence),
+            price=list(certainty.price_sources),
+        ),
         analyzed_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    job.cache_set(key, json.dumps(analysis).encode(), KEEP_SECONDS)
-    job.progress(100, f"verdict: {analysis['verdict']}")
-    return analysis
+
+
+def _number(amount: Decimal | None) -> float | None:
+    return float(amount) if amount else None
 
 
 def cache_key(canonical_url: str) -> str:

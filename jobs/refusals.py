@@ -89,6 +89,15 @@ class EmptyPage(UnreadablePage):
     sentence = "the page is empty: it has neither text nor data; check the address"
 
 
+class PageTooCostly(UnreadablePage):
+    """A page that takes more time than any product's."""
+
+    sentence = (
+        "reading the page took longer than any product's page takes: its markup nests, repeats or refers without end; "
+        "give the address of the product's own page"
+    )
+
+
 class AccessRefused(PermanentError):
     """The server answered 401, 403 or 451."""
 

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from jobs.refusals import AccessRefused, PageGone
 from jobs.urls import origin
 from worker.retry import PermanentError, RetryLater
 
@@ -20,13 +21,19 @@ _ADVICE = {
     403: "it does not let this service in; give a page that everybody can see",
     404: "there is no such page; check the address",
     410: "the page is gone for good; check the address",
+    451: "it may not show the page here, by law; give a page that everybody can see",
+}
+_PERMANENT: dict[int, type[PermanentError]] = {
+    **dict.fromkeys((401, 403, 451), AccessRefused),
+    **dict.fromkeys((404, 410), PageGone),
 }
 
 
 def check_status(response: httpx.Response, *, also_transient: frozenset[int] = frozenset()) -> None:
     """Return if `response` has a 2xx status.
 
-    Raises `RetryLater` for 5xx, 408, 425, 429 and `also_transient`, and `PermanentError` for the rest.
+    Raises `RetryLater` for 5xx, 408, 425, 429 and `also_transient`, and `PermanentError` for the rest: `AccessRefused`
+    for 401, 403 and 451, `PageGone` for 404 and 410.
     """
     status = response.status_code
     where = origin(response.request.url)
@@ -36,7 +43,7 @@ def check_status(response: httpx.Response, *, also_transient: frozenset[int] = f
         after = retry_after(response.headers, now=time.time())
         raise RetryLater(f"{where} answered {status} {response.reason_phrase}".rstrip(), after)
     advice = _ADVICE.get(status, "trying again would not change that; check the address")
-    raise PermanentError(f"{where} answered {status}: {advice}")
+    raise _PERMANENT.get(status, PermanentError)(f"{where} answered {status}: {advice}")
 
 
 def retry_after(headers: httpx.Headers, *, now: float) -> float | None:

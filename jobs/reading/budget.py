@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import thread_time
 
-from worker.retry import PermanentError
+from jobs.refusals import PageTooCostly
 
 #: Tags, comments and declarations of the markup; each element takes some 120 bytes of a tree.
 MAX_TAGS = 300_000
@@ -34,16 +34,6 @@ MAX_TEXT = 2_000_000
 #: Seconds of processor time for reading one page, so that a busy machine refuses no page; the slowest page known to us
 #: takes five of them, and ordinary ones a tenth of one.
 MAX_SECONDS = 15.0
-
-
-class PageTooCostly(PermanentError):
-    """Reading the page took longer than any product page needs."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"reading the page took more than {MAX_SECONDS:.0f} seconds: its markup is no ordinary product page's; "
-            "give the address of the product's own page"
-        )
 
 
 class Clock:

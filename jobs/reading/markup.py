@@ -64,7 +64,8 @@ def split_markup(page: str) -> Markup:
                 kept.append(f"</{token['tag']}>")
             elif token["of_tag"]:
                 text = token[0]
-                found = len(_ATTRIBUTES.findall(token["of_tag"]))
+                counted = zip(range(MAX_ATTRIBUTES_OF_TAG + 1), _ATTRIBUTES.finditer(token["of_tag"]), strict=False)
+                found = sum(1 for _ in counted)
                 if found > MAX_ATTRIBUTES_OF_TAG:
                     text = _shortened(token)
                     found = MAX_ATTRIBUTES_OF_TAG

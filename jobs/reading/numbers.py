@@ -72,10 +72,8 @@ _MULTIPLIERS = {
     **dict.fromkeys(("万", "萬", "만"), 10**4),
     **dict.fromkeys(("m", "mio", "mio.", "mln", "млн"), 10**6),
 }
-_COUNT = re.compile(
-    rf"(?P<number>{_RUN})\s?(?P<times>{'|'.join(map(re.escape, sorted(_MULTIPLIERS, key=len, reverse=True)))})?(?![^\W\d_])",
-    re.I,
-)
+_TIMES = "|".join(map(re.escape, sorted(_MULTIPLIERS, key=len, reverse=True)))
+_COUNT = re.compile(rf"(?P<number>{_RUN})(?:\s?(?P<times>{_TIMES})(?![^\W\d_]))?", re.IGNORECASE)
 _SCALE = re.compile(
     rf"(?P<value>{_RUN})\s*(?:/|von|of|out of|sur|su|de|di|z|из|van|av|af|分?\s?[(（]?\s?满分)\s*(?P<best>{_RUN})"
     rf"|(?P<best_first>{_RUN})\s*(?:つ星のうち|点満点中|üzerinden|점 만점에)\s*(?P<value_last>{_RUN})",

@@ -73,13 +73,14 @@ def decide(stated: list[tuple[str, Stated]], facts: PageFacts) -> Pricing:
     elif winner.second_best is not None and winner.second_best not in {"used", "refurbished", "damaged"}:
         certainty = min(certainty, 0.6)
     every = [one for _, found in settled for one in found]
+    list_price = _list_price(price, every, facts)
     offer = Offer(
         price,
         winner.price.currency or currency,
         state,
-        _list_price(price, every, facts),
+        list_price,
         winner.second_best if winner.second_best in {"used", "refurbished", "damaged"} else "",
-        _others(price, winner, every),
+        tuple(one for one in _others(price, winner, every) if one.kind != "list" or one.amount != list_price),
     )
     return Pricing(offer, round(certainty, 2), tuple(sources), tuple(doubts))
 

@@ -23,17 +23,20 @@ from jobs.refusals import (
 #: How much of a page is searched for signs, in characters; and how much text a page with nothing to tell may have.
 _SEARCHED = 200_000
 _SHORT = 3_000
+_BARE = 800
 
 _CHALLENGES = re.compile(
     r"cf[-_]chl|cf-challenge|challenge-platform|cdn-cgi/challenge|just a moment\.\.\.|attention required! \| cloudflare|ddos-guard|"
-    r"_incapsula_resource|incapsula incident|px-captcha|captcha-delivery\.com|datadome|errors\.edgesuite\.net|awswaf|aws-waf|"
-    r"kpsdk|kasada|g-recaptcha|h-captcha|hcaptcha\.com|turnstile|geetest|smartcaptcha|arkoselabs|captcha|"
+    r"_incapsula_resource|incapsula incident|px-captcha|captcha-delivery\.com|errors\.edgesuite\.net|awswaf\.com/|enter the characters you see|"
+    r"kpsdk|kasada|"
     r"(?:press (?:&amp;|&|and) hold|robot check|are you (?:a )?(?:human|robot)|not a robot|verify (?:that )?you are (?:a )?human|"
     r"unusual traffic|automated access|pardon our interruption|checking your browser|access to this page has been denied|"
     r"confirm you are human|prove you are human|kein roboter|sind sie ein mensch|pas un robot|no (?:soy|eres) un robot|"
     r"non sono un robot|não sou um robô|geen robot|nie jestem robotem|я не робот|вы не робот|ロボットではありません|我不是机器人|安全验证|人机验证)",
     re.IGNORECASE,
 )
+#: What many pages have for their forms, too: a sign only where there is nothing else.
+_CAPTCHAS = re.compile(r"captcha|turnstile|geetest|arkoselabs|datadome|aws-?waf", re.IGNORECASE)
 _DENIED = re.compile(
     r"^\s*(?:access denied|403 forbidden|forbidden|request blocked|blocked|zugriff verweigert|accès refusé)",
     re.IGNORECASE,
@@ -63,16 +66,22 @@ _MISSING = re.compile(
 _LISTS = frozenset({"itemlist", "collectionpage", "searchresultspage", "offercatalog", "productcollection"})
 
 
-def is_challenge(html: str) -> bool:
-    """Return whether an answer without a product asks for a proof that robots cannot give."""
-    return _CHALLENGES.search(html[:_SEARCHED]) is not None
+def is_challenge(html: str, *, bare: bool) -> bool:
+    """Return whether an answer without a product asks for a proof that robots cannot give.
+
+    `bare` says that there is hardly anything else to it, so that a captcha is its point.
+    """
+    html = html[:_SEARCHED]
+    return _CHALLENGES.search(html) is not None or (bare and _CAPTCHAS.search(html) is not None)
 
 
 def why_unreadable(page: str, facts: PageFacts, graph: Graph, choice: Choice) -> UnreadablePage:
     """Return the refusal that says why no product was found on `page`."""
     heads = " | ".join([facts.title, *facts.headings])
     short = facts.seen_length < _SHORT
-    if short and (is_challenge(page) or _DENIED.search(facts.title) or _DENIED.search(facts.text)):
+    if short and (
+        is_challenge(page, bare=facts.seen_length < _BARE) or _DENIED.search(facts.title) or _DENIED.search(facts.text)
+    ):
         return BlockedPage()
     if _MISSING.search(heads) or (facts.seen_length < 300 and _MISSING.search(facts.text)):
         return MissingPage()

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from jobs.fetching import Limits, Page, fetch_page
+from jobs.refusals import AccessRefused, BlockedPage, PageGone
 from jobs.responses import retry_after
 from tests.support.broken import Authority
 from tests.support.shop import Answer, Shop, page, status
@@ -299,7 +300,7 @@ def test_a_gzip_bomb_is_refused_before_it_unfolds(shop: Shop, private_allowed: N
     shop.routes["/"] = page(bomb, Content_Encoding="gzip")
     tracemalloc.start()
     try:
-        with pytest.raises(PermanentError, match="more than 3,145,728 bytes"):
+        with pytest.raises(PermanentError, match="more than 5,242,880 bytes"):
             fetch(shop.url())
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -391,6 +392,49 @@ def test_trouble_that_may_pass_is_tried_again(shop: Shop, private_allowed: None,
         fetch(shop.url("/?token=T0K3N"))
     assert raised.value.after is None
     assert "T0K3N" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(401, AccessRefused), (403, AccessRefused), (451, AccessRefused), (404, PageGone), (410, PageGone)],
+)
+def test_refusals_are_told_apart_by_their_class(
+    shop: Shop, private_allowed: None, code: int, kind: type[PermanentError]
+) -> None:
+    shop.routes["/"] = page("<h1>No</h1>", code)
+    with pytest.raises(PermanentError) as raised:
+        fetch(shop.url())
+    assert type(raised.value) is kind
+
+
+CAPTCHA = "<title>shop.example</title><script src=https://geo.captcha-delivery.com/c.js></script>"
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (403, CAPTCHA),
+        (403, '<h1>One more step</h1><div class="g-recaptcha"></div>'),
+        (401, CAPTCHA),
+        (405, CAPTCHA),
+        (503, "<title>Just a moment...</title><p>Checking your browser before accessing shop.example</p>"),
+        (503, "<title>Robot Check</title>"),
+    ],
+)
+def test_a_refusal_with_a_captcha_is_blocked(shop: Shop, private_allowed: None, code: int, body: str) -> None:
+    for headers in ({}, {"Content_Encoding": "gzip"}):
+        shop.routes["/"] = page(gzip.compress(body.encode()) if headers else body, code, **headers)
+        with pytest.raises(BlockedPage, match="prove that they are people"):
+            fetch(shop.url())
+
+
+@pytest.mark.parametrize(
+    "body", ["<h1>Down for maintenance</h1><form><div class=g-recaptcha></div></form>", "", "x" * 300_000]
+)
+def test_trouble_that_passes_is_not_taken_for_a_captcha(shop: Shop, private_allowed: None, body: str) -> None:
+    shop.routes["/"] = page(body, 503)
+    with pytest.raises(RetryLater):
+        fetch(shop.url())
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 418, 304])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs import refusals
 from jobs.fetching import Page
 from jobs.product_facts import Offer, Product, Rating, Review
 from jobs.product_page import read_product
+from jobs.reading.budget import Clock
 from jobs.refusals import CategoryPage
 from tests.support.shop import SAMPLE_PAGES
 from worker.retry import PermanentError
@@ -288,3 +292,18 @@ def test_no_json_breaks_the_reader(data: Any) -> None:
     assert found.name
     assert found.rating is None or 0 <= found.rating.stars <= 5
     assert found.offer is None or found.offer.price is None or found.offer.price > 0
+
+
+@pytest.mark.parametrize("refusal", [one for one in vars(refusals).values() if isinstance(one, type)])
+def test_refusals_survive_a_pickle_and_say_what_to_do(refusal: type[Exception]) -> None:
+    error = refusal("x") if refusal in {refusals.AccessRefused, refusals.PageGone, PermanentError} else refusal()
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+    if isinstance(error, refusals.UnreadablePage):
+        assert re.search(r"; .*(give|check) ", str(error))
+
+
+def test_reading_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.product_page.Clock", lambda: Clock(0.0))
+    with pytest.raises(refusals.PageTooCostly, match="took longer"):
+        read(json_ld(product()))

@@ -33,6 +33,16 @@ def job() -> Iterator[OfflineContext]:
         yield ctx
 
 
+RATED = "Rated 4.7 of 5 by 1,284 buyers."
+READ = "4 of 5 reviews read favourable, e.g. “Great value. The cable could be longer, but I am very happy with it.”"
+SCRATCH = (
+    "1 of 5 reviews reads unfavourable, e.g. “Mine arrived with an ugly scratch on the base, which was disappointing.”"
+)
+CHEAPER = "Costs 20% less than its list price."
+ORDERED = "It can be ordered now."
+DIFFER = "Stars and reviews differ a little."
+
+
 def test_the_answer_is_complete_and_json(shop: Shop, job: OfflineContext) -> None:
     answer = analyze_product(shop.url("/buy?utm_source=mail#reviews"))
     assert json.loads(json.dumps(answer)) == answer
@@ -44,28 +54,33 @@ def test_the_answer_is_complete_and_json(shop: Shop, job: OfflineContext) -> Non
         "name": "Aurora 3 desk lamp",
         "price": 79.0,
         "currency": "EUR",
+        "list_price": 99.0,
+        "availability": "InStock",
+        "condition": "new",
+        "other_prices": [],
         "rating": 4.7,
         "rating_count": 1284,
         "reviews_read": 5,
         "score": 92,
         "verdict": "buy",
-        "reasons_for": [
-            "Rated 4.7 of 5 by 1,284 buyers.",
-            (
-                "4 of 5 reviews read favourable, e.g. "
-                "“Great value. The cable could be longer, but I am very happy with it.”"
-            ),
-            "Costs 20% less than its list price.",
-            "It can be ordered now.",
-        ],
-        "reasons_against": [
-            (
-                "1 of 5 reviews reads unfavourable, e.g. "
-                "“Mine arrived with an ugly scratch on the base, which was disappointing.”"
-            ),
+        "reasons_for": [RATED, READ, CHEAPER, ORDERED],
+        "reasons_against": [SCRATCH, DIFFER],
+        "reasons": [
+            {"text": RATED, "speaks_for": True, "points": 30.6, "confidence": 0.539},
+            {"text": READ, "speaks_for": True, "points": 7.1, "confidence": 0.167},
+            {"text": SCRATCH, "speaks_for": False, "points": 0.0, "confidence": 0.0},
+            {"text": CHEAPER, "speaks_for": True, "points": 4.0, "confidence": 0.15},
+            {"text": ORDERED, "speaks_for": True, "points": 0.0, "confidence": 0.0},
+            {"text": DIFFER, "speaks_for": False, "points": 0.0, "confidence": -0.018},
         ],
         "confidence": 0.84,
         "sources": ["json-ld"],
+        "grounds": {
+            "product_certainty": 1.0,
+            "price_certainty": 1.0,
+            "product": ["heading"],
+            "price": ["json-ld", "visible"],
+        },
     }
     assert shop.requests[0].path == "/buy"
 
@@ -110,7 +125,8 @@ def test_progress_is_told_at_each_step(shop: Shop, job: OfflineContext) -> None:
 
 
 def test_the_second_link_to_a_page_is_answered_from_the_cache(shop: Shop, job: OfflineContext) -> None:
-    first = analyze_product(shop.url("/buy"))
+    first = analyze_product(shop.url("/buy?utm_source=a-mail-to-ann#ann"))
+    assert b"ann" not in (job.cache_get(products.cache_key(shop.url("/buy"))) or b"")
     job.reported.clear()
     second = analyze_product(shop.url("/buy?gclid=1#top"))
     assert len(shop.requests) == 1

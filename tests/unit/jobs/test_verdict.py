@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.product_facts import Offer, Product, Rating, Review
+from jobs.product_facts import Certainty, Offer, Product, Rating, Review
 from jobs.sentiment import tone
-from jobs.verdict import AVOID_BELOW, BUY_FROM, DECIDE_FROM, judge
+from jobs.verdict import AVOID_BELOW, BUY_FROM, DECIDE_FROM, SURE_FROM, judge
+from tests.support.verdict_table import TABLE, Row
 
 IN_STOCK = Offer(Decimal(50), "EUR", "InStock")
 LOVED = tuple(Review(f"I love it, excellent and beautiful, number {n}.", 5.0) for n in range(6))
@@ -141,3 +142,33 @@ def test_more_stars_never_lower_the_score(stars: float, more: float, votes: int)
     lower = judge(Product("Lamp", IN_STOCK, Rating(stars, votes)))
     higher = judge(Product("Lamp", IN_STOCK, Rating(stars + more, votes)))
     assert higher.score >= lower.score
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row.what for row in TABLE])
+def test_a_person_would_agree(row: Row) -> None:
+    judged = judge(row.product)
+    assert (judged.verdict, row.least <= judged.confidence <= row.most) == (row.verdict, True), (row.why, judged)
+
+
+def test_the_table_has_thirty_products_of_every_verdict() -> None:
+    assert len(TABLE) >= 30
+    assert {row.verdict for row in TABLE} == {"buy", "consider", "avoid"}
+
+
+@settings(deadline=None)
+@given(_PRODUCTS, st.floats(0, 1), st.floats(0, 1))
+def test_reasons_add_up_to_the_verdict_and_doubt_buys_nothing(product: Product, identity: float, price: float) -> None:
+    judged = judge(replace(product, certainty=Certainty(identity, price)))
+    points = 50 + sum(reason.points for reason in judged.reasons)
+    assert abs(min(100, max(0, points)) - judged.score) < 1
+    assert abs(min(1, max(0, sum(reason.confidence for reason in judged.reasons))) - judged.confidence) < 0.02
+    if min(identity, price) < SURE_FROM:
+        assert judged.verdict != "buy"
+
+
+def test_reviews_that_are_not_read_are_told() -> None:
+    reviews = (*LOVED, Review("Sehr schön, die Lampe ist gut.", 5.0), Review("とても良いです", 5.0))
+    assert (
+        "2 more reviews are not in English, or say nothing either way."
+        in judge(replace(GOOD, reviews=reviews)).reasons_against
+    )

@@ -1,0 +1,60 @@
+"""Every shape of the corpus is read right."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import chain
+
+import pytest
+
+from jobs.fetching import Page
+from jobs.product_page import read_product
+from jobs.refusals import UnreadablePage
+from jobs.verdict import SURE_FROM
+from tests.support.product_corpus import CORPUS
+from tests.support.product_corpus.snippet import TODAY, URL, Snippet
+
+
+def test_the_corpus_has_shapes_enough_each_once() -> None:
+    snippets = list(chain.from_iterable(CORPUS.values()))
+    assert len(snippets) >= 120
+    assert all(snippet.right and snippet.why for snippet in snippets)
+    assert len({snippet.html for snippet in snippets}) == len(snippets)
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [
+        pytest.param(snippet, id=f"{theme}: {snippet.shape}".encode("ascii", "backslashreplace").decode())
+        for theme, snippets in CORPUS.items()
+        for snippet in snippets
+    ],
+)
+def test_the_shape_is_read_right(snippet: Snippet) -> None:
+    right = dict(snippet.right)
+    if "refused" in right:
+        with pytest.raises(UnreadablePage) as raised:
+            read_product(Page(URL, snippet.html), today=TODAY)
+        assert type(raised.value).__name__ == right["refused"], snippet.why
+        return
+    product, _ = read_product(Page(URL, snippet.html), today=TODAY)
+    offer, rating = product.offer, product.rating
+    others = {(one.kind, str(one.amount)) for one in offer.others} if offer else set()
+    assert right.pop("other", set()) <= {(kind, amount.rstrip()) for kind, amount in others}, (snippet.why, others)
+    for name in ("price", "list_price"):
+        if right.get(name) is not None:
+            right[name] = Decimal(right[name])
+    certainty = min(product.certainty.identity, product.certainty.price)
+    found = {
+        "name": product.name,
+        "price": offer.price if offer else None,
+        "currency": offer.currency if offer else "",
+        "available": offer.available if offer else None,
+        "condition": offer.condition if offer else "",
+        "list_price": offer.list_price if offer else None,
+        "stars": rating.stars if rating else None,
+        "votes": rating.votes if rating else None,
+        "reviews": len(product.reviews),
+        "doubtful": certainty < SURE_FROM,
+    }
+    assert {name: found[name] for name in right} == right, snippet.why
