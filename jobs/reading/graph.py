@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from jobs.reading.budget import MAX_NODES, MAX_REFERENCES, Allowance
+from jobs.reading.loose_json import parse_json
 
 Source = Literal["json-ld", "microdata", "rdfa"]
 
 #: Longest text that is kept of a value, in characters.
 MAX_VALUE = 10_000
 #: Keywords of JSON-LD that schema.org's own context lets pages write without "@".
+_WRITTEN_JSON = frozenset({'{"', "[{", '["'})  #: how a value begins that was encoded once too often
 _KEYWORDS = {"@type": "@type", "type": "@type", "@id": "@id", "id": "@id"}
 
 
@@ -46,8 +48,9 @@ class Node:
 
     @property
     def label(self) -> str:
-        """Its name, else its address, else ''."""
-        return next((one for one in self.values.get("name", ()) if isinstance(one, str)), self.id)
+        """Its name, else its value, else its address, else ''."""
+        texts = (one for name in ("name", "value") for one in self.values.get(name, ()) if isinstance(one, str))
+        return next(texts, self.id)
 
     def has(self, *names: str) -> bool:
         """Return whether any of the properties has a value."""
@@ -159,6 +162,9 @@ def add_json_ld(graph: Graph, data: Any) -> None:
                 elif not name.startswith("@"):
                     inner.append((content, node, name, aliases))
             waiting += reversed(inner)
+        elif isinstance(value, str) and parent is not None and value[:2] in _WRITTEN_JSON and len(value) < MAX_VALUE:
+            found = parse_json(value)
+            waiting.append((found, parent, via, aliases) if found else (f" {value}", parent, via, aliases))
         elif parent is not None and isinstance(value, str | int | float):
             text = clean(str(value).lower() if isinstance(value, bool) else str(value))
             if text:

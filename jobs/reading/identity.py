@@ -33,6 +33,8 @@ _ELSEWHERE = frozenset(
 #: More products than these on one page are a list, whichever is looked at.
 MAX_CANDIDATES = 300
 _MAIN = frozenset({"mainentity", "primarytopic"})
+#: Those of them that may refer to the page's own product.
+_OF_ITSELF = frozenset({"itemreviewed", "itemoffered", "isvariantof", "model", "ispartof"})
 _SEPARATORS = re.compile(r"\s[|–—\-:·•»«/]\s|\s?[|»«]\s?")
 
 
@@ -61,7 +63,11 @@ def choose(graph: Graph, facts: PageFacts) -> Choice:
     """Return the product that the page is about; its node is None when there is none."""
     own, listed = _split(graph)
     main = _main_ids(graph)
+    referred = _referred(graph)
     candidates = [_judged(graph, node, facts, main) for node in own[:MAX_CANDIDATES]]
+    for one in candidates:
+        if one.node.id and one.node.id in referred:  # it stands by itself, but something calls it another product
+            one.score -= 1.5
     if not candidates:
         # Described only as what an offer offers, what a review reviews or as the one entry of a list: if it is what the
         # page is called after, it is the page's.
@@ -99,14 +105,13 @@ def _split(graph: Graph) -> tuple[list[Node], list[Node]]:
     """Return the products that may be the page's own, and those that it only points to, each once."""
     own: dict[int, Node] = {}
     pointed_to: dict[int, Node] = {}
-    referred = _referred(graph)
     for node in graph.nodes:
         if not is_product(node) or (not node.values and node.id):
             continue
         node_itself = graph.resolved(node)
         if node_itself.source != node.source:
             node_itself = node
-        if any(via in _ELSEWHERE or via.startswith("^") for via, _ in node.ancestors()) or node.id in referred:
+        if any(via in _ELSEWHERE or via.startswith("^") for via, _ in node.ancestors()):
             pointed_to.setdefault(node_itself.position, node_itself)
         else:
             own.setdefault(node_itself.position, node_itself)

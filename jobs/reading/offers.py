@@ -32,6 +32,27 @@ _SPECIFICATIONS: dict[str, PriceKind] = {
     "membershippricespecification": "membership",
 }
 _FUNCTIONS: dict[str, PriceKind] = {"leaseout": "rental", "buy": "trade-in"}
+#: Longer ones are descriptions of the product, not of the offer.
+_LONGEST_NAME = 80
+#: The first three letters of months, in the languages that write them out.
+_MONTHS = {
+    **dict.fromkeys(("jan", "ene", "gen", "jän"), 1),
+    **dict.fromkeys(("feb", "fév", "fev"), 2),
+    **dict.fromkeys(("mar", "mär", "maa", "mrt"), 3),
+    **dict.fromkeys(("apr", "abr", "avr"), 4),
+    **dict.fromkeys(("may", "mai", "mei", "mag"), 5),
+    **dict.fromkeys(("jun", "jui", "giu"), 6),
+    **dict.fromkeys(("jul", "lug"), 7),
+    **dict.fromkeys(("aug", "ago", "aoû"), 8),
+    **dict.fromkeys(("sep", "set"), 9),
+    **dict.fromkeys(("oct", "okt", "out", "ott"), 10),
+    "nov": 11,
+    **dict.fromkeys(("dec", "dez", "dic", "déc"), 12),
+}
+_WORDED_DATE = re.compile(
+    r"\s*(?:(?P<day>\d{1,2})\.?\s+(?:de )?)?(?P<month>[^\W\d_]{3})[^\W\d_]*\.?\s+(?:de )?"
+    r"(?:(?P<day_after>\d{1,2}),?\s+)?(?P<year>\d{4})"
+)
 _KINDS: frozenset[str] = frozenset(
     ("list", "unit", "instalment", "deposit", "membership", "shipping", "trade-in", "used")
 )
@@ -154,6 +175,8 @@ class Reader:
                     node,
                     is_range=node.has("highprice", "maxprice"),
                 )
+            high = replace(terms, kind="dearer")
+            self._amounts(list(node.texts("highprice", "maxprice"))[:1], high, node)
         for specification in self._graph.related(node, "pricespecification")[:50]:
             self._specification(specification, terms, has_price=node.has("price"))
         if len(self._stated.statements) == before and terms.availability:
@@ -170,6 +193,7 @@ class Reader:
         if inventory == 0 and state in {"", "InStock"}:
             state = "OutOfStock"
         quantity = next(iter(self._graph.related(node, "eligiblequantity")), None)
+        amount = next(iter(self._graph.related(node, "price")), node)  # a MonetaryAmount
         kind = around.kind or _FUNCTIONS.get(term(node.text("businessfunction")))
         if (
             kind is None
@@ -177,12 +201,15 @@ class Reader:
             and (number(quantity.text("minvalue") or quantity.text("value")) or 1) > 1
         ):
             kind = "bulk"
-        if kind is None and term(node.text("eligiblecustomertype")) in {"business", "reseller"}:
+        customers = term(node.text("eligiblecustomertype"))
+        if kind is None and customers in {"business", "reseller", "publicinstitution"}:
             kind = "business"
+        elif kind is None and "member" in customers:
+            kind = "membership"
         if kind is None and node.has("validformembertier"):
             kind = "membership"
         return _Terms(
-            currency_of(node.text("pricecurrency", "currency")) or around.currency,
+            currency_of(node.text("pricecurrency", "currency") or amount.text("currency")) or around.currency,
             state or around.availability,
             condition(node.text("itemcondition"))
             or (condition(item.text("itemcondition")) if item else "")
@@ -284,13 +311,12 @@ def _is_sale(node: Node) -> bool:
 
 def _name_kind(node: Node) -> PriceKind | None:
     """Return the kind that an offer's or a price's own name says: ``"name": "Trade-in"``."""
-    name = node.text("name", "category")
-    if not name or len(name) > 60:
-        return None
-    kind = kind_of_amount(f"{name} ", "")
-    if kind not in _KINDS - {"list"}:
-        kind = kind_of_amount("", f" {name}")
-    return kind if kind in _KINDS - {"list"} else None  # type: ignore[return-value]
+    for text in node.texts("name", "category", "description"):
+        if len(text) <= _LONGEST_NAME:
+            for kind in (kind_of_amount(f"{text} ", ""), kind_of_amount("", f" {text}")):
+                if kind in _KINDS - {"list"}:
+                    return kind  # type: ignore[return-value]
+    return None
 
 
 def parse_date(text: str) -> date | None:
@@ -303,6 +329,8 @@ def parse_date(text: str) -> date | None:
             day, month = month, day
     elif found := re.fullmatch(r"\s*(\d{4})(\d\d)(\d\d)\s*", text):
         year, month, day = map(int, found.groups())
+    elif (found := _WORDED_DATE.match(text)) and (month := _MONTHS.get(found["month"].lower(), 0)):
+        day, year = int(found["day"] or found["day_after"] or 28), int(found["year"])
     else:
         return None
     try:

@@ -26,7 +26,16 @@ _THREE_PLACES = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 #: Currencies whose amounts have no decimal places in shops.
 _NO_PLACES = frozenset(["JPY", "KRW", "VND", "CLP", "PYG", "ISK", "IDR", "COP", "UGX", "XAF", "XOF", "HUF"])
 #: What is taken for the price when nothing better is stated, best first.
-_SECOND_BEST: tuple[PriceKind, ...] = ("expired", "refurbished", "used", "damaged", "net", "business", "later")
+_SECOND_BEST: tuple[PriceKind, ...] = (
+    "expired",
+    "refurbished",
+    "used",
+    "damaged",
+    "net",
+    "business",
+    "later",
+    "dearer",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +124,10 @@ class _Settling:
     """Chooses between the readings of numbers that have two, by the rest of the page."""
 
     def __init__(self, statements: list[Statement], facts: PageFacts) -> None:
-        self._sure = list({one.value: None for one in statements if one.other is None})
-        self._stated = set(self._sure)
+        stated = {one.value: None for one in statements if one.other is None}
+        seen = {one.value: None for one in facts.seen if one.other is None and one.kind in {"", "list"}}
+        self._stated = set(stated)
+        self._sure = [*list(stated)[:50], *list(seen)[:50]]
         self._seen = {one.value for one in facts.seen}
         self.is_unsure = False  #: whether a price was met that nothing else on the page makes clear
 
@@ -139,7 +150,7 @@ class _Settling:
 
     def _is_near(self, value: Decimal) -> bool:
         """Return whether an amount that can be read in one way only is of the same size."""
-        return value > 0 and any(value < 4 * sure and sure < 4 * value for sure in self._sure[:50])
+        return value > 0 and any(value < 4 * sure and sure < 4 * value for sure in self._sure)
 
 
 def _vote(positions: list[_Position], facts: PageFacts) -> tuple[Decimal, list[str], float, list[str]]:

@@ -95,7 +95,7 @@ def why_unreadable(page: str, facts: PageFacts, graph: Graph, choice: Choice) ->
         return CategoryPage()
     if short and _JAVASCRIPT.search(page[:_SEARCHED]):
         return NeedsJavaScript()
-    if facts.empty_roots or (facts.seen_length < 300 and facts.scripts >= 2):
+    if facts.empty_roots or (facts.seen_length < 300 and facts.scripts and not graph.nodes):
         return AppShell()
     if not facts.seen_length and not (graph.nodes or facts.properties or facts.title or facts.json_ld):
         return EmptyPage()

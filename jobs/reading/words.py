@@ -111,7 +111,9 @@ def _says(words: str, phrase: str) -> bool:
 def condition(text: str) -> str:
     """Return "new", "used", "refurbished" or "damaged", or '' when `text` names none."""
     name = re.split(r"[/#:]", text.strip()[:200].rstrip("/"))[-1] if "://" in text else text[:200]
-    return _CONDITIONS.get(re.sub(r"[\s_-]", "", fold(name)), "") or _CONDITIONS.get(fold(name), "")
+    words = fold(name)
+    known = _CONDITIONS.get(re.sub(r"[\s_-]", "", words)) or _CONDITIONS.get(words)
+    return known or _CONDITIONS.get(words.partition(" ")[0], "")
 
 
 def fold(text: str) -> str:
