@@ -26,7 +26,7 @@ sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None: an impor
 import structlog  # noqa: E402
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger  # noqa: E402
 
-from worker.text import left_out  # noqa: E402
+from worker.text import left_out, printable  # noqa: E402
 
 if sys.modules.get("rich") is None:
     del sys.modules["rich"]
@@ -83,7 +83,9 @@ def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:
     number = logging.getLevelNamesMapping()[level]
     plain = structlog.dev.plain_traceback  # rich ones show local variables: the arguments of jobs
     console = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
-    renderer = _short_line(_render_json if format == "json" else lambda log, how, event: console(log, how, {**event}))
+    renderer = _short_line(
+        _render_json if format == "json" else lambda log, how, event: console(log, how, _printable(event))
+    )
     exceptions = structlog.processors.format_exc_info  # before the scrubbing: messages of exceptions hold URLs
     shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, exceptions, _scrub]
     structlog.configure(
@@ -209,6 +211,11 @@ def _shortened(event: EventDict, length: int) -> EventDict:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else _encode(value)
+
+
+def _printable(event: EventDict) -> EventDict:
+    """Return a copy of the event for a terminal, which obeys control characters: they come from strangers."""
+    return {printable(name): printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 class _Writer:

@@ -311,3 +311,11 @@ def test_a_record_whose_text_cannot_be_put_together_is_a_line_all_the_same(out: 
     handler.handle(logging.LogRecord("library", logging.WARNING, "shop.py", 7, "%d", ("x" * HUGE,), None))
     (line,) = lines(out)
     assert (line["event"], line["level"], line["unreadable"]) == ("shop.py:7", "warning", "TypeError")
+
+
+def test_on_a_terminal_a_value_obeys_nobody() -> None:
+    out = io.StringIO()
+    logs.configure("INFO", "console", stream=out)
+    evil = "a\x1b[2J\x07\r\u202eb"
+    logs.get_logger().info("job.failed", error=evil, more=[evil], held={evil: evil})
+    assert out.getvalue().rstrip("\n").isprintable(), ascii(out.getvalue())
