@@ -14,6 +14,8 @@ from typing import Final
 
 from worker.engine.dead_letter import MESSAGE_CHARACTERS, digest, encodable
 
+#: Bytes of a traceback that are read: any producer may have written what decompresses to gigabytes.
+_MOST_BYTES: Final = 1_000_000
 _FRAME: Final = re.compile(r'^  File "(?P<file>.+)", line \d+, in (?P<name>.+)$', flags=re.M)
 #: What Python writes between the tracebacks of chained exceptions; the last one is the one that was raised.
 _CHAINED: Final = re.compile(
@@ -65,7 +67,7 @@ def traceback_of(exc_string: bytes | None) -> str:
     if not exc_string:
         return ""
     try:
-        return zlib.decompress(base64.b64decode(exc_string)).decode(errors="replace")
+        return zlib.decompressobj().decompress(base64.b64decode(exc_string), _MOST_BYTES).decode(errors="replace")
     except (ValueError, zlib.error):
         return ""
 

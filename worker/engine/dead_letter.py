@@ -46,6 +46,7 @@ REASONS: Final = {
     "refused_serializer": "its payload's format is not accepted",
     "unknown_function": "this release has no such function or class",
     "unreadable_payload": "its payload cannot be read",
+    "payload_too_large": "its payload is larger than WORKER_MAX_PAYLOAD_BYTES allows",
     "unreadable_hash": "its record in Redis cannot be read",
     "result_too_large": "it returned more than WORKER_MAX_RESULT_BYTES allows",
     "outcome_refused": "Redis does not take its result or its failure",
@@ -63,6 +64,7 @@ NEXT_STEPS: Final = {
     "refused_serializer": "add the format to WORKER_SERIALIZERS, or change the producer",
     "unknown_function": "deploy the release that has it, or edit the name",
     "unreadable_payload": "correct the producer; give the job a payload with --function, --args and --kwargs of edit",
+    "payload_too_large": "keep large arguments elsewhere and pass where they are, or raise the limit",
     "result_too_large": "let it keep large results elsewhere and return where they are, or raise the limit",
     "outcome_refused": "the message says what Redis answered: a size limit, or a key that holds something else",
     "unreadable_hash": "correct the producer; the job's hash must be corrected before the job can run",
@@ -180,6 +182,6 @@ def read(text: Any) -> dict[str, Any]:
     """Read a record from the field ``dead_letter``; {} when there is none or it is not ours."""
     try:
         letter = json.loads(text.decode() if isinstance(text, bytes) else text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return letter if isinstance(letter, dict) else {}

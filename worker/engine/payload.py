@@ -8,7 +8,6 @@ nothing outside them is ever imported because a payload names it.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 import zlib
@@ -37,14 +36,17 @@ _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"la
 #: 1970 for seconds exceed it; the server and the kernel would refuse such values when it is too late.
 LONGEST_SECONDS: Final = 2**31 - 1
 #: Characters of a function's dotted name.
-LONGEST_NAME: Final = 1_000
+LONGEST_NAME: Final = 255
+#: A payload that grows beyond this when it is decompressed is refused, unless WORKER_MAX_PAYLOAD_BYTES says otherwise.
+MOST_PAYLOAD_BYTES: Final = 20_000_000
 
 
 class Payloads:
     """Restores jobs and resolves their functions.
 
     `packages` are dotted names of packages whose functions may run; `serializers` are among "json" and "pickle";
-    `classes` are the names of WORKER_PICKLE_CLASSES; a job may save `max_meta_bytes` of meta (0 = any).
+    `classes` are the names of WORKER_PICKLE_CLASSES; a job may save `max_meta_bytes` of meta (0 = any); `most_bytes`
+    bounds a decompressed payload.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Payloads:
         classes: Iterable[str] = (),
         *,
         max_meta_bytes: int = 0,
+        most_bytes: int = MOST_PAYLOAD_BYTES,
     ) -> None:
+        self._most_bytes = most_bytes
         self.packages = tuple(packages)
         self._package_set = frozenset(self.packages)
         known: dict[str, Serializer] = {"json": Json(), "pickle": AllowListedPickle(self.packages, classes)}
@@ -70,6 +74,7 @@ class Payloads:
             settings.worker_serializers,
             settings.worker_pickle_classes,
             max_meta_bytes=settings.worker_max_result_bytes,
+            most_bytes=settings.worker_max_payload_bytes,
         )
 
     def restore(self, claim: Claim, connection: Redis) -> Job:
@@ -81,8 +86,9 @@ class Payloads:
                 "unreadable_hash",
                 f"The hash of job {claim.job_id} has no `data` field: its producer did not write RQ's format.",
             )
-        with contextlib.suppress(zlib.error):  # RQ reads uncompressed payloads too: REST producers write plain JSON
-            fields[b"data"] = data = zlib.decompress(data)
+        data = self._decompressed(data)
+        fields[b"data"] = b""  # or RQ would decompress it once more, without a bound
+        fields.pop(b"exc_info", None)  # likewise; older releases of RQ wrote it
         try:
             job = MetaKeepingJob(claim.job_id, connection=connection)
         except ValueError as error:
@@ -94,6 +100,7 @@ class Payloads:
         dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]
         try:
             job.restore(fields)
+            job.data = data
             for name, text in dates:
                 setattr(job, name.decode(), read_date(text))
             _bound_spans(job)
@@ -117,6 +124,23 @@ class Payloads:
                 f"(function name, instance, args, kwargs), pickled or as JSON, compressed or not.",
             ) from cause
         return job
+
+    def _decompressed(self, data: bytes) -> bytes:
+        """Return a payload as its serializer wrote it; raises `Refused` when it is too large."""
+        inflater = zlib.decompressobj()
+        try:
+            plain = inflater.decompress(data, self._most_bytes + 1)
+            if not inflater.eof and len(plain) <= self._most_bytes:
+                plain = data  # RQ takes what is no whole stream of zlib as it is: REST producers write plain JSON
+        except zlib.error:
+            plain = data
+        if len(plain) > self._most_bytes:
+            raise Refused(
+                "payload_too_large",
+                f"The payload has more than the {self._most_bytes:,} bytes that WORKER_MAX_PAYLOAD_BYTES allows, "
+                f"decompressed; {len(data):,} were enqueued.",
+            )
+        return plain
 
     def try_restore(self, claim: Claim, connection: Redis) -> tuple[Job | None, RetryPolicy | None]:
         """Return a job that is not to run now, and its function's policy, as far as they can be read."""
@@ -227,22 +251,27 @@ def read_date(text: bytes) -> datetime:
     return utcparse(text.decode())  # type: ignore[no-any-return]
 
 
+_SPANS: Final = (
+    *("result_ttl", "failure_ttl", "ttl", "timeout"),
+    *("_success_callback_timeout", "_failure_callback_timeout", "_stopped_callback_timeout"),
+)
+
+
 def _bound_spans(job: Job) -> None:
-    """Cut times to live and timeouts that are too long; raises ValueError for intervals that are no numbers."""
-    if job.result_ttl is not None and job.result_ttl > LONGEST_SECONDS:
-        job.result_ttl = LONGEST_SECONDS
-    if job.failure_ttl is not None and job.failure_ttl > LONGEST_SECONDS:
-        job.failure_ttl = LONGEST_SECONDS
-    if job.timeout is not None and job.timeout > LONGEST_SECONDS:
-        job.timeout = LONGEST_SECONDS
-    if job.retry_intervals is not None or job.repeat_intervals is not None:
-        _check_intervals(job.retry_intervals, job.repeat_intervals)
+    """Cut times to live, timeouts and intervals that are too long; raises ValueError for those that are no numbers."""
+    for name in _SPANS:
+        span = getattr(job, name)
+        if span is not None and span > LONGEST_SECONDS:
+            setattr(job, name, LONGEST_SECONDS)
+    if job.retry_intervals is not None:
+        job.retry_intervals = _intervals(job.retry_intervals)
+    if job.repeat_intervals is not None:
+        job.repeat_intervals = _intervals(job.repeat_intervals)
 
 
-def _check_intervals(*all_intervals: Any) -> None:
-    for intervals in all_intervals:
-        if intervals is None:
-            continue
-        numbers = isinstance(intervals, list) and all(isinstance(seconds, int | float) for seconds in intervals)
-        if not numbers or not all(abs(seconds) < math.inf for seconds in intervals):
-            raise ValueError("retry and repeat intervals must be a list of numbers of seconds")
+def _intervals(given: Any) -> list[float]:
+    if not isinstance(given, list) or not all(isinstance(seconds, int | float) for seconds in given):
+        raise ValueError("retry and repeat intervals must be a list of numbers of seconds")
+    if not all(math.isfinite(seconds) for seconds in given if isinstance(seconds, float)):
+        raise ValueError("retry and repeat intervals must be finite numbers of seconds")
+    return [max(-LONGEST_SECONDS, min(seconds, LONGEST_SECONDS)) for seconds in given]

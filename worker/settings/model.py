@@ -101,6 +101,13 @@ class Settings(MonitorSettings):
         description="Replace a consumer that uses more than this many MB after a job; 0 = never",
         json_schema_extra=_wants("a whole number of megabytes, 0 or more", "300"),
     )
+    worker_max_payload_bytes: int = Field(
+        20_000_000,
+        ge=1,
+        le=512_000_000,
+        description="The largest payload, in bytes when it is decompressed; a job with a larger one is a dead letter",
+        json_schema_extra=_wants("a whole number of bytes, 1 or more", "20000000"),
+    )
     worker_max_result_bytes: int = Field(
         4_000_000,
         ge=0,

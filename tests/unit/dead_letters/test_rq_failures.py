@@ -99,3 +99,8 @@ def test_a_text_that_cannot_be_read_is_no_text(stored: bytes | None) -> None:
 
 def test_a_text_is_stored_as_rq_stores_it() -> None:
     assert traceback_of(b64encode(zlib.compress(b"caf\xc3\xa9 \xff"))) == "café \ufffd"
+
+
+def test_a_traceback_that_decompresses_to_much_is_read_in_part() -> None:
+    packed = b64encode(zlib.compress(b"x" * 100_000_000, 9))
+    assert 0 < len(traceback_of(packed)) <= 1_000_000

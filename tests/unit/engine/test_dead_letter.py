@@ -58,6 +58,11 @@ def written(error: BaseException | None, function: str = "tests.support.tasks.bo
     )
 
 
+@pytest.mark.parametrize("text", [b"[" * 200_000, b'{"a":' * 200_000, b"\xff", b"5", b"null", b"", None, "[" * 5000])
+def test_what_is_no_record_of_ours_is_read_as_none(text: Any) -> None:
+    assert dead_letter.read(text) == {}
+
+
 def test_a_record_has_all_that_an_operator_asks_for() -> None:
     error = raised(tasks.boom, "no such page")
     letter = written(error)

@@ -27,6 +27,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import types
 import urllib.error
 import urllib.parse
@@ -48,7 +49,7 @@ from rq.utils import utcparse
 
 from tests.support import engine, tasks, worker
 from worker.engine import pickle_names
-from worker.engine.payload import Payloads, read_date
+from worker.engine.payload import LONGEST_SECONDS, Payloads, read_date
 from worker.engine.records import Claim
 from worker.engine.serializers import Json, Refused, encode_result
 from worker.engine.unpickling import AllowListedPickle
@@ -622,3 +623,53 @@ def test_an_interval_that_is_no_number_is_refused(name: str, intervals: str) -> 
     made = payloads()
     error = refusal(lambda: made.restore(claim(call(f"{PACKAGE}.add", 1, 1), **{name: intervals}), NOWHERE))
     assert error.code == "unreadable_hash"
+
+
+@pytest.mark.parametrize("name", ["retry_intervals", "repeat_intervals"])
+def test_an_interval_beyond_all_measure_is_cut(name: str) -> None:
+    given = claim(call(f"{PACKAGE}.add", 1, 1), **{name: f"[1{'0' * 400}, -1e300, 2.5]"})
+    assert getattr(payloads().restore(given, NOWHERE), name) == [LONGEST_SECONDS, -LONGEST_SECONDS, 2.5]
+
+
+# -- sizes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_payload_that_grows_beyond_the_limit_is_refused_before_it_has_grown() -> None:
+    made = Payloads([PACKAGE], ["json"], most_bytes=1_000_000)
+    bomb = zlib.compress(b"[" + b" " * 50_000_000 + b"]", 9)
+    tracemalloc.start()
+    try:
+        error = refusal(lambda: made.restore(claim(bomb), NOWHERE))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert error.code == "payload_too_large"
+    assert "1,000,000 bytes that WORKER_MAX_PAYLOAD_BYTES allows" in str(error)
+    assert peak < 5_000_000
+
+
+def test_a_payload_up_to_the_limit_is_read_compressed_or_not() -> None:
+    data = json.dumps([f"{PACKAGE}.add", None, ["x" * 1000, "y"], {}]).encode()
+    exact, short = (Payloads([PACKAGE], ["json"], most_bytes=len(data) - less) for less in (0, 1))
+    for stored in (data, zlib.compress(data)):
+        assert exact.restore(claim(stored), NOWHERE).args == ["x" * 1000, "y"]
+        assert refusal(lambda stored=stored: short.restore(claim(stored), NOWHERE)).code == "payload_too_large"
+
+
+def test_an_old_traceback_on_the_hash_is_not_decompressed() -> None:
+    given = claim(call(f"{PACKAGE}.add", 1, 1))
+    given.fields[b"exc_info"] = zlib.compress(b"x" * 50_000_000, 9)
+    tracemalloc.start()
+    try:
+        payloads().restore(given, NOWHERE)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("length", [256, 2_000_000])
+def test_a_name_that_is_too_long_is_refused_at_once(length: int) -> None:
+    name = (PACKAGE + ".a" * length)[:length]
+    error = refusal(lambda: function_of(json.dumps([name, None, [], {}]).encode()))
+    assert (error.code, name in str(error)) == ("refused_function", False)
+    assert f"{length:,} characters; 255 are allowed" in str(error)
