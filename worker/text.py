@@ -34,6 +34,11 @@ def text_of(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
+def name_of(value: bytes) -> str:
+    """Return a name or id as text, of which `ScriptCalls` makes the same bytes again, also where they are no UTF-8."""
+    return value.decode(errors="surrogateescape")
+
+
 def count_of(value: object) -> int:
     """Return what Redis answered as a whole number of at most 18 digits; 0 for anything else, nothing among it."""
     text = text_of(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.text import counted, duration, json_text, one_line, printable, size, text_of
+from worker.text import count_of, counted, duration, json_text, name_of, one_line, printable, size, text_of
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,28 @@ def test_a_noun_has_its_number() -> None:
 
 def test_redis_answers_become_text() -> None:
     assert (text_of(b"caf\xc3\xa9"), text_of(b"\xff"), text_of(None), text_of("a")) == ("café", "�", "", "a")
+
+
+@pytest.mark.parametrize("value", [b"plain", b"caf\xc3\xa9", b"\xff\xfe", b""])
+def test_a_name_goes_back_as_it_came(value: bytes) -> None:
+    assert name_of(value).encode(errors="surrogateescape") == value
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (b"0", 0),
+        (b"12", 12),
+        (b"9" * 18, 10**18 - 1),
+        (b"9" * 19, 0),
+        (b"9" * 5000, 0),
+        (b"-1", 0),
+        (b"\xb2", 0),
+        (None, 0),
+    ],
+)
+def test_a_count_is_a_sensible_number(value: bytes | None, count: int) -> None:
+    assert count_of(value) == count
 
 
 def test_control_characters_are_spelled_out() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from redis.exceptions import ResponseError
 
@@ -51,7 +51,7 @@ class Chore(Protocol):
 
 
 class Independent:
-    """A chore whose refusals concern no other: it is tried again later, with a backoff of its own.
+    """A chore whose refusals and faults concern no other: it is tried again later, with a backoff of its own.
 
     A server that is away is trouble of all chores and passes (`RedisTrouble`).
     """
@@ -75,17 +75,21 @@ class Independent:
         except (RedisTrouble, ResponseError) as error:
             if isinstance(error, RedisTrouble) and not error.refuses_this:
                 raise
-            self._failures += 1
-            self._not_before = monotonic() + backoff.full_jitter(self._failures, base=BASE_SECONDS, cap=CAP_SECONDS)
-            answer = answer_in(error)
-            if answer != self._said:  # once for each reason, not for each try
-                fix = error.trouble.fix if isinstance(error, RedisTrouble) else None
-                log.error("chore.failed", chore=self.name, error=answer[:500], fix=fix)  # noqa: TRY400 — the answer says it
-            self._said = answer
+            fix = error.trouble.fix if isinstance(error, RedisTrouble) else None
+            self._put_off(answer_in(error), fix=fix)
+        except Exception as error:  # noqa: BLE001 — a fault of ours, or a record that no check expects: the others go on
+            self._put_off(f"{type(error).__name__}: {error}", exc_info=error)
         else:
             if self._failures:
                 log.info("chore.recovered", chore=self.name, failures=self._failures)
             self._failures, self._not_before, self._said = 0, 0.0, ""
+
+    def _put_off(self, why: str, **more: Any) -> None:
+        self._failures += 1
+        self._not_before = monotonic() + backoff.full_jitter(self._failures, base=BASE_SECONDS, cap=CAP_SECONDS)
+        if why != self._said:  # once for each reason, not for each try
+            log.error("chore.failed", chore=self.name, error=why[:500], **more)
+        self._said = why
 
 
 @dataclass(frozen=True, slots=True)

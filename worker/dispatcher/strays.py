@@ -21,6 +21,7 @@ from worker.engine.leases import EXECUTION_MARK, LEASE_SECONDS
 from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
+from worker.text import name_of
 
 log = logs.get_logger()
 
@@ -114,7 +115,7 @@ class StrayChore:
         self._seen, self._second_look_at = {}, 0.0
         if reply == -1:
             raise NotLeader
-        for job_id, status, queue in ([part.decode() for part in row] for row in reply):
+        for job_id, status, queue in (map(name_of, row) for row in reply):
             log.error("job.put_back", job_id=job_id, queue=queue, status=status, why="it stood in no list")
         if reply:
             self._put_back()

@@ -24,7 +24,7 @@ from worker.engine.meta import MOST_TRIES, NO_CHANGE
 from worker.engine.records import Buried, Claim, ClaimReply, Finished, LeftBehind, Outcome, Retried
 from worker.redis import scripts
 from worker.redis.calls import Command, ScriptCalls, Value, flat
-from worker.text import count_of
+from worker.text import count_of, name_of
 
 #: Fields of a job's hash that tell of failed attempts (``TRACES`` in ``scripts/_common.lua``).
 TRACES: Final = frozenset(
@@ -98,7 +98,7 @@ class Claims(ScriptCalls):
             args.append("1" if claim.execution_id in interrupted else "0")
         if not args:
             return []
-        return [job_id.decode() for job_id in self.call(scripts.RELEASE, *args, worker_name=self.worker_name)]
+        return list(map(name_of, self.call(scripts.RELEASE, *args, worker_name=self.worker_name)))
 
     def handbacks(self, claim: Claim) -> int:
         """Ask how many stops in a row have interrupted the job; it may have got on since it was claimed."""

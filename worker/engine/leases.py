@@ -13,6 +13,7 @@ from typing import Final
 
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls, Value
+from worker.text import name_of
 
 #: Seconds that a claim's registry entry and execution record outlive their last heartbeat. RQ's own cleaning
 #: (`rq info`, dashboards, plain workers) fails a started job only after that, so it must exceed any outage that we
@@ -32,7 +33,7 @@ def heartbeat(calls: ScriptCalls, worker_names: Iterable[str], memory_mb: Mappin
     memory = memory_mb or {}
     pairs: list[Value] = [value for name in worker_names for value in (name, memory.get(name, ""))]
     lost = calls.call(scripts.HEARTBEAT, LEASE_SECONDS, BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, *pairs)
-    return [name.decode() for name in lost]
+    return list(map(name_of, lost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +53,5 @@ def orphans(calls: ScriptCalls, queues: Iterable[str]) -> Orphans:
     asked_at, latest = monotonic(), calls.clock.latest()
     living, *names, moment = calls.call(scripts.ORPHANS, EXECUTION_MARK, BUSY_TTL_SECONDS, latest, *queues)
     calls.clock.hear(float(moment), asked_at)
-    dead, abandoned = ([name.decode() for name in part] for part in names)
+    dead, abandoned = (list(map(name_of, part)) for part in names)
     return Orphans(dead, abandoned, living)

@@ -21,7 +21,7 @@ from worker.engine.records import Buried, Claim, Finished, Outcome, Retried
 from worker.engine.serializers import Refused, encode_result
 from worker.redis.calls import Value
 from worker.retry import GiveUp, RetryPolicy, next_attempt
-from worker.text import bounded, size
+from worker.text import bounded, count_of, size
 
 #: Characters of the last error that a job's hash shows while it waits for its next attempt.
 LAST_ERROR_CHARACTERS: Final = 300
@@ -213,7 +213,12 @@ def _unknown_wait(waits: int) -> float:
 
 def _waited(waits: int) -> float:
     """Seconds that so many of those waits have taken together."""
-    return sum(map(_unknown_wait, range(waits)))
+    first = min(waits, 10)
+    return sum(map(_unknown_wait, range(first))) + (waits - first) * _unknown_wait(first)
+
+
+#: No counter of ours comes near it; somebody else may have written one that does.
+_MOST: Final = 1_000_000
 
 
 def attempt_of(claim: Claim) -> int:
@@ -223,8 +228,7 @@ def attempt_of(claim: Claim) -> int:
 
 def number(claim: Claim, field: bytes) -> int:
     """Read one of our counters on the job's hash; 0 when it is unset, unreadable or of a run that is over."""
-    value = b"0" if _anew(claim) else claim.fields.get(field, b"0")
-    return int(value) if value.isdigit() else 0
+    return 0 if _anew(claim) else min(count_of(claim.fields.get(field)), _MOST)
 
 
 def first_failure(claim: Claim) -> str:

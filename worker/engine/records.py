@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from worker.engine.meta import MetaChange
 from worker.redis.calls import Value
+from worker.text import name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class ClaimReply:
         claimed, fenced, unsettled = reply if settled else (reply, (), ())
         suspended, registered, left, problem, moment, *rows = claimed
         claims = [
-            Claim(job_id.decode(), execution.decode(), origin.decode(), queue.decode(), pairs(flat))
+            Claim(name_of(job_id), name_of(execution), name_of(origin), name_of(queue), pairs(flat))
             for job_id, execution, origin, queue, flat in rows
         ]
         return cls(
@@ -101,8 +102,8 @@ class ClaimReply:
             left=left,
             problem=problem.decode(errors="replace"),
             moment=float(moment),
-            fenced=[execution.decode() for execution in fenced],
-            unsettled=[execution.decode() for execution in unsettled],
+            fenced=list(map(name_of, fenced)),
+            unsettled=list(map(name_of, unsettled)),
         )
 
 
@@ -118,7 +119,7 @@ class LeftBehind:
         """Read what ``scripts/rescue.lua`` replied."""
         released, *running = reply
         claims = [
-            Claim(job_id.decode(), execution.decode(), origin.decode(), origin.decode(), pairs(flat))
+            Claim(name_of(job_id), name_of(execution), name_of(origin), name_of(origin), pairs(flat))
             for job_id, execution, origin, flat in running
         ]
         return cls(released, claims)

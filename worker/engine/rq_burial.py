@@ -19,6 +19,7 @@ from worker.engine.claims import Claims
 from worker.engine.dependents import ParentQueue
 from worker.engine.records import Buried
 from worker.engine.serializers import Json
+from worker.text import name_of
 
 log = logs.get_logger()
 
@@ -32,7 +33,7 @@ def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
     if job is None:
         job = rq_private.new_job(claim.job_id, claims.redis, Json())
         job.origin = claim.origin
-        job.rate_limit_key = claim.fields.get(b"rate_limit_key", b"").decode() or None
+        job.rate_limit_key = name_of(claim.fields.get(b"rate_limit_key", b"")) or None
         job.rate_limit_concurrency = 1 if job.rate_limit_key else None  # any: the registry knows the number
     rq_private.set_status(job, JobStatus.FAILED)
     job.ended_at = claims.clock.today()

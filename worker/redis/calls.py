@@ -53,7 +53,11 @@ class ScriptCalls:
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one round trip, return their replies, raise the first error among them."""
-        replies = self._send(commands)
+        try:
+            replies = self._send(commands)
+        except UnicodeEncodeError:  # a name that is no UTF-8 (`text.name_of`); nothing was sent yet
+            commands = [tuple(map(_as_it_came, command)) for command in commands]
+            replies = self._send(commands)
         self.heard_at = monotonic()
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:
@@ -77,6 +81,10 @@ class ScriptCalls:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             replies: list[Any] = pipeline.execute(raise_on_error=False)
             return replies
+
+
+def _as_it_came(value: Any) -> Any:
+    return value.encode(errors="surrogateescape") if isinstance(value, str) else value
 
 
 def flat(fields: dict[str, Value]) -> list[Value]:

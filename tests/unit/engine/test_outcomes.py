@@ -7,6 +7,7 @@ import math
 import pickle
 import zlib
 from base64 import b64decode
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -286,6 +287,30 @@ def test_meta_that_cannot_be_written_does_not_keep_a_job_from_its_grave(meta: di
 def test_counters_that_cannot_be_read_are_zero(value: str, read: int) -> None:
     assert number(claim(crashes=value), b"crashes") == read
     assert attempt_of(claim(attempts=value)) == read + 1
+
+
+@pytest.mark.parametrize("value", ["9" * 18, "9" * 19, "9" * 5000, "x" * 5000, "\u0663", "1e5", " 1 "])
+@pytest.mark.parametrize("field", ["attempts", "crashes", "handbacks", "unknown"])
+def test_a_counter_beyond_all_measure_decides_and_breaks_nothing(field: str, value: str) -> None:
+    odd = claim(**{field: value})
+    assert 0 <= number(odd, field.encode()) <= 1_000_000
+    refused = Refused("unknown_function", "There is none.")
+    waiting = replace(DECIDING, unknown_grace=60.0)
+    for outcome in (
+        fail(OSError(), policy=POLICY, of=odd),
+        waiting.refusal(odd, refused, 1.0),
+        DECIDING.crash(odd, "", 1.0),
+    ):
+        assert isinstance(outcome, Retried | Buried)
+    DECIDING.handed_back(odd, 1.0)
+
+
+def test_the_waits_for_a_release_add_up() -> None:
+    grace = replace(DECIDING, unknown_grace=100.0)
+    refused, waits = Refused("unknown_function", "There is none."), []
+    while isinstance(outcome := grace.refusal(claim(unknown=len(waits)), refused, 1.0), Retried):
+        waits.append(outcome.delay)
+    assert sum(waits[:-1]) < 100.0 <= sum(waits)
 
 
 @pytest.mark.parametrize("ended", ["dead_letter", "past"])

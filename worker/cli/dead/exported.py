@@ -80,7 +80,7 @@ def _read(line: str) -> Exported:
     """Read one line; raises `BadLine`."""
     try:
         parts = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadLine(f"it is not JSON ({error})") from error
     if not isinstance(parts, dict) or parts.get("format") != FORMAT:
         raise BadLine(f"its format is not {FORMAT}")

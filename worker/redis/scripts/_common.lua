@@ -70,6 +70,16 @@ local function wrong_type(answer)
   return string.find(answer.err, 'WRONGTYPE', 1, true) ~= nil
 end
 
+-- Read a field of a hash; nil where there is none, or where the key holds something else.
+local function field(key, name)
+  local answer = redis.pcall('HGET', key, name)
+  if type(answer) == 'table' then
+    if not wrong_type(answer) then raise(answer) end
+    return nil
+  end
+  return answer or nil
+end
+
 -- Redis refuses a script for want of memory only before its first write. A script that frees memory, that brings jobs to an
 -- end or saves those of the dead, begins with a deletion of nothing: a full server is emptied, not frozen.
 local function go_on_without_memory()

@@ -16,8 +16,20 @@ local living, gone, dead, abandoned = 0, {}, {}, {}
 local moment = string.format('%d.%06d', NOW, NOW_US)
 if tonumber(moment) > (tonumber(ARGV[5]) or math.huge) then return {-1, {}, {}, moment} end
 
-local function look(member)
-  local name = call('HGET', P .. ':execution:' .. member, 'worker_name') or 'lost'
+-- Whether the job still says that it belongs to this queue. A job that was moved has its next run there, and what is left
+-- here would be looked at for ever.
+local function belongs(queue, id)
+  local job = P .. ':job:' .. id
+  local origin = field(job, 'origin') or ''
+  if origin == '' and field(job, 'status') == 'started' then
+    call('HSET', job, 'origin', queue)
+    return true
+  end
+  return origin == queue
+end
+
+local function look(queue, member, id)
+  local name = field(P .. ':execution:' .. member, 'worker_name') or 'lost'
   if gone[name] == nil then
     local left = call('TTL', P .. ':worker:' .. name)
     if left > tonumber(ARGV[4]) then call('EXPIRE', P .. ':worker:' .. name, ARGV[4]) end
@@ -25,15 +37,16 @@ local function look(member)
     if gone[name] then dead[#dead + 1] = name end
   end
   if gone[name] then
+    if not belongs(queue, id) then call('ZREM', P .. ':wip:' .. queue, member) end
     call('SADD', P .. ':worker:' .. name .. ':executions', member)
   else
     living = living + 1
   end
 end
 
-local function look_by_rqs_rules(wip, member, id, execution)
-  if call('HGET', P .. ':job:' .. id, 'status') ~= 'started' then -- left over from a job that has ended
-    call('ZREM', wip, member)
+local function look_by_rqs_rules(queue, member, id, execution)
+  if field(P .. ':job:' .. id, 'status') ~= 'started' or not belongs(queue, id) then -- left over
+    call('ZREM', P .. ':wip:' .. queue, member)
     return
   end
   local name = 'abandoned.' .. execution
@@ -50,14 +63,13 @@ for _, origin in ipairs(call('SMEMBERS', P .. ':origins')) do
   end
 end
 for _, queue in ipairs(queues) do
-  local wip = P .. ':wip:' .. queue
-  local members = call('ZRANGE', wip, 0, 9999, 'WITHSCORES')
+  local members = call('ZRANGE', P .. ':wip:' .. queue, 0, 9999, 'WITHSCORES')
   for i = 1, #members, 2 do
     local id, execution = string.match(members[i], '^(.*):([^:]*)$')
     if id and string.sub(execution, 1, #ARGV[3]) == ARGV[3] then
-      look(members[i])
+      look(queue, members[i], id)
     elseif id and (tonumber(members[i + 1]) or math.huge) <= NOW then -- 'inf': a job without a timeout
-      look_by_rqs_rules(wip, members[i], id, execution)
+      look_by_rqs_rules(queue, members[i], id, execution)
     end
   end
 end

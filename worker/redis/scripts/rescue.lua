@@ -16,8 +16,10 @@ if ARGV[4] ~= '' then
 end
 for _, member in ipairs(call('SMEMBERS', EXECUTIONS_KEY)) do
   local id, execution = string.match(member, '^(.*):([^:]*)$')
-  if not keep[execution] then
-    local origin = call('HGET', P .. ':job:' .. id, 'origin') or ''
+  if not id then
+    call('SREM', EXECUTIONS_KEY, member)
+  elseif not keep[execution] then
+    local origin = field(P .. ':job:' .. id, 'origin') or ''
     if call('ZSCORE', P .. ':wip:' .. origin, member) then
       claims[#claims + 1] = {execution, id, origin}
     else

@@ -14,6 +14,7 @@ for at = 7, #ARGV, 2 do
   if status and mark == ARGV[at + 1] then
     local queue = P .. ':queue:' .. origin
     if status == 'started' then
+      call('SADD', P .. ':origins', origin) -- perhaps nobody serves that queue
       call('ZADD', P .. ':wip:' .. origin, NOW + tonumber(ARGV[6]), id .. ':' .. ARGV[5] .. string.format('%08x', at))
     else
       call('SADD', P .. ':queues', queue)
