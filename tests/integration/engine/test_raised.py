@@ -157,7 +157,7 @@ def test_a_huge_function_name_is_refused_at_once(
     consumer(redis, **JOBS).work(burst=True)
     record = assert_few_words(redis, out, job, neighbour)
     assert record["reason"] == "refused_function"
-    assert "characters; 1,000 are allowed" in record["message"]
+    assert "characters; 255 are allowed" in record["message"]
 
 
 @pytest.mark.parametrize("function", [oversized.saves_meta, oversized.reports_progress])
