@@ -58,7 +58,7 @@ def waiting(url: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize(
     ("command", "denied"),
     [
-        (("status",), "SMEMBERS"),
+        (("status",), "SSCAN"),
         (("dead", "list"), "LLEN"),
         (("dead", "replay", "x"), "EVALSHA"),
         (("enqueue", ADD, "1", "2"), "MULTI"),
