@@ -21,6 +21,7 @@ from typing import Any
 from rq.job import Job
 
 from worker.engine.records import Buried, Claim, Outcome, Retried
+from worker.redis.calls import Value
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +39,7 @@ class Ending:
     outcome: Retried | Buried | None = None
     stopped: bool = False
     tries: int = 0
+    letter: tuple[Value, ...] = ()  #: what makes its dead letter, once RQ has been told to fail it
     context: Context = field(default_factory=copy_context, repr=False)
 
 

@@ -86,6 +86,7 @@ class RqEnding:
         failed = ending.outcome is not None or ending.stopped or isinstance(ending.value, Retry)
         if failed and self._claims.extend(ending.claim):
             raise trouble("unknown", "RQ could not write how the job ended")  # it has logged why, and gone on
+        self.complete_letter(ending)
 
     def dead_letter(self, pipeline: Pipeline) -> None:
         """Dead-letter the job in the transaction in which RQ fails it; there is no moment between the two."""
@@ -101,8 +102,13 @@ class RqEnding:
         if isinstance(outcome, Buried):  # decided before the callback ran, which may have changed the job's meta
             outcome.meta = dead_letter.in_meta(job, outcome.letter)
             change = outcome.meta.args if outcome.meta is not None else NO_CHANGE
-            written = (job.id, outcome.letters_queue, *change, *flat(outcome.fields))
-            self._claims.queue(pipeline, scripts.COLLECT, *written)
+            ending.letter = (job.id, outcome.letters_queue, *change, *flat(outcome.fields))
+            self._claims.queue(pipeline, scripts.COLLECT, *ending.letter)
+
+    def complete_letter(self, ending: Ending) -> None:
+        """Make the dead letter if RQ has failed the job without it: the server may refuse one step of a transaction."""
+        if ending.letter:
+            self._claims.call(scripts.COLLECT, *ending.letter)
 
     def drop_journal(self, pipeline: Pipeline) -> None:
         """Delete the job's journal in the transaction in which RQ ends it well: if it repeats, it begins anew."""

@@ -152,6 +152,8 @@ class RqFinish:
                 self._give_up(ending, error)
             except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
                 self._give_up(ending, error)
+        elif ending.letter:
+            self._ending.complete_letter(ending)
         else:
             log.warning("job.outcome_dropped", job_id=ending.claim.job_id, outcome="rq")
         self._in_flight.finished_by_rq(ending)

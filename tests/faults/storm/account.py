@@ -120,7 +120,7 @@ class Account:
         for job in expected:
             end, runs = ends[job.job_id], self._runs[job.job_id]
             self._report.accepted[job.kind] += 1
-            if end not in job.ends:
+            if end not in job.ends and not (end == "failed_elsewhere" and self._died_over_its_end(job, runs)):
                 self._fault(job, f"ended as {end} instead of {' or '.join(job.ends)}: {self._why(job.job_id)}")
             if end == "outcome_refused" and len(job.ends) > 1 and not self._limit_was_low(runs):
                 self._fault(job, f"outcome refused while no limit was lowered: {self._why(job.job_id)}")
@@ -189,6 +189,11 @@ class Account:
             self._report.again[" + ".join(blows) or "unexplained"] += 1
             if not blows:
                 self._report.faults.append(f"unexplained: {first} and {second}")
+
+    def _died_over_its_end(self, job: Expected, runs: Sequence[Run]) -> bool:
+        """Whether a failing job's process was killed between RQ's transaction, refused in part, and the letter."""
+        failing = not {"failed", "attempts_exhausted"}.isdisjoint(job.ends)
+        return failing and bool(runs) and any(self._killed.get(pid, 0) >= runs[-1].at for pid in runs[-1].pids)
 
     def _limit_was_low(self, runs: Sequence[Run]) -> bool:
         lowered = [blow for blow in self._struck if blow.name in LOWERING_LIMITS]

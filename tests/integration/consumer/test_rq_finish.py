@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,32 @@ def test_a_failure_that_rq_could_not_write_is_written_again(
     assert record(redis, job.id)["reason"] == ("attempts_exhausted" if fail is last_retry else "failed")
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
     assert redis.keys("rq:execution:*") == []
+
+
+def test_a_letter_that_is_refused_in_rqs_transaction_is_written_later(
+    server: RedisServer, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis carries out the rest of a transaction: the job is failed, and would be taken for a plain worker's."""
+
+    def refuse_from_now_on(_: Any) -> None:
+        redis.execute_command("ACL", "SETUSER", "svc", "-lrem")
+
+    def permit_when_failed() -> None:
+        eventually(lambda: job.get_status() == "failed")
+        had_letter.append(redis.hexists(job.key, "dead_letter"))
+        redis.execute_command("ACL", "SETUSER", "svc", "+lrem")
+
+    had_letter: list[bool] = []
+    monkeypatch.setattr(tasks, "observer", refuse_from_now_on)
+    job = Queue("default", connection=redis).enqueue(tasks.look, error="boom", rate_limit=LIMIT)
+    with server.user("svc", "+@all", "~*", "&*") as url, redis_py.Redis.from_url(url) as client:
+        permitting = threading.Thread(target=permit_when_failed)
+        permitting.start()
+        consumer(client).work(burst=True)
+        permitting.join()
+    assert had_letter == [False]
+    assert record(redis, job.id)["reason"] == "failed"
+    assert redis.lrange("rq:queue:dead-letter", 0, -1) == [job.id.encode()]
 
 
 @pytest.mark.parametrize("again", ["repeated", "returning Retry"])
