@@ -29,7 +29,8 @@ def read_product(page: Page, today: date | None = None) -> tuple[Product, list[s
     """Return the product of `page` and the kinds of data that it came from, best first.
 
     The kinds are ``json-ld``, ``microdata``, ``rdfa``, ``opengraph`` and ``visible``. `today` (UTC) decides whether an
-    offer's dates are over. Raises one of `jobs.refusals` when there is no product to read, and `PageTooCostly`.
+    offer's dates are over. Raises one of `jobs.refusals` when there is no product to read, and `RetryLater` when a shop
+    is closed for the moment.
     """
     clock = Clock()
     markup = split_markup(page.html)

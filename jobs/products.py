@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypedDict, cast
@@ -25,6 +26,11 @@ MARGIN_SECONDS = 60
 #: Part of the cache's keys. Raise it when an analysis comes out differently, or old ones go on being served. The
 #: function in netlify/functions/analyze.mjs has it, too.
 CACHE_VERSION = 3
+
+
+#: One page at a time in a process, however many threads it has: a page may take a hundred megabytes for a moment, and
+#: reading is the processor's work, which threads do not share.
+_READING = threading.Lock()
 
 
 class WeighedReason(TypedDict):
@@ -96,7 +102,8 @@ def analyze_product(url: str) -> Analysis:
     job.progress(10, "fetching the page")
     page = fetch_page(address)
     job.progress(50, "reading the page")
-    product, sources = read_product(page)
+    with _READING:
+        product, sources = read_product(page)
     job.progress(70, f"judging the price, the rating and {len(product.reviews)} reviews")
     analysis = _analysis(str(address), product, sources, judge(product))
     job.cache_set(key, json.dumps(analysis).encode(), KEEP_SECONDS)

@@ -62,10 +62,10 @@ _CURRENCY = "|".join(
 )
 #: Digits with what may group them; spaces group by threes only.
 _RUN = r"(?:\d+(?:['’`´٬]\d+|[.,]\d+|[ \u00a0]\d{3}(?!\d))*+|(?<![\d.,])[.,]\d+)"
-_AMOUNT = re.compile(
-    rf"(?P<before>{_CURRENCY})?[ \u00a0]{{0,2}}(?(before)|(?<![\w.,]))(?P<minus>[-−])?(?P<number>{_RUN})(?:[.,][-–—]{{1,2}})?(?![\d])"
-    rf"(?(before)|[ \u00a0]{{0,2}}(?P<after>{_CURRENCY})?)",
-)
+_NUMBER = re.compile(rf"(?P<minus>[-−])?(?P<number>{_RUN})(?:[.,][-–—]{{1,2}})?(?!\d)")
+_SIGN_BEFORE = re.compile(rf"({_CURRENCY})[ \u00a0]{{0,2}}\Z")
+_SIGN_AFTER = re.compile(rf"[ \u00a0]{{0,2}}({_CURRENCY})")
+_CODE = re.compile(rf"[ \u00a0]{{0,2}}({'|'.join(sorted(_CODES))})(?![A-Za-z])")
 _PLAIN = re.compile(rf"(?<![\w.,])(?P<number>{_RUN})(?![\d%])(?!\s?%)")
 _MULTIPLIERS = {
     **dict.fromkeys(("k", "tsd", "tsd.", "tys", "tys.", "тыс", "тыс.", "mil", "bin", "천", "千", "rb"), 10**3),
@@ -97,16 +97,26 @@ class Amount:
 def amounts(text: str) -> Iterator[Amount]:
     """Yield the amounts with a currency in a text that people read, in order."""
     text = folded(text)
-    for found in _AMOUNT.finditer(text):
-        sign = found["before"] or found["after"] or ""
-        if not sign or found["minus"]:
+    taken = 0  # up to here signs belong to numbers before
+    for found in _NUMBER.finditer(text):
+        start, end = found.span()
+        before = _SIGN_BEFORE.search(text[max(taken, start - 8) : start])
+        after = None if before else _SIGN_AFTER.match(text, end)
+        beside = text[start - 1] if start else " "
+        if not (before or after) or (not before and (beside.isalnum() or beside in "_.,")):
             continue
-        readings = _readings(found["number"], human=True, currency=currency_of(sign))
+        if found["minus"] and not beside.isalnum():  # not a range's dash
+            continue
+        sign = (before or after)[1]  # type: ignore[index]
+        start, end = start - (len(before[0]) if before else 0), after.end() if after else end
+        taken = end
+        if sign in _UNSURE_SIGNS and (code := _CODE.match(text, end)):  # "$1,299.00 USD"
+            sign = code[1]
+        currency = currency_of(sign)
+        readings = _readings(found["number"], human=True, currency=currency)
         if readings and 0 < readings[0] < _TOO_LARGE:
-            kind = kind_of_amount(
-                text[max(0, found.start() - 48) : found.start()], text[found.end() : found.end() + 32]
-            )
-            yield Amount(readings[0], readings[1], currency_of(sign), kind, signed=True)
+            kind = kind_of_amount(text[max(0, start - 48) : start], text[end : end + 32])
+            yield Amount(readings[0], readings[1], currency, kind, signed=True)
 
 
 def price(text: str, currency: str = "") -> Amount | None:

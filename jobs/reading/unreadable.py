@@ -19,6 +19,7 @@ from jobs.refusals import (
     NotAProduct,
     UnreadablePage,
 )
+from worker.retry import RetryLater
 
 #: How much of a page is searched for signs, in characters; and how much text a page with nothing to tell may have.
 _SEARCHED = 200_000
@@ -63,6 +64,16 @@ _MISSING = re.compile(
     r"не найден[ао]?|見つかりません|ページがありません|找不到|不存在|bulunamadı|찾을 수 없",
     re.IGNORECASE,
 )
+_CLOSED = re.compile(
+    r"waiting room|queue-it|you are (?:now )?in (?:line|the queue)|warteschlange|wartezimmer|file d.attente|en la cola|sala de espera|in coda|wachtrij|"
+    r"(?:under|for|down for|scheduled) maintenance|^maintenance|(?:be|coming) (?:right )?back (?:soon|shortly)|wartungs(?:arbeiten|modus)|en maintenance|"
+    r"en mantenimiento|in manutenzione|em manutenção|in onderhoud|przerwa techniczna|prace techniczne|технические работы|メンテナンス|维护中|維護中|bakım",
+    re.IGNORECASE,
+)
+_ACCEPT = re.compile(
+    r"\b(?:accept|agree|consent|akzeptier|zustimm|stimmen|einverstanden|accepter|aceptar|accett|aceit|akkoord|accepteer|akceptuj|zgadzam|принять|соглас|kabul)|同意|동의",
+    re.IGNORECASE,
+)
 _LISTS = frozenset({"itemlist", "collectionpage", "searchresultspage", "offercatalog", "productcollection"})
 
 
@@ -75,8 +86,8 @@ def is_challenge(html: str, *, bare: bool) -> bool:
     return _CHALLENGES.search(html) is not None or (bare and _CAPTCHAS.search(html) is not None)
 
 
-def why_unreadable(page: str, facts: PageFacts, graph: Graph, choice: Choice) -> UnreadablePage:
-    """Return the refusal that says why no product was found on `page`."""
+def why_unreadable(page: str, facts: PageFacts, graph: Graph, choice: Choice) -> UnreadablePage | RetryLater:
+    """Return the error that says why no product was found on `page`; `RetryLater` where one may be there later."""
     heads = " | ".join([facts.title, *facts.headings])
     short = facts.seen_length < _SHORT
     if short and (
@@ -87,8 +98,13 @@ def why_unreadable(page: str, facts: PageFacts, graph: Graph, choice: Choice) ->
         return MissingPage()
     if short and facts.passwords:
         return LoginPage()
-    if short and (_CONSENT.search(heads) or _CONSENT.search(facts.text)):
+    if short and (_CONSENT.search(heads) or _CONSENT.search(facts.text) or _asks_for_cookies(facts)):
         return ConsentPage()
+    if _CLOSED.search(heads) or (facts.seen_length < _BARE and _CLOSED.search(facts.text)):
+        return RetryLater(
+            "the shop is closed for maintenance, or lets visitors wait in line; the page is tried again later",
+            after=900.0,
+        )
     kinds = {kind for node in graph.nodes for kind in node.types}
     og_type = facts.properties.get("og:type", "").lower()
     if choice.listed > 1 or kinds & _LISTS or "product.group" in og_type or "product_group" in og_type:
@@ -102,3 +118,10 @@ def why_unreadable(page: str, facts: PageFacts, graph: Graph, choice: Choice) ->
     if len({one.value for one in facts.seen if not one.kind}) >= 6 and facts.links >= 6:
         return CategoryPage()
     return NotAProduct()
+
+
+def _asks_for_cookies(facts: PageFacts) -> bool:
+    """Return whether a page has hardly anything but the question for cookies."""
+    if facts.seen_length >= _BARE or "cookie" not in facts.text.lower():
+        return False
+    return _ACCEPT.search(facts.text) is not None

@@ -21,7 +21,7 @@ from jobs.fetching import Page
 from jobs.product_page import read_product
 from tests.support.product_corpus import CORPUS
 from tests.support.product_corpus.snippet import TODAY, URL, Snippet
-from worker.retry import PermanentError
+from worker.retry import PermanentError, RetryLater
 
 #: What both can be asked for.
 _ASKED = ("name", "price", "available", "stars")
@@ -31,7 +31,7 @@ def ours(html: str) -> dict[str, Any]:
     """Return what this project finds."""
     try:
         product, _ = read_product(Page(URL, html), today=TODAY)
-    except PermanentError as error:
+    except (PermanentError, RetryLater) as error:
         return {"refused": type(error).__name__}
     offer, rating = product.offer, product.rating
     return {

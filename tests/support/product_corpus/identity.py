@@ -34,6 +34,7 @@ SNIPPETS = [
     _("mainEntityOfPage", "the desk says which page is its own", ld([_CLIP, {**_BARE_DESK, "mainEntityOfPage": "https://shop.example/p/1"}])),
     _("isRelatedTo", "what a product is related to is another one", _TITLE + ld({**_BARE_DESK, "isRelatedTo": [_CLIP], "isAccessoryOrSparePartFor": _CLIP})),
     _("isSimilarTo by reference", "also where it is only referred to", ld({"@graph": [{"@id": "#c", **_CLIP}, {**_BARE_DESK, "isSimilarTo": {"@id": "#c"}}]})),
+    _("accessory that refers to the page's product", "what an accessory belongs to may be the page's product", _TITLE + ld({"@graph": [{**_CLIP, "isAccessoryOrSparePartFor": {"@id": "#d"}}, {"@id": "#d", **_BARE_DESK}]})),
     _("warranty in addOn", "an offer's add-on is another product", _TITLE + ld({**_BARE_DESK, "offers": offer("500", addOn=offer("5", itemOffered={**_CLIP, "name": "Warranty"}))})),
     _("itemOffered twice", "an offer names its product again, with less", _TITLE + ld({**_BARE_DESK, "offers": offer("500", itemOffered={"@type": "Product", "name": "Oak desk 160"})})),
     _("bundle", "a bundle's parts are other products", _TITLE + ld({**_BARE_DESK, "offers": [offer("500"), offer("503", includesObject={"@type": "TypeAndQuantityNode", "typeOfGood": _CLIP})]})),

@@ -25,6 +25,7 @@ def _state(text: str, available: bool, why: str) -> Snippet:
 
 SNIPPETS = [
     _price("2 pairs from 349 €", "349", "the number at the currency, not the first"),
+    Snippet("price $1,299.00 USD", page(ld(product(offers={"price": "$1,299.00 USD"}))), {"price": "1299.00", "currency": "USD"}, "the code tells which dollar"),
     _price("from $349", "349", "a word before", "USD"),
     _price(",89 €", "0.89", "a leading comma"),
     _price("1’299.00", "1299.00", "Switzerland's apostrophe", "CHF"),

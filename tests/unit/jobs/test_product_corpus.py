@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from itertools import chain
+from typing import get_args
 
 import pytest
 
+from jobs import refusals
 from jobs.fetching import Page
+from jobs.product_facts import PriceKind
 from jobs.product_page import read_product
 from jobs.refusals import UnreadablePage
 from jobs.verdict import SURE_FROM
 from tests.support.product_corpus import CORPUS
 from tests.support.product_corpus.snippet import TODAY, URL, Snippet
+from tests.support.service import ROOT
+from worker.retry import RetryLater
 
 
 def test_the_corpus_has_shapes_enough_each_once() -> None:
@@ -33,7 +39,7 @@ def test_the_corpus_has_shapes_enough_each_once() -> None:
 def test_the_shape_is_read_right(snippet: Snippet) -> None:
     right = dict(snippet.right)
     if "refused" in right:
-        with pytest.raises(UnreadablePage) as raised:
+        with pytest.raises((UnreadablePage, RetryLater)) as raised:
             read_product(Page(URL, snippet.html), today=TODAY)
         assert type(raised.value).__name__ == right["refused"], snippet.why
         return
@@ -58,3 +64,32 @@ def test_the_shape_is_read_right(snippet: Snippet) -> None:
         "doubtful": certainty < SURE_FROM,
     }
     assert {name: found[name] for name in right} == right, snippet.why
+
+
+DOCS = (ROOT / "docs" / "products.md").read_text()
+
+
+def test_the_docs_count_the_shapes() -> None:
+    rows = {
+        theme: (int(shapes), int(ours))
+        for theme, shapes, ours in re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| \d+ \|$", DOCS, re.M)
+    }
+    counted = {theme: len(snippets) for theme, snippets in CORPUS.items()}
+    counted["all"] = sum(counted.values())
+    assert rows == {theme: (count, count) for theme, count in counted.items()}
+
+
+@pytest.mark.slow
+def test_the_docs_say_what_extruct_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.support.product_corpus.__main__ import main
+
+    main()
+    assert capsys.readouterr().out.strip() in DOCS
+
+
+def test_the_docs_name_every_refusal_and_every_kind_of_price() -> None:
+    classes = {
+        name for name, one in vars(refusals).items() if isinstance(one, type) and one.__module__ == refusals.__name__
+    }
+    assert {name for name in classes - {"UnreadablePage"} if f"`{name}`" not in DOCS} == set()
+    assert {kind for kind in get_args(PriceKind) if f"`{kind}`" not in DOCS} == set()

@@ -7,15 +7,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from jobs import products
+from jobs.fetching import Page
+from jobs.product_facts import Product
 from jobs.products import analyze_product
 from tests.support.shop import Shop, page, sample, status
 from worker import context
 from worker.context import OfflineContext
+from worker.engine.dead_letter import fingerprint
 from worker.retry import GiveUp, PermanentError, Retry, RetryLater, decide, policy_of
 
 
@@ -211,3 +215,47 @@ def test_the_jobs_use_nothing_of_the_worker_but_context_and_retry() -> None:
         "worker",
         *(f"worker.{name}" for name in ("backoff", "context", "journal", "keys", "retry", "text")),
     ]
+
+
+def test_threads_fetch_side_by_side_and_read_one_page_at_a_time(
+    shop: Shop, job: OfflineContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, most = 0, 0
+    read = products.read_product
+
+    def counted(page: Page) -> tuple[Product, list[str]]:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        found = read(page)
+        inside -= 1
+        return found
+
+    monkeypatch.setattr(products, "read_product", counted)
+
+    def analyze(n: int) -> str:
+        with context.use(OfflineContext(allow_private_addresses=True)):
+            return analyze_product(shop.url(f"/buy?n={n}"))["verdict"]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(analyze, range(12))) == {"buy"}
+    assert most == 1
+
+
+def test_each_cause_is_a_kind_of_dead_letter_of_its_own(shop: Shop, job: OfflineContext) -> None:
+    bodies = {
+        "/captcha": "<title>Robot Check</title>",
+        "/cookies": "<title>Before you continue</title>",
+        "/shell": "<div id=root></div><script src=a.js></script>",
+        "/login": "<h1>Sign in</h1><input type=password>",
+        "/gone": "<h1>Page not found</h1>",
+        "/article": "<h1>News</h1><p>Words.</p>",
+    }
+    shop.routes |= {path: page(body) for path, body in bodies.items()}
+    shop.routes |= {"/403": status(403), "/404": status(404)}
+    kinds = set()
+    for path in [*bodies, "/403", "/404"]:
+        with pytest.raises(PermanentError) as raised:
+            analyze_product(shop.url(path))
+        kinds.add(fingerprint("jobs.products.analyze_product", raised.value, "permanent"))
+    assert len(kinds) == len(bodies) + 2
