@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import httpx
 
-from jobs.connecting import Resolver, resolve
 from jobs.encoding import decode_html
-from jobs.http_client import GuardedClient
 from jobs.reading.unreadable import is_challenge
 from jobs.refusals import BlockedPage
 from jobs.responses import check_status
-from jobs.urls import checked, origin
+from jobs.urls import checked
+from worker.outbound.client import GuardedClient, origin
+from worker.outbound.connecting import Resolver, resolve
 from worker.retry import PermanentError, RetryLater
 
 _HEADERS = {
@@ -59,8 +59,8 @@ def fetch_page(
     """Fetch `url`.
 
     Raises `RetryLater` for what may pass (timeouts, lost connections, 429, 5xx) and `PermanentError` for what
-    will not (refused address, 404, not HTML, too large, too many redirects); `BlockedPage` when a refusal comes with
-    a captcha or a browser check.
+    will not (404, not HTML, too large, too many redirects); `BlockedPage` when a refusal comes with a captcha or a
+    browser check.
     """
     start = url
     client = GuardedClient(limits.seconds, resolver=resolver, tls=tls)

@@ -3,13 +3,15 @@
 The receiver gets ``POST`` with a JSON body in UTF-8 and these headers:
 
 * ``Idempotency-Key``: the same for every delivery of one notification; ignore a key that was handled before.
-* ``Webhook-Signature: t=<Unix seconds>,v1=<hex>``, where v1 is HMAC-SHA256 with NOTIFY_SECRET as the key over
-  the text ``<t>.<body>``.
+* ``Webhook-Signature: t=<Unix seconds>,v1=<hex>,v2=<hex>``: HMAC-SHA256 with NOTIFY_SECRET as the key. v2 is over
+  ``<t>\\n<origin>\\n<Idempotency-Key>\\n<body>``, where origin is your own as browsers write it
+  (``https://me.example``); v1, over ``<t>.<body>``, is for receivers that knew it before there was v2.
 
-To verify it, compute v1 over the raw body, compare with ``hmac.compare_digest``, and refuse a ``t`` more than
-five minutes off, so that a recorded callback cannot be replayed. Answer 2xx. A 5xx, 408, 409, 425 or 429 is
-tried again, with Retry-After honoured; anything else is given up, redirects too: a signed body goes to nobody
-but the address it was meant for.
+To verify it, compute v2 over the raw body and your own origin, compare with ``hmac.compare_digest``, refuse a ``t``
+more than five minutes off, and keep keys longer than that: then a recorded callback cannot be replayed, neither to you
+nor, by another receiver, to you. v1 binds neither origin nor key. Answer 2xx. A 5xx, 408, 409, 425 or 429 is tried
+again, with Retry-After honoured; anything else is given up, redirects too: a signed body goes to nobody but the address
+it was meant for. With WORKER_CALLBACK_ORIGINS set it goes to the sites listed there only.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ from typing import Any, TypedDict
 
 import httpx
 
-from jobs.http_client import GuardedClient
 from jobs.responses import check_status
 from jobs.urls import checked
 from worker import context
+from worker.outbound.client import GuardedClient, is_admitted, origin
 from worker.retry import PermanentError, RetryLater, RetryPolicy, with_policy
 
 #: Seconds for one delivery. Receivers should take the callback, answer, and work on it afterwards.
@@ -47,13 +49,19 @@ def notify(url: str, payload: Any, event_id: str | None = None) -> Receipt:
 
     `event_id` (printable ASCII) becomes the idempotency key; without it the key is derived from the job's id,
     so retries and replays of the job carry the same. Raises `RetryLater` for trouble that may pass, and
-    `PermanentError` for the rest and when NOTIFY_SECRET is not set.
+    `PermanentError` for the rest, for a site that WORKER_CALLBACK_ORIGINS leaves out, and without NOTIFY_SECRET.
     """
     job = context.current()
     address = checked(url)
+    if not is_admitted(address, job.callback_origins):
+        raise PermanentError(
+            f"{origin(address)} is none of the sites that callbacks may go to; add it to WORKER_CALLBACK_ORIGINS in "
+            f"the worker's environment and replay this job"
+        )
     body = _json(payload)
     key = _idempotency_key(event_id, job.job_id, url, body)
-    timestamp = int(time.time())
+    timestamp, secret = int(time.time()), _secret(job)
+    signatures = f"v1={signature(secret, timestamp, body)},v2={bound_signature(secret, timestamp, address, key, body)}"
     request = httpx.Request(
         "POST",
         address,
@@ -62,7 +70,7 @@ def notify(url: str, payload: Any, event_id: str | None = None) -> Receipt:
             "Content-Type": "application/json",
             "User-Agent": "WorthIt-worker/1 (notification)",
             "Idempotency-Key": key,
-            "Webhook-Signature": f"t={timestamp},v1={signature(_secret(job), timestamp, body)}",
+            "Webhook-Signature": f"t={timestamp},{signatures}",
         },
     )
     job.progress(10, "sending the notification")
@@ -73,8 +81,14 @@ def notify(url: str, payload: Any, event_id: str | None = None) -> Receipt:
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """Return the hex HMAC-SHA256 of ``<timestamp>.<body>``."""
+    """Return v1, the hex HMAC-SHA256 of ``<timestamp>.<body>``."""
     return hmac.new(secret.encode(), b"%d.%b" % (timestamp, body), hashlib.sha256).hexdigest()
+
+
+def bound_signature(secret: str, timestamp: int, receiver: httpx.URL, key: str, body: bytes) -> str:
+    """Return v2, which holds for one receiver and one idempotency key."""
+    text = b"%d\n%b\n%b\n%b" % (timestamp, origin(receiver).encode(), key.encode(), body)
+    return hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
 
 
 def _secret(job: context.JobContext) -> str:

@@ -25,7 +25,7 @@ KEEP_SECONDS = 7 * 86400
 MARGIN_SECONDS = 60
 #: Part of the cache's keys. Raise it when an analysis comes out differently, or old ones go on being served. The
 #: function in netlify/functions/analyze.mjs has it, too.
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 
 
 #: One page at a time in a process, however many threads it has: a page may take a hundred megabytes for a moment, and
@@ -62,7 +62,7 @@ class Grounds(TypedDict):
 class Analysis(TypedDict):
     """The answer of `analyze_product`. Reasons are sentences that quote reviews: escape them as web text."""
 
-    url: str  #: as it was asked for; in the cache, the canonical one
+    url: str  #: the same as `canonical_url`: what one asks with is not shown to the next, who gets the same answer
     canonical_url: str  #: the same for all links to one page: no fragment, no tracking parameters
     name: str
     price: float | None
@@ -89,16 +89,15 @@ class Analysis(TypedDict):
 def analyze_product(url: str) -> Analysis:
     """Fetch the product page at `url`, read and judge it; answers of the last six hours come from the cache.
 
-    Raises `RetryLater` when the shop has trouble that may pass (timeout, lost connection, 429, 5xx), and
-    `PermanentError` when trying again cannot help: a bad or refused address, and one of `jobs.refusals` for a page
-    that cannot be read.
+    Raises `RetryLater` when the shop has trouble that may pass (out of reach, timeout, 429, 5xx), and `PermanentError`
+    when trying again cannot help: a bad address, and one of `jobs.refusals` for a page that cannot be read.
     """
     job = context.current()
     address = canonical(checked(url))
     key = cache_key(str(address))
     if (cached := _fresh(job.cache_get(key))) is not None:
         job.progress(100, "answered from the cache")
-        return cast(Analysis, cached | {"url": url})
+        return cast(Analysis, cached)
     job.progress(10, "fetching the page")
     page = fetch_page(address)
     job.progress(50, "reading the page")
@@ -108,7 +107,7 @@ def analyze_product(url: str) -> Analysis:
     analysis = _analysis(str(address), product, sources, judge(product))
     job.cache_set(key, json.dumps(analysis).encode(), KEEP_SECONDS)
     job.progress(100, f"verdict: {analysis['verdict']}")
-    return analysis | {"url": url}
+    return analysis
 
 
 def _analysis(address: str, product: Product, sources: list[str], judgement: Judgement) -> Analysis:

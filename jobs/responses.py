@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from jobs.refusals import AccessRefused, PageGone
-from jobs.urls import origin
+from worker.outbound.client import origin
 from worker.retry import PermanentError, RetryLater
 
 #: A shopper does not wait longer than this, in seconds; servers that ask for more are tried again after it.

@@ -73,12 +73,6 @@ def canonical(url: httpx.URL) -> httpx.URL:
     )
 
 
-def origin(url: httpx.URL) -> str:
-    """Return scheme, host and port, for messages: paths and queries may hold what is nobody's business."""
-    port = "" if url.port is None else f":{url.port}"
-    return f"{url.scheme}://{f'[{url.host}]' if ':' in url.host else url.host}{port}"
-
-
 def _is_tracking(part: str) -> bool:
     name = part.partition("=")[0].lower()
     return name in _TRACKING_NAMES or name.startswith(_TRACKING_PREFIXES)

@@ -89,10 +89,10 @@ class JobContext(ABC):
 
     `attempt` is 1 on the first run. `allow_private_addresses` (WORKER_ALLOW_PRIVATE_ADDRESSES) lets jobs
     talk to loopback and private addresses, in development. `notify_secret` (NOTIFY_SECRET) signs what
-    `jobs.notifications` sends.
+    `jobs.notifications` sends, to sites of `callback_origins` (WORKER_CALLBACK_ORIGINS) if there are any.
     """
 
-    __slots__ = ("allow_private_addresses", "attempt", "job_id", "notify_secret", "queue")
+    __slots__ = ("allow_private_addresses", "attempt", "callback_origins", "job_id", "notify_secret", "queue")
 
     def __init__(
         self,
@@ -102,12 +102,14 @@ class JobContext(ABC):
         *,
         allow_private_addresses: bool = False,
         notify_secret: SecretStr | None = None,
+        callback_origins: tuple[str, ...] = (),
     ) -> None:
         self.job_id = job_id
         self.queue = queue
         self.attempt = attempt
         self.allow_private_addresses = allow_private_addresses
         self.notify_secret = notify_secret
+        self.callback_origins = callback_origins
 
     @staticmethod
     def for_job(
@@ -120,6 +122,7 @@ class JobContext(ABC):
         notify_secret: SecretStr | None = None,
         journals: Stores | None = None,
         claim: object = None,
+        callback_origins: tuple[str, ...] = (),
     ) -> RedisContext:
         """Make the context of `job`, which is about to run. `connection` must not decode responses.
 
@@ -131,6 +134,7 @@ class JobContext(ABC):
             attempt,
             allow_private_addresses=allow_private_addresses,
             notify_secret=notify_secret,
+            callback_origins=callback_origins,
         )
         context._job = job
         context._connection = connection
@@ -365,6 +369,7 @@ class OfflineContext(JobContext):
         allow_private_addresses: bool = False,
         notify_secret: SecretStr | None = None,
         keeps: bool = True,
+        callback_origins: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
             job_id or f"offline-{uuid.uuid4()}",
@@ -372,6 +377,7 @@ class OfflineContext(JobContext):
             attempt,
             allow_private_addresses=allow_private_addresses,
             notify_secret=notify_secret,
+            callback_origins=callback_origins,
         )
         self.reported: list[dict[str, Any]] = []
         self._cache: dict[str, tuple[float, bytes]] = {}

@@ -17,7 +17,7 @@ import { endpoint, limited, list, number, reply, WebError } from "../lib/web.mjs
 
 export const FUNCTION = "jobs.products.analyze_product";
 /** jobs/products.py has these, too: CACHE_VERSION, and KEEP_SECONDS − FRESH_SECONDS. */
-export const CACHE_VERSION = 3;
+export const CACHE_VERSION = 4;
 export const FRESHNESS = 7 * 86400 - 6 * 3600;
 
 const MAX_BODY_BYTES = 16 * 1024;

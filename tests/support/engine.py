@@ -20,6 +20,7 @@ from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim, Finished, Retried
 from worker.engine.rescue import Rescuer
+from worker.engine.webhooks import PUBLIC, Reach
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls, Value, flat
 
@@ -37,9 +38,9 @@ def script_calls(redis: redis_py.Redis) -> ScriptCalls:
     return ScriptCalls(redis, RQ_KEY_PREFIX)
 
 
-def rescuer(redis: redis_py.Redis, *queues: str) -> Rescuer:
+def rescuer(redis: redis_py.Redis, *queues: str, reach: Reach = PUBLIC) -> Rescuer:
     """Return the rescuer of a dispatcher; by default it looks at `high` and `default`."""
-    payloads = Payloads(["tests.support.tasks"], ["pickle", "json"])
+    payloads = Payloads(["tests.support.tasks"], ["pickle", "json"], reach=reach)
     return Rescuer(
         script_calls(redis),
         queues or QUEUES,

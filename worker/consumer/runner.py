@@ -153,6 +153,7 @@ class Runner:
             notify_secret=self._settings.notify_secret,
             journals=self.journals,
             claim=claim,
+            callback_origins=self._settings.callback_origins,
         )
         bind_contextvars(job_id=claim.job_id, queue=claim.origin, attempt=attempt, function=name)
         log.debug("job.started")

@@ -27,6 +27,7 @@ from worker.engine.meta import MetaKeepingJob
 from worker.engine.records import Claim
 from worker.engine.serializers import Json, Refused, Serializer
 from worker.engine.unpickling import AllowListedPickle, belongs
+from worker.engine.webhooks import PUBLIC, GuardedWebhook, Reach
 from worker.retry import RetryPolicy, policy_of
 from worker.settings import Settings
 
@@ -46,7 +47,7 @@ class Payloads:
 
     `packages` are dotted names of packages whose functions may run; `serializers` are among "json" and "pickle";
     `classes` are the names of WORKER_PICKLE_CLASSES; a job may save `max_meta_bytes` of meta (0 = any); `most_bytes`
-    bounds a decompressed payload.
+    bounds a decompressed payload; `reach` is how far the job's webhooks go.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Payloads:
         *,
         max_meta_bytes: int = 0,
         most_bytes: int = MOST_PAYLOAD_BYTES,
+        reach: Reach = PUBLIC,
     ) -> None:
         self._most_bytes = most_bytes
+        self._reach = reach
         self.packages = tuple(packages)
         self._package_set = frozenset(self.packages)
         known: dict[str, Serializer] = {"json": Json(), "pickle": AllowListedPickle(self.packages, classes)}
@@ -75,6 +78,7 @@ class Payloads:
             settings.worker_pickle_classes,
             max_meta_bytes=settings.worker_max_result_bytes,
             most_bytes=settings.worker_max_payload_bytes,
+            reach=Reach.of(settings),
         )
 
     def restore(self, claim: Claim, connection: Redis) -> Job:
@@ -104,6 +108,8 @@ class Payloads:
             for name, text in dates:
                 setattr(job, name.decode(), read_date(text))
             _bound_spans(job)
+            if job.webhooks:
+                job.webhooks = [GuardedWebhook.of(webhook, self._reach) for webhook in job.webhooks]
         except Exception as error:
             raise Refused(
                 "unreadable_hash",

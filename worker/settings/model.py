@@ -6,6 +6,7 @@ Secrets are `SecretStr` and never appear in a `repr`. ``load.py`` reads the envi
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr
 
@@ -23,6 +24,7 @@ from worker.settings.shapes import (
     Isolation,
     Level,
     ModuleNames,
+    Origins,
     Prefix,
     QueueName,
     QueueNames,
@@ -179,6 +181,11 @@ class Settings(MonitorSettings):
         description="Allow jobs to fetch from private and loopback addresses; for development only",
         json_schema_extra=_wants("true or false", "false"),
     )
+    worker_callback_origins: Origins = Field(
+        (),
+        description="Sites that callbacks and RQ's webhooks may go to, like https://me.example; empty = any public one",
+        json_schema_extra=_wants("sites without a path, separated by commas", "https://me.example"),
+    )
     dead_letter_queue: QueueName = Field(
         "dead-letter",
         description="Queue that holds the dead letters; no consumer reads it",
@@ -268,6 +275,14 @@ class Settings(MonitorSettings):
         description="Name of this instance in worker names; set by Render, else the host name",
         json_schema_extra=_wants("letters, digits, . _ and -", "srv-abc-xyz12", variable="RENDER_INSTANCE_ID"),
     )
+
+    @property
+    def callback_origins(self) -> tuple[str, ...]:
+        """The sites to which requests may go on a producer's word; () = any public one. Alerts may go to theirs."""
+        if not self.worker_callback_origins or self.dead_letter_alert_url is None:
+            return self.worker_callback_origins
+        alerts = urlsplit(self.dead_letter_alert_url.get_secret_value())
+        return (*self.worker_callback_origins, f"{alerts.scheme}://{alerts.netloc}")
 
     @property
     def pace(self) -> Pace:

@@ -25,6 +25,7 @@ ftplib functools gzip imaplib importlib io logging lzma mailbox mmap multiproces
 poplib posix profile pty runpy shelve shutil site smtplib socket socketserver sqlite3 subprocess sys tarfile
 telnetlib tempfile threading timeit trace types unittest venv weakref webbrowser xmlrpc zipapp zipfile zipimport
 """
+_ORIGIN: Final = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 #: RQ's own rule for its key prefix (rq/defaults.py).
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:{}-]+")
 
@@ -72,6 +73,11 @@ def holds_data(name: str) -> bool:
 
 def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
     _require(all(map(holds_data, names)))
+    return names
+
+
+def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
+    _require(all(map(_ORIGIN.fullmatch, names)))
     return names
 
 
@@ -128,6 +134,7 @@ def _require(condition: bool) -> None:
 QueueNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_queues)]
 ModuleNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_modules)]
 ClassNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_classes)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_origins)]
 SerializerNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_serializers)]
 QueueName = Annotated[str, AfterValidator(_queue)]
 Age = Annotated[int, BeforeValidator(_with_unit)]  #: seconds

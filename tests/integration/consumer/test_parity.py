@@ -163,7 +163,8 @@ class Stage:
 
     def _worker(self) -> Any:
         if self.ours:
-            settings = load({**SETTINGS, "WORKER_ISOLATION": self.isolation}, need_redis_url=False)
+            more = {"WORKER_ISOLATION": self.isolation, "WORKER_ALLOW_PRIVATE_ADDRESSES": "true"}
+            settings = load({**SETTINGS, **more}, need_redis_url=False)
             return Consumer(QUEUES, connection=self.redis, name=WORKER, settings=settings)
         return self.worker_class(QUEUES, connection=self.redis, name=WORKER, **self.options)
 

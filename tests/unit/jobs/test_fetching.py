@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import socket
 import ssl
 import time
@@ -47,21 +48,23 @@ def fetch(url: str, limits: Limits = PATIENT) -> Page:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0", "[::1]", "[::ffff:7f00:1]"])
 def test_loopback_is_refused_however_it_is_written(shop: Shop, host: str) -> None:
     shop.routes["/"] = page("<p>secret</p>")
-    with pytest.raises(PermanentError, match=r"is refused because it leads to a (loopback|reserved) address"):
+    with pytest.raises(RetryLater, match="cannot be reached from here") as raised:
         fetch(shop.url(host=host))
+    assert re.match("it leads to a (loopback|reserved) address and is refused", str(raised.value.__cause__))
     assert shop.requests == []
 
 
 def test_the_refusal_does_not_tell_the_address() -> None:
-    with pytest.raises(PermanentError) as raised:
+    with pytest.raises(RetryLater) as raised:
         fetch_page(httpx.URL("http://db.internal/"), PATIENT, resolver=lambda *_: ["10.1.2.3"])
-    assert "10.1.2.3" not in str(raised.value)
-    assert "db.internal is refused because it leads to a private address" in str(raised.value)
+    assert "10.1.2.3" not in f"{raised.value} {raised.value.__cause__}"
+    assert str(raised.value) == "http://db.internal cannot be reached from here; check the address"
 
 
 def test_one_forbidden_address_among_public_ones_is_enough() -> None:
-    with pytest.raises(PermanentError, match="a loopback address"):
+    with pytest.raises(RetryLater) as raised:
         fetch_page(httpx.URL("http://x.example/"), PATIENT, resolver=lambda *_: [PUBLIC, "::1"])
+    assert "a loopback address" in str(raised.value.__cause__)
 
 
 def test_a_name_that_changes_its_answer_gains_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +77,7 @@ def test_a_name_that_changes_its_answer_gains_nothing(shop: Shop, monkeypatch: p
         raise ConnectionRefusedError(111, "Connection refused")
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(RetryLater, match="Connection refused"):
+    with pytest.raises(RetryLater, match="cannot be reached"):
         fetch_page(httpx.URL(shop.url(host="evil.example")), PATIENT, resolver=lambda *_: next(answers))
     assert connected == [(PUBLIC, shop.port)]
 
@@ -89,7 +92,7 @@ def test_a_public_page_cannot_redirect_to_a_private_address(shop: Shop, monkeypa
     )
     shop.routes["/"] = status(302, Location=f"http://127.0.0.1:{shop.port}/admin")
     shop.routes["/admin"] = page("<p>secret")
-    with pytest.raises(PermanentError, match=r"127\.0\.0\.1 is refused because it leads to a loopback address"):
+    with pytest.raises(RetryLater, match=r"127\.0\.0\.1:\d+ cannot be reached"):
         fetch_page(
             httpx.URL(shop.url(host="shop.example")),
             PATIENT,
@@ -100,8 +103,9 @@ def test_a_public_page_cannot_redirect_to_a_private_address(shop: Shop, monkeypa
 
 def test_not_even_development_may_be_redirected_to_metadata(shop: Shop, private_allowed: None) -> None:
     shop.routes["/"] = status(302, Location="http://169.254.169.254/latest/meta-data/")
-    with pytest.raises(PermanentError, match=r"169\.254\.169\.254 is refused .* link-local or metadata"):
+    with pytest.raises(RetryLater, match=r"169\.254\.169\.254 cannot be reached") as raised:
         fetch(shop.url())
+    assert "link-local or metadata" in str(raised.value.__cause__)
 
 
 def test_every_redirect_is_resolved_and_checked_anew(shop: Shop, private_allowed: None) -> None:
@@ -113,7 +117,7 @@ def test_every_redirect_is_resolved_and_checked_anew(shop: Shop, private_allowed
         asked.append(host)
         return ["169.254.169.254"] if host == "rebound.example" else ["127.0.0.1"]
 
-    with pytest.raises(PermanentError, match=r"rebound\.example is refused"):
+    with pytest.raises(RetryLater, match=r"rebound\.example:\d+ cannot be reached"):
         fetch_page(httpx.URL(shop.url(host="shop.example")), PATIENT, resolver=resolver)
     assert asked == ["shop.example", "rebound.example"]
     assert [request.path for request in shop.requests] == ["/"]
@@ -130,13 +134,15 @@ def test_a_name_that_does_not_resolve_is_tried_again() -> None:
     def resolver(host: str, port: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    with pytest.raises(RetryLater, match=r"gone\.example does not resolve"):
+    with pytest.raises(RetryLater, match=r"gone\.example cannot be reached") as raised:
         fetch_page(httpx.URL("http://gone.example/"), PATIENT, resolver=resolver)
+    assert str(raised.value.__cause__) == "it does not resolve"
 
 
 def test_a_label_too_long_for_dns_does_not_resolve_either() -> None:
-    with pytest.raises(RetryLater, match="does not resolve"):
+    with pytest.raises(RetryLater, match="cannot be reached") as raised:
         fetch(f"http://{'a' * 70}.example/")
+    assert str(raised.value.__cause__) == "it does not resolve"
 
 
 # --- TLS -----------------------------------------------------------------------------------------------
@@ -225,7 +231,7 @@ def test_redirects_share_one_time_limit(shop: Shop, private_allowed: None) -> No
 
 
 def test_a_port_where_nobody_listens_is_tried_again(private_allowed: None) -> None:
-    with pytest.raises(RetryLater, match=r"connection to http://127\.0\.0\.1:1 failed: .*refused"):
+    with pytest.raises(RetryLater, match=r"http://127\.0\.0\.1:1 cannot be reached"):
         fetch("http://127.0.0.1:1/hook/T0K3N")
 
 

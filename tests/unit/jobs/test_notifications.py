@@ -41,10 +41,47 @@ def as_job(job_id: str = "job-1", attempt: int = 1, secret: str | None = SECRET)
 
 
 def is_genuine(request: Request) -> bool:
-    """Verify a callback as the module's documentation tells receivers to."""
+    """Verify a callback as receivers do that knew v1 before there was v2."""
     fields = dict(part.split("=", 1) for part in request.headers["webhook-signature"].split(","))
     expected = hmac.new(SECRET.encode(), fields["t"].encode() + b"." + request.body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected, fields["v1"]) and abs(time.time() - int(fields["t"])) < 300
+
+
+def is_bound_to(origin: str, request: Request) -> bool:
+    """Verify a callback as the module's documentation tells receivers to."""
+    fields = dict(part.split("=", 1) for part in request.headers["webhook-signature"].split(","))
+    key = request.headers["idempotency-key"]
+    text = f"{fields['t']}\n{origin}\n{key}\n".encode() + request.body
+    expected = hmac.new(SECRET.encode(), text, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected, fields["v2"]) and abs(time.time() - int(fields["t"])) < 300
+
+
+def test_a_signature_holds_for_one_receiver_one_key_one_time_and_one_body(receiver: Shop) -> None:
+    with as_job():
+        notify(receiver.url("/hook"), {"score": 92})
+    (sent,) = receiver.requests
+    here = receiver.url("")
+    assert is_bound_to(here, sent)
+    signed = sent.headers["webhook-signature"]
+    later = signed.replace(signed[2:12], str(int(signed[2:12]) + 1))
+    assert not is_bound_to(receiver.url("", host="other.example"), sent)
+    assert not is_bound_to(here, Request(sent.method, sent.path, sent.headers, b'{"score":99}'))
+    for forged in ({"idempotency-key": "new"}, {"webhook-signature": later}):
+        assert not is_bound_to(here, Request(sent.method, sent.path, sent.headers | forged, sent.body))
+
+
+def test_with_a_list_of_sites_nothing_goes_to_another(receiver: Shop) -> None:
+    def send(*origins: str) -> None:
+        secret = SecretStr(SECRET)
+        job = OfflineContext(allow_private_addresses=True, notify_secret=secret, callback_origins=origins)
+        with context.use(job):
+            notify(receiver.url("/hook"), {})
+
+    with pytest.raises(PermanentError, match=r"none of the sites .* add it to WORKER_CALLBACK_ORIGINS"):
+        send("https://me.example", receiver.url("").replace("http:", "https:"))
+    assert receiver.requests == []
+    send("https://me.example", receiver.url(""))
+    assert len(receiver.requests) == 1
 
 
 def test_a_callback_arrives_signed_and_keyed(receiver: Shop) -> None:
@@ -157,7 +194,7 @@ def test_a_receiver_that_does_not_answer_in_time_is_tried_again(
 def test_a_private_receiver_is_refused(receiver: Shop) -> None:
     with (
         context.use(OfflineContext(notify_secret=SecretStr(SECRET))),
-        pytest.raises(PermanentError, match="refused"),
+        pytest.raises(RetryLater, match="cannot be reached"),
     ):
         notify(receiver.url("/hook"), {})
     assert receiver.requests == []

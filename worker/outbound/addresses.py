@@ -1,7 +1,7 @@
-"""Which network addresses jobs may connect to: the public ones.
+"""Which network addresses may be connected to on somebody else's word: the public ones.
 
-The URL of a job comes from a stranger. Without this check a job would fetch the cloud's metadata service or a
-neighbour's admin page on the stranger's behalf (server-side request forgery).
+The URL of a job comes from a stranger, that of a webhook from a producer. Without this check the service would fetch
+the cloud's metadata service or a neighbour's admin page on their behalf (server-side request forgery).
 """
 
 from __future__ import annotations
@@ -37,9 +37,13 @@ _SPECIAL = (
     IPv6Network("fec0::/10"),  # site-local (deprecated), RFC 3879
 )
 
+#: The upper half of an interface identifier that holds an IPv4 address (ISATAP, RFC 5214), whatever the prefix is; the
+#: universal/local bit (200) says whether that address is unique in the world.
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+
 
 def refusal(address: str, *, allow_private: bool = False) -> str | None:
-    """Return why jobs must not connect to `address`, e.g. ``a loopback address``, or None when they may.
+    """Return why nobody may connect to `address`, e.g. ``a loopback address``, or None if it is allowed.
 
     `allow_private` lets loopback, private and carrier-grade NAT addresses pass; link-local ones, where clouds
     keep their metadata services, stay refused. Raises ValueError when `address` is not an IP address.
@@ -51,7 +55,7 @@ def refusal(address: str, *, allow_private: bool = False) -> str | None:
         return "a multicast address"
     if ip.is_loopback:
         return None if allow_private else "a loopback address"
-    if ip.is_unspecified or ip.is_reserved or any(ip in network for network in _SPECIAL):
+    if ip.is_unspecified or ip.is_reserved or any(ip in network for network in _SPECIAL) or _is_isatap(ip):
         return "a reserved address"
     if not ip.is_global:
         return None if allow_private else "a private address"
@@ -64,3 +68,8 @@ def _innermost(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
         if ip in network:
             return IPv4Address((int(ip) >> shift) & 0xFFFFFFFF)
     return ip
+
+
+def _is_isatap(ip: IPv4Address | IPv6Address) -> bool:
+    """Whether a router may send this on to an IPv4 address: in a network of one's own, that is a neighbour."""
+    return ip.version == 6 and int(ip) >> 32 & 0xFFFFFFFF in _ISATAP

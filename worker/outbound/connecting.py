@@ -1,26 +1,25 @@
 """Connect to public addresses only, and within a deadline.
 
-A host name is resolved once, every address is checked (`jobs.addresses`), and the connection goes to exactly
+A host name is resolved once, every address is checked (`worker.outbound.addresses`), and the connection goes to exactly
 an address that was checked: a name that changes its answer meanwhile (DNS rebinding) gains nothing. The
 layers above still see the name, so TLS verifies it and the Host header carries it.
 
-One deadline covers connecting, TLS, a header sent byte by byte and the body. Only the system's resolver keeps
-time by itself (5 seconds a try, see resolv.conf(5)).
+One deadline covers resolving, connecting, TLS, a header sent byte by byte and the body.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
 import httpcore
 
-from jobs.addresses import refusal
-from worker import context
-from worker.retry import PermanentError
+from worker.outbound.addresses import refusal
 
 #: Seconds for one address to accept the connection, so that the next one gets its chance.
 CONNECT_SECONDS = 5.0
@@ -35,12 +34,17 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
-class GuardedBackend(httpcore.NetworkBackend):
-    """The network as jobs may use it, for `seconds`; raises httpcore's errors and `PermanentError`."""
+class Unreached(httpcore.ConnectError):
+    """No connection was made. Why is for whoever runs the service: it would tell strangers what is behind a name."""
 
-    def __init__(self, seconds: float, resolver: Resolver = resolve) -> None:
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """The network as strangers may use it, for `seconds`; raises httpcore's errors. `allow_private`: see `refusal`."""
+
+    def __init__(self, seconds: float, resolver: Resolver = resolve, *, allow_private: bool = False) -> None:
         self._deadline = monotonic() + seconds
         self._resolver = resolver
+        self._allow_private = allow_private
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -51,35 +55,53 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address of `host` that answers."""
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        """Connect to the first address of `host` that answers; raises `Unreached`."""
+        reason = "it has no address"
         for address in self._checked_addresses(host, port):
-            seconds = min(CONNECT_SECONDS, _seconds_left(self._deadline))
+            left = self._deadline - monotonic()
+            if left <= 0:
+                break
             try:
-                stream = self._sockets.connect_tcp(address, port, seconds, local_address, socket_options)
+                stream = self._sockets.connect_tcp(
+                    address, port, min(CONNECT_SECONDS, left), local_address, socket_options
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
+                reason = str(error) or type(error).__name__
             else:
                 return _DeadlineStream(stream, self._deadline)
-        raise failure
+        raise Unreached(reason)
 
     def _checked_addresses(self, host: str, port: int) -> Sequence[str]:
         """Resolve `host`. One forbidden address condemns all: nobody mixes them by accident."""
-        try:
-            addresses = self._resolver(host, port)
-        except (
-            OSError,
-            UnicodeError,
-        ) as error:  # UnicodeError: a label is empty or longer than 63 characters
-            raise httpcore.ConnectError(f"{host} does not resolve") from error
-        allow_private = context.current().allow_private_addresses
+        addresses = self._resolved(host, port)
         for address in addresses:
-            if kind := refusal(address, allow_private=allow_private):
-                raise PermanentError(
-                    f"{host} is refused because it leads to {kind}; give the URL of a public site "
-                    "(in development, WORKER_ALLOW_PRIVATE_ADDRESSES=true admits loopback and private ones)"
+            if kind := refusal(address, allow_private=self._allow_private):
+                raise Unreached(
+                    f"it leads to {kind} and is refused (in development, WORKER_ALLOW_PRIVATE_ADDRESSES=true admits "
+                    f"loopback and private ones)"
                 )
         return addresses
+
+    def _resolved(self, host: str, port: int) -> Sequence[str]:
+        """Ask the resolver, which keeps time by itself (5 seconds a try, resolv.conf(5)) and cannot be interrupted."""
+        answers: SimpleQueue[Sequence[str] | Exception] = SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self._resolver(host, port))
+            except Exception as error:  # noqa: BLE001 — it is raised where it is waited for
+                answers.put(error)
+
+        threading.Thread(target=ask, name="resolver", daemon=True).start()
+        try:
+            answer = answers.get(timeout=max(0.0, self._deadline - monotonic()))
+        except Empty:
+            raise Unreached("its name was not resolved in time") from None
+        if isinstance(answer, (OSError, UnicodeError)):  # UnicodeError: a label is empty or longer than 63 characters
+            raise Unreached("it does not resolve") from answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 class _DeadlineStream(httpcore.NetworkStream):
