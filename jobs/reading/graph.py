@@ -7,11 +7,12 @@ Names are those of https://schema.org in lower case, without vocabulary, prefix 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jobs.reading.budget import MAX_NODES, MAX_REFERENCES, Allowance
+from jobs.reading.budget import MAX_LOOSE_JSON, MAX_NODES, MAX_REFERENCES, Allowance
 from jobs.reading.loose_json import parse_json
 
 Source = Literal["json-ld", "microdata", "rdfa"]
@@ -19,6 +20,8 @@ Source = Literal["json-ld", "microdata", "rdfa"]
 #: Longest text that is kept of a value, in characters.
 MAX_VALUE = 10_000
 #: Keywords of JSON-LD that schema.org's own context lets pages write without "@".
+#: Characters that nobody sees, and halves of characters, which no other program would take.
+_NO_TEXT = re.compile("[\u200b\u2060\ufeff\ud800-\udfff]")
 _WRITTEN_JSON = frozenset({'{"', "[{", '["'})  #: how a value begins that was encoded once too often
 _KEYWORDS = {"@type": "@type", "type": "@type", "@id": "@id", "id": "@id"}
 
@@ -123,12 +126,15 @@ def clean(text: str) -> str:
     text = text[: 2 * MAX_VALUE]
     if "&" in text:
         text = html.unescape(html.unescape(text))
-    return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())[:MAX_VALUE]
+    if not text.isascii():
+        text = _NO_TEXT.sub("", text)
+    return " ".join(text.split())[:MAX_VALUE]
 
 
 def add_json_ld(graph: Graph, data: Any) -> None:
     """Add the nodes of parsed JSON-LD; with a stack of its own, since pages nest as deep as they like."""
     waiting: list[tuple[Any, Node | None, str, dict[str, str]]] = [(data, None, "", {})]
+    written_json = Allowance(MAX_LOOSE_JSON)
     terms: dict[str, str] = {}  # what names mean, for those met before
     while waiting and not graph.is_full:
         value, parent, via, aliases = waiting.pop()
@@ -162,7 +168,7 @@ def add_json_ld(graph: Graph, data: Any) -> None:
                 elif not name.startswith("@"):
                     inner.append((content, node, name, aliases))
             waiting += reversed(inner)
-        elif isinstance(value, str) and parent is not None and value[:2] in _WRITTEN_JSON and len(value) < MAX_VALUE:
+        elif isinstance(value, str) and value[:2] in _WRITTEN_JSON and written_json.take(len(value)):
             found = parse_json(value)
             waiting.append((found, parent, via, aliases) if found else (f" {value}", parent, via, aliases))
         elif parent is not None and isinstance(value, str | int | float):

@@ -32,10 +32,12 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_DIGITS = re.compile(r"\d++(?:\.\d{1,2})?")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d{1,3})?")
 _BAD_ESCAPE = re.compile(
     r"""\\(?:x(?P<hex>[0-9a-fA-F]{2})|(?P<good>u[0-9a-fA-F]{4}|["\\/bfnrt])|(?P<other>.))""", re.DOTALL
 )
+_TYPOGRAPHIC = str.maketrans("“”„", '"""')
 _LITERALS = {"true": "true", "false": "false", "null": "null", "undefined": "null", "NaN": "null", "None": "null"}
 _CLOSING = {"{": "}", "[": "]"}
 
@@ -71,10 +73,14 @@ def _indulgently(text: str, layers: int) -> list[Any]:
     if len(text) > MAX_LOOSE_JSON:
         return []
     text = _UNSEEN.sub("", text)
+    if '"' not in text:  # a word processor's
+        text = text.translate(_TYPOGRAPHIC)
     if found := _Mender(text, layers).values():
         return found
     if not layers:
         return []
+    if (inner := text.find('{"', 1)) > 0:  # in the braces of a function or of a template
+        return _parse(text[inner:], layers - 1)
     if text.startswith(('{\\"', '[{\\"')):  # the text of a text, without its quotes
         return _parse(f'"{text}"', layers - 1)
     for decoded in (html.unescape(text), unquote(text) if text.startswith(("%7B", "%5B")) else text):
@@ -181,7 +187,7 @@ class _Mender:
     def _word(self, word: str, text: str, at: int) -> None:
         if not self._open:
             return
-        if self._last == ",n" and word.isdigit() and _next(text, at) != ":":  # "price": 12,50
+        if self._last == ",n" and _DIGITS.fullmatch(word) and _next(text, at) != ":":  # "price": 12,50 or 1,299.00
             self._out.pop()
             self._out.append(json.dumps(f"{self._out.pop().strip(chr(34))},{word}"))
             self._last = "v"
