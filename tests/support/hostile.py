@@ -105,9 +105,9 @@ class _Calls:
         return self.call
 
 
-def _nested_key() -> bytes:
-    """A dict whose key is a tuple in a tuple, 100,000 deep: its hash overflows the stack of C."""
-    deep = pickle.EMPTY_TUPLE + pickle.TUPLE1 * 100_000
+def nested_key() -> bytes:
+    """A dict whose key is a tuple in a tuple, 1,000,000 deep: its hash overflows the stack of C."""
+    deep = pickle.EMPTY_TUPLE + pickle.TUPLE1 * 1_000_000
     name = pickle.SHORT_BINUNICODE + bytes([len(ADD)]) + ADD.encode()
     arguments = pickle.EMPTY_TUPLE + pickle.EMPTY_DICT + deep + pickle.NONE + pickle.SETITEM
     return pickle.PROTO + b"\x04" + pickle.MARK + name + pickle.NONE + arguments + pickle.TUPLE + pickle.STOP
@@ -115,7 +115,7 @@ def _nested_key() -> bytes:
 
 #: Payloads that end or block whoever reads them.
 KILLERS: dict[str, bytes] = {
-    "a tuple nested as a key": zlib.compress(_nested_key()),
+    "a tuple nested as a key": zlib.compress(nested_key()),
     "an endless deque": pickle.dumps((ADD, None, (_Calls(collections.deque, range(10**13), 0), 1), {})),
     "an endless power of ten": pickle.dumps((ADD, None, (_Calls(fractions.Fraction, "1e2000000000"), 1), {})),
     "a million times its size": zlib.compress(b"[" + b" " * 2**30 + b"]", 9),

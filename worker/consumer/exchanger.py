@@ -12,6 +12,7 @@ from time import monotonic
 
 from redis import Redis
 from redis.exceptions import ResponseError
+from rq.queue import Queue
 
 from worker import logs
 from worker.consumer.accounts import Accounts
@@ -20,13 +21,14 @@ from worker.consumer.heard import Heard
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.main_thread import KilledByOrder, timed_out
 from worker.consumer.refusals import Refusals
-from worker.consumer.rq_finish import RqFinish
+from worker.consumer.rq_finish import RqFinish, Shown
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.supervision import Supervision
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim, ClaimReply, Retried
+from worker.engine.unread import Unread
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
 from worker.process.slot import Order, Running, Slot, State
@@ -35,6 +37,7 @@ from worker.redis.outage import Outage
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.redis.troubles import trouble
+from worker.retry import RetryPolicy
 
 log = logs.get_logger()
 
@@ -227,9 +230,11 @@ class Predecessor:
         decider: Decider,
         in_flight: InFlight,
         accounts: Accounts,
+        shown: Shown,
         threads: int,
     ) -> None:
         self._slot = slot
+        self._shown = shown
         self._connection = connection
         self._payloads = payloads
         self._decider = decider
@@ -256,7 +261,7 @@ class Predecessor:
     def hand_on(self, claim: Claim) -> None:
         """Decide about the job: another attempt, stopped as ordered, or buried."""
         status, reason = self._slot.exit_status, self._slot.exit_reason.decode()
-        job, policy = self._payloads.try_restore(claim, self._connection)
+        job = self._payloads.unread(claim, self._connection)
         moment = monotonic()
         run = self._runs.get(claim.execution_id)
         given = self._slot.order_for(run) if run is not None else None
@@ -266,14 +271,17 @@ class Predecessor:
             self._in_flight.finish_with_rq(Ending(job, claim, moment, stopped=True))
             return
         refused = claim.execution_id in self._refused
-        if reason in ("timeout", "ordered") and job is not None and not refused:
+        reading = run is not None and run.reading
+        if reason in ("timeout", "ordered") and job is not None and not refused and not reading:
             reason = "ordered" if given is not None else "timeout"
             error = KilledByOrder() if given is not None else timed_out(job.timeout)
-            outcome = self._decider.failure(job, claim, error, policy, moment, moment)
+            outcome = self._decider.failure(job, claim, error, self._policy(job, claim), moment, moment)
         else:
             how = "stuck and was killed" if reason else explain(status)
             if reason == OUT_OF_MEMORY:
                 how = explain_out_of_memory(memory.limit_bytes())
+            if reading:
+                how = f"{how}, while its payload was read"
             if refused:
                 how = f"{how}, after the job had run: Redis did not take its outcome"
             outcome = self._decider.crash(claim, how, moment, job)
@@ -281,6 +289,14 @@ class Predecessor:
                 outcome.tries, outcome.by_force = 1, True  # what was refused before would be refused again
         log.error("job.rescued", job_id=claim.job_id, queue=claim.origin, how=reason or explain(status))
         self._accounts.note(outcome, job, None)
+
+    def _policy(self, job: Unread, claim: Claim) -> RetryPolicy | None:
+        """Return the policy of the job's function. Its module may have to be imported, which a second death blames."""
+        self._shown.begin_job(claim.job_id, claim.execution_id, job.timeout or Queue.DEFAULT_TIMEOUT, reading=True)
+        try:
+            return self._payloads.policy(job)
+        finally:
+            self._shown.end_job()
 
     def _is_overdue(self, run: Running) -> bool:
         return 0 < run.deadline <= self._slot.exited_at

@@ -62,7 +62,6 @@ from worker.process.wakeup import Wakeup
 from worker.redis.client import Client
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
-from worker.redis.private import tell_of_loss
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
 from worker.settings.load import settings_of_environment
@@ -301,6 +300,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             decider=decider,
             in_flight=in_flight,
             accounts=accounts,
+            shown=shown,
             threads=self.settings.worker_threads,
         )
         self.exchanger = Exchanger(
@@ -434,7 +434,6 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Count a success; RQ does so in the transaction that ends the job, so its journal ends there too."""
         super().increment_successful_job_count(pipeline)
         if pipeline is not None:
-            tell_of_loss(pipeline)
             self._ending.drop_journal(pipeline)
 
     def _set_connection(self, connection: Redis) -> Redis:

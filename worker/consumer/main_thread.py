@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, Final, Protocol
 
@@ -21,12 +22,22 @@ from worker.process import descendants, forked
 from worker.process.signals import Child
 from worker.process.slot import Running, Slot
 
+#: How long the payload of a job may be read; then its process is killed, as a job's that ignores its timeout.
+READ_SECONDS: Final = 5.0
 #: Between two alarms after the timeout.
 ALARM_SECONDS: Final = 0.5
 
 
 class JobThread(Protocol):
-    """Brackets one job's code in the thread that runs it."""
+    """Brackets one job in the thread that runs it: `read`, `begin`, `end`; without code of the job `read`, `end`."""
+
+    def read(self, claim: Claim) -> None:
+        """Put the job on the scoreboard while its payload is read: a death meanwhile is blamed on it."""
+        ...
+
+    def look_up(self, timeout: float) -> None:
+        """Allow as long as the job itself has (seconds) for its function to be imported."""
+        ...
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Start the job's clock (seconds; 0 or less = none) and put it on the scoreboard."""
@@ -58,6 +69,14 @@ class MainThread:
         self._aftermath = aftermath
         self._timeout = JobTimeout(0)
         child.ordered = lambda: any(map(slot.order_for, slot.running()))
+
+    def read(self, claim: Claim) -> None:
+        """Show the job; nothing raises yet."""
+        self._slot.begin_job(claim.job_id, claim.execution_id, READ_SECONDS, reading=True)
+
+    def look_up(self, timeout: float) -> None:
+        """Put the deadline off."""
+        self._slot.job_deadline = monotonic() + max(timeout, READ_SECONDS)
 
     def begin(self, claim: Claim, timeout: float) -> None:
         """Let SIGALRM, a hard stop and an order raise from here on."""

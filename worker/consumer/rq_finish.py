@@ -17,15 +17,15 @@ from worker import logs, sentry
 from worker.consumer.accounts import Accounts
 from worker.consumer.aftermath import Aftermath
 from worker.consumer.in_flight import Ending, InFlight
-from worker.consumer.refusals import ABOUT_CONTENT, size_of
+from worker.consumer.refusals import ABOUT_CONTENT
 from worker.consumer.rq_ending import RqEnding
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.raised import presentable
-from worker.engine.records import Buried, ClaimReply, Finished, Outcome
+from worker.engine.records import ClaimReply, Finished, Outcome
+from worker.engine.unread import Unread
 from worker.process import forked
-from worker.redis.translate import answer_in
 from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
@@ -39,8 +39,8 @@ CALLBACKS_SECONDS: Final = 300.0
 class Shown(Protocol):
     """Where the scoreboard shows the job whose callbacks run."""
 
-    def begin_job(self, job_id: str, execution_id: str, timeout: float) -> None:
-        """Name it; `timeout` in seconds."""
+    def begin_job(self, job_id: str, execution_id: str, timeout: float, *, reading: bool = False) -> None:
+        """Name it; `timeout` in seconds. `reading`: nothing of its code runs yet."""
         ...
 
     def end_job(self) -> None:
@@ -137,6 +137,8 @@ class RqFinish:
     def _settle_inside(self, ending: Ending) -> None:
         with sentry.isolated():
             try:
+                if isinstance(ending.job, Unread):
+                    ending.job = ending.job.whole()
                 self._end(ending)
             finally:
                 forked.end_if_strayed()  # a handler of exceptions may have forked
@@ -173,17 +175,11 @@ class RqFinish:
 
     def _give_up(self, ending: Ending, error: Exception) -> None:
         """Bury a job that RQ's code cannot finish; its own error, if it had one, stands in the dead letter."""
-        log.error("job.finish_failed", job_id=ending.claim.job_id, error=dead_letter.words(presentable(error)))
+        claim, started = ending.claim, ending.started
+        log.error("job.finish_failed", job_id=claim.job_id, error=dead_letter.words(presentable(error)))
         reason = ending.error or presentable(error)
-        outcome = self._burial(ending, error, reason)
+        outcome = self._decider.bury(
+            "failed", claim, started, started, attempts=attempt_of(claim), job=ending.job, error=reason
+        )
         outcome.forced = True
-        self._accounts.note(outcome, ending.job, None if outcome.letter["reason"] == "outcome_refused" else reason)
-
-    def _burial(self, ending: Ending, error: Exception, reason: BaseException) -> Buried:
-        claim, started, job = ending.claim, ending.started, ending.job
-        own = rq_private.raised_by_callback(error.__cause__ or error)
-        if ending.error is None and isinstance(error, RedisTrouble) and job is not None and not own:
-            finished = self._decider.success(job, claim, ending.value, started, started)
-            finished.notes = (job, None)
-            return self._decider.refused_outcome(finished, size_of(finished), answer_in(error))
-        return self._decider.bury("failed", claim, started, started, attempts=attempt_of(claim), job=job, error=reason)
+        self._accounts.note(outcome, ending.job, reason)

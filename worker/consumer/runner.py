@@ -95,10 +95,18 @@ class Runner:
         policy: RetryPolicy | None = None
         called = False
         try:
-            job = job or self._payloads.restore(claim, self._connection)
-            function = self._payloads.function(job)
-            policy = policy_of(function)
+            try:  # on the scoreboard: reading a payload may end this process, or never end
+                thread.read(claim)
+                job = job or self._payloads.restore(claim, self._connection)
+                if not self._payloads.knows(job):
+                    thread.look_up(job.timeout or Queue.DEFAULT_TIMEOUT)
+                function = self._payloads.function(job)
+                policy = policy_of(function)
+            except BaseException:
+                thread.end()
+                raise
             if self._forked is not None and self._isolation(function) == "job":
+                thread.end()
                 self._forked.run(claim, job, policy, thread, started)
                 return
             called = True

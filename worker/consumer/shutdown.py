@@ -100,7 +100,7 @@ class Shutdown:
     def _bury_interrupted(self) -> None:
         """Bury those interrupted jobs that stops have interrupted too often since they last got on."""
         for claim in self.in_flight.interrupted:
-            job, _ = self.payloads.try_restore(claim, self.connection)
+            job = self.payloads.unread(claim, self.connection)
             letter = self.decider.handed_back(claim, monotonic(), job)
             if letter is not None and self._got_nowhere(claim):
                 self.accounts.note(letter, job, None)

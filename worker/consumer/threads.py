@@ -20,7 +20,7 @@ from rq.timeouts import JobTimeoutException
 
 from worker.consumer.aftermath import Aftermath
 from worker.consumer.in_flight import InFlight
-from worker.consumer.main_thread import JobThread, running
+from worker.consumer.main_thread import READ_SECONDS, JobThread, running
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
 from worker.process import descendants, forked
@@ -36,15 +36,16 @@ _NOTHING = ctypes.py_object()
 class _Run:
     """What one thread is doing."""
 
-    __slots__ = ("claim", "deadline", "forked", "raised", "started", "timeout")
+    __slots__ = ("claim", "deadline", "forked", "raised", "reading", "started", "timeout")
 
-    def __init__(self, claim: Claim, timeout: float, *, forked: bool = False) -> None:
+    def __init__(self, claim: Claim, timeout: float, *, forked: bool = False, reading: bool = False) -> None:
         self.claim = claim
         self.timeout = timeout
         self.started = monotonic()
         self.deadline = self.started + timeout if timeout > 0 else float("inf")
-        self.forked = forked  #: it runs in a process of its own, which the thread ends: nothing is raised here
-        self.raised = forked
+        self.forked = forked  #: it runs in a process of its own, which the thread ends
+        self.reading = reading
+        self.raised = forked or reading  #: nothing is raised in code of ours
 
 
 class ThreadPool:
@@ -71,6 +72,7 @@ class ThreadPool:
         self._lock = threading.RLock()
         self._runs: dict[int, _Run] = {}
         self._places: dict[int, ThreadRun] = {}  #: of each thread, on the slot
+        self._interrupted = False
         self._seconds: list[float] = []  #: how long each job ran that has ended since the last `tally`
         self._calls: SimpleQueue[bool] = SimpleQueue()  #: one True for each claim to begin; False ends a thread
         self.renew()
@@ -115,23 +117,32 @@ class ThreadPool:
 
     # -- in a thread of the pool: this is the job's JobThread --------------------------------------------------------
 
-    def begin(self, claim: Claim, timeout: float) -> None:
-        """Let `expire` and `interrupt` raise in this thread from here on."""
-        self._enter(_Run(claim, timeout))
-
-    def show(self, claim: Claim, timeout: float, pid: int) -> None:
-        """Put a job on the scoreboard that runs in a fork, for which this thread waits."""
-        self._enter(_Run(claim, timeout, forked=True), pid)
-
-    def _enter(self, run: _Run, pid: int = 0) -> None:
-        ident, claim = threading.get_ident(), run.claim
-        deadline = run.deadline if run.timeout > 0 else 0.0
+    def read(self, claim: Claim) -> None:
+        """Show the job; nothing is raised in this thread yet."""
         with self._lock:
             if self._aftermath.owed and not self._runs:
                 self._aftermath.after_all()
-            self._runs[ident] = run
-            self._places[ident].begin(claim.job_id, claim.execution_id, run.started, deadline, pid)
-            self._show()
+            self._enter(_Run(claim, READ_SECONDS, reading=True))
+
+    def look_up(self, timeout: float) -> None:
+        """Put the deadline off."""
+        with self._lock:
+            claim = self._runs[threading.get_ident()].claim
+            self._enter(_Run(claim, max(timeout, READ_SECONDS), reading=True))
+
+    def begin(self, claim: Claim, timeout: float) -> None:
+        """Let `expire` and `interrupt` raise in this thread from here on."""
+        with self._lock:
+            self._enter(_Run(claim, timeout))
+            if self._interrupted:
+                raise ShutdownRequested
+
+    def show(self, claim: Claim, timeout: float, pid: int) -> None:
+        """Put a job on the scoreboard that runs in a fork, for which this thread waits."""
+        with self._lock:
+            if self._aftermath.owed and not self._runs:
+                self._aftermath.after_all()
+            self._enter(_Run(claim, timeout, forked=True), pid)
 
     def end(self) -> None:
         """Let nothing raise any more; an exception that is already on its way is caught here."""
@@ -186,8 +197,9 @@ class ThreadPool:
     def interrupt(self) -> None:
         """Raise `ShutdownRequested` in every job."""
         with self._lock:
+            self._interrupted = True
             for ident, run in self._runs.items():
-                if not run.forked:
+                if not (run.forked or run.reading):
                     run.raised = True
                     _raise_in(ident, ctypes.py_object(ShutdownRequested))
 
@@ -229,6 +241,14 @@ class ThreadPool:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._writer, b"\0")
 
+    def _enter(self, run: _Run, pid: int = 0) -> None:
+        """Show what this thread does from now on."""
+        ident, claim = threading.get_ident(), run.claim
+        self._runs[ident] = run
+        deadline = run.deadline if run.timeout > 0 else 0.0
+        self._places[ident].begin(claim.job_id, claim.execution_id, run.started, deadline, pid, reading=run.reading)
+        self._show()
+
     def _show(self) -> None:
         """Put the job with the earliest deadline on the scoreboard."""
         runs = self._runs.values()
@@ -250,10 +270,10 @@ class BesideThreads:
         self._slot = slot
         self._place = slot.runs[0]
 
-    def begin_job(self, job_id: str, execution_id: str, timeout: float) -> None:
-        """Name the job whose code runs from now on; `timeout` in seconds."""
+    def begin_job(self, job_id: str, execution_id: str, timeout: float, *, reading: bool = False) -> None:
+        """Name the job whose code runs from now on, or whose payload is read; `timeout` in seconds."""
         now = monotonic()
-        self._place.begin(job_id, execution_id, now, now + timeout)
+        self._place.begin(job_id, execution_id, now, now + timeout, reading=reading)
         self._slot.tick(State.BUSY)
 
     def end_job(self) -> None:

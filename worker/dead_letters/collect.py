@@ -18,10 +18,9 @@ from worker.engine.meta import NO_CHANGE, MetaChange
 from worker.engine.outcomes import function_name
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim
-from worker.engine.serializers import Refused
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls, flat
-from worker.text import text_of
+from worker.text import count_of, text_of
 
 log = logs.get_logger()
 
@@ -92,25 +91,18 @@ class Collect:
     ) -> tuple[dict[str, Any], MetaChange | None]:
         """Return the record of a failure, and what puts it into the job's meta."""
         result = results[0][1] if results else {}
-        job = self._job(claim)
+        job = self._payloads.unread(claim, self._dead_letters.redis)
         function = function_name(job)
         said = failure(traceback_of(result.get(b"exc_string")), function)
         reason = "attempts_exhausted" if result.get(b"type") == _MAX_RETRIES else said.reason
         letter = self._record(claim, job, function, said, reason)
         return letter, dead_letter.in_meta(job, letter)
 
-    def _job(self, claim: Claim) -> Job | None:
-        try:
-            return self._payloads.restore(claim, self._dead_letters.redis)
-        except Refused:
-            return None
-
     def _record(self, claim: Claim, job: Job | None, function: str, said: Failure, reason: str) -> dict[str, Any]:
-        retries = text_of(claim.fields.get(b"number_of_retries"))
         letter = dead_letter.record(
             reason,
             claim,
-            attempts=int(retries) + 1 if retries.isdigit() else 1,
+            attempts=count_of(claim.fields.get(b"number_of_retries")) + 1,
             worker=text_of(claim.fields.get(b"worker_name")),
             release=self._release,
             function=function,

@@ -11,6 +11,10 @@ ends another one does not find it. From the registry of those that are ready a s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, Final
+
+from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
@@ -25,8 +29,46 @@ from worker.redis.trouble import RedisTrouble
 log = logs.get_logger()
 
 
+#: The fields by which a job is moved.
+_NEEDED: Final = (
+    "status",
+    "origin",
+    "dependency_ids",
+    "dependency_id",
+    "allow_dependency_failures",
+    "enqueue_at_front",
+)
+
+
 class Dependent(MetaKeepingJob):
-    """A job that waits for others, as RQ's code that ends one of them sees it."""
+    """A job that waits for others, as RQ's code that ends one of them sees it.
+
+    Nothing of its payload and its meta is read: reading a stranger's could end the process, and its parent be blamed.
+    """
+
+    @classmethod
+    def fetch_many(cls, job_ids: Iterable[str], connection: Redis, serializer: Any = None) -> list[Job | None]:
+        """Return jobs; None for each that is gone or says nothing sensible, which stays where it is."""
+        ids = list(job_ids)
+        with connection.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hmget(cls.key_for(job_id), _NEEDED)
+            replies = pipeline.execute(raise_on_error=False)
+        return [cls._of(job_id, reply, connection, serializer) for job_id, reply in zip(ids, replies, strict=True)]
+
+    @classmethod
+    def _of(cls, job_id: str, reply: Any, connection: Redis, serializer: Any) -> Job | None:
+        try:
+            _raise_if_refused(reply)
+            fields = {name.encode(): value for name, value in zip(_NEEDED, reply, strict=True) if value is not None}
+            if not fields:
+                return None
+            job = cls(job_id, connection=connection, serializer=serializer)
+            job.restore({**fields, b"data": b""})
+        except Exception as error:  # noqa: BLE001 — any producer may have written it: the others must be enqueued
+            log.warning("dependents.unreadable", job_id=job_id, error=f"{type(error).__name__}: {error}"[:500])
+            return None
+        return job
 
     def dependencies_are_met(
         self,
@@ -49,6 +91,12 @@ class Dependent(MetaKeepingJob):
         if pipeline is not None and status == JobStatus.READY_TO_ENQUEUE:
             for parent_id in self._dependency_ids:
                 pipeline.srem(self.dependents_key_for(parent_id), self.id)
+
+
+def _raise_if_refused(reply: Any) -> None:
+    """Raise what a pipeline got for one of its commands instead of an answer."""
+    if isinstance(reply, Exception):
+        raise reply
 
 
 class ParentQueue(Queue):  # type: ignore[misc]  # rq has no types

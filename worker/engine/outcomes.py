@@ -146,8 +146,8 @@ class Decider:
         job = outcome.notes[0] if outcome.notes else None
         what = "result" if isinstance(outcome, Finished) else "failure"
         sentence = (
-            f"Redis does not take the job's {what} ({size(held)} in the request): {answer[:300].rstrip('.')}. The job "
-            f"has run; keep large results and texts elsewhere, or see which of the job's keys holds something else."
+            f"Redis does not take the job's {what} ({size(held)} in the request): {answer[:300]}. The job has run; "
+            f"keep large results and texts elsewhere, or see which of the job's keys holds something else."
         )
         moments = (outcome.started, outcome.ended)
         attempts = attempt_of(outcome.claim)

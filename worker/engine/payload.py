@@ -15,21 +15,25 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from redis import Redis
 from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.utils import utcparse
 
+from worker import logs
 from worker.engine import rq_private
 from worker.engine.meta import MetaKeepingJob
 from worker.engine.records import Claim
 from worker.engine.serializers import Json, Refused, Serializer
 from worker.engine.unpickling import AllowListedPickle, belongs
+from worker.engine.unread import PlainData, Unread, function_named
 from worker.engine.webhooks import PUBLIC, GuardedWebhook, Reach
 from worker.retry import RetryPolicy, policy_of
 from worker.settings import Settings
+
+log = logs.get_logger()
 
 #: Fields of a job's hash that hold dates; RQ parses each with strptime, which costs more than the rest of a job.
 _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
@@ -40,6 +44,9 @@ LONGEST_SECONDS: Final = 2**31 - 1
 LONGEST_NAME: Final = 255
 #: A payload that grows beyond this when it is decompressed is refused, unless WORKER_MAX_PAYLOAD_BYTES says otherwise.
 MOST_PAYLOAD_BYTES: Final = 20_000_000
+
+
+_Job = TypeVar("_Job", bound=MetaKeepingJob)
 
 
 class Payloads:
@@ -82,25 +89,78 @@ class Payloads:
         )
 
     def restore(self, claim: Claim, connection: Redis) -> Job:
-        """Build RQ's `Job` from a claim; raises `Refused` when the hash or the payload cannot be read."""
-        fields = dict(claim.fields)
-        data = fields.get(b"data")
+        """Build RQ's `Job` from a claim; raises `Refused` when the hash or the payload cannot be read.
+
+        The payload of a stranger may end the process, or never end: the job must be on the scoreboard.
+        """
+        data = self._data_of(claim)
+        job = self._of_hash(MetaKeepingJob, claim, connection, data, self._serializer(data))
+        try:
+            rq_private.read_payload(job)
+        except DeserializationError as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, Refused):
+                raise cause from None
+            raise Refused(
+                "unreadable_payload",
+                f"The payload of job {claim.job_id} cannot be read ({type(cause).__name__}: {cause}). It must be RQ's "
+                f"(function name, instance, args, kwargs), pickled or as JSON, compressed or not.",
+            ) from cause
+        return job
+
+    def unread(self, claim: Claim, connection: Redis) -> Unread | None:
+        """Build the job of a claim without reading its payload; None when the hash cannot be read."""
+        try:
+            data = self._data_of(claim)
+            job = self._of_hash(Unread, claim, connection, data, PlainData(pickled=data[:1] == b"\x80"))
+        except Refused:
+            return None
+        rq_private.set_call(job, function_named(data))
+        rq_private.set_callbacks(job, None, None, None)
+        job.whole = lambda: self._whole(job, claim, connection)
+        return job
+
+    def policy(self, job: Unread) -> RetryPolicy | None:
+        """Return the policy of a job's function, None where there is no such function. Imports its module."""
+        try:
+            return policy_of(self._named(rq_private.function_name(job)))
+        except Exception:  # noqa: BLE001 — importing a module of the jobs may raise anything
+            return None
+
+    def _whole(self, unread: Unread, claim: Claim, connection: Redis) -> Job:
+        """Read a job's payload after all; what cannot be read, or names callbacks that may not run, has none."""
+        try:
+            job = self.restore(claim, connection)
+            self.function(job)
+        except Exception as error:  # noqa: BLE001 — importing a module of the jobs may raise anything
+            log.warning("job.callbacks_unreadable", job_id=claim.job_id, error=str(error)[:500])
+            return unread
+        return job
+
+    def _data_of(self, claim: Claim) -> bytes:
+        data = claim.fields.get(b"data")
         if not data:
             raise Refused(
                 "unreadable_hash",
                 f"The hash of job {claim.job_id} has no `data` field: its producer did not write RQ's format.",
             )
-        data = self._decompressed(data)
+        return self._decompressed(data)
+
+    def _of_hash(
+        self, kind: type[_Job], claim: Claim, connection: Redis, data: bytes, serializer: Serializer | PlainData
+    ) -> _Job:
+        """Build a job of the fields of its hash, with `data` as its payload, decompressed."""
+        fields = dict(claim.fields)
         fields[b"data"] = b""  # or RQ would decompress it once more, without a bound
         fields.pop(b"exc_info", None)  # likewise; older releases of RQ wrote it
         try:
-            job = MetaKeepingJob(claim.job_id, connection=connection)
+            job = kind(claim.job_id, connection=connection)
         except ValueError as error:
             raise Refused(
                 "unreadable_hash", f"The id {claim.job_id!r} is none that RQ gives to jobs: {error}."
             ) from None
         job.max_meta_bytes = self._max_meta_bytes
-        job.serializer = self._serializer(data)
+        job.serializer = serializer
         dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]
         try:
             job.restore(fields)
@@ -118,17 +178,6 @@ class Payloads:
                 f"be whole numbers, and the status must be one of RQ's.",
             ) from error
         job.origin = job.origin or claim.origin
-        try:
-            rq_private.read_payload(job)
-        except DeserializationError as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, Refused):
-                raise cause from None
-            raise Refused(
-                "unreadable_payload",
-                f"The payload of job {claim.job_id} cannot be read ({type(cause).__name__}: {cause}). It must be RQ's "
-                f"(function name, instance, args, kwargs), pickled or as JSON, compressed or not.",
-            ) from cause
         return job
 
     def _decompressed(self, data: bytes) -> bytes:
@@ -148,17 +197,6 @@ class Payloads:
             )
         return plain
 
-    def try_restore(self, claim: Claim, connection: Redis) -> tuple[Job | None, RetryPolicy | None]:
-        """Return a job that is not to run now, and its function's policy, as far as they can be read."""
-        try:
-            job = self.restore(claim, connection)
-        except Refused:
-            return None, None
-        try:
-            return job, policy_of(self.function(job))
-        except Refused:
-            return job, None
-
     def function(self, job: Job) -> Callable[..., Any]:
         """Return what `job` calls; raises `Refused` for anything outside the job packages, its callbacks included."""
         callbacks = rq_private.callback_names(job)
@@ -171,6 +209,12 @@ class Payloads:
         if instance is not None:
             return self._method(instance, name)
         return self._named(name)
+
+    def knows(self, job: Job) -> bool:
+        """Whether `function` has nothing to import for `job`."""
+        names = (rq_private.function_name(job), *rq_private.callback_names(job))
+        known = (not name or (isinstance(name, str) and name in self._functions) for name in names)
+        return rq_private.instance(job) is not None or all(known)
 
     def _resolve_callbacks(self, job: Job, names: tuple[str | None, str | None, str | None]) -> None:
         # None first: should one be refused, RQ's code that buries the job must not import what the hash names.

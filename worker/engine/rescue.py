@@ -20,7 +20,6 @@ from worker.engine.leases import orphans
 from worker.engine.outcomes import Decider, function_name, number
 from worker.engine.payload import Payloads
 from worker.engine.records import Buried, Claim, Retried
-from worker.engine.serializers import Refused
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
 
@@ -65,7 +64,7 @@ class Rescuer:
         dead = self._in_name_of(worker_name)
         left = dead.rescue(running)
         for claim in left.running:
-            job = self._restored(claim)
+            job = self._payloads.unread(claim, self._calls.redis)
             letter = self._deciding.handed_back(claim, monotonic(), job)
             if letter is None:
                 dead.release([claim], interrupted=frozenset({claim.execution_id}))
@@ -81,7 +80,7 @@ class Rescuer:
         dead = self._in_name_of(worker_name)
         left = dead.rescue("?")
         for claim in left.running:
-            job = self._restored(claim)
+            job = self._payloads.unread(claim, self._calls.redis)
             outcome = self._deciding.crash(claim, "lost together with its instance", monotonic(), job)
             log.error("job.rescued", **_told(claim, job), worker=worker_name, how="its instance is gone")
             self._end(dead, outcome, job)
@@ -93,7 +92,7 @@ class Rescuer:
         dead = self._in_name_of(worker_name)
         left = dead.rescue("?")
         for claim in left.running:
-            job = self._restored(claim)
+            job = self._payloads.unread(claim, self._calls.redis)
             outcome = self._deciding.abandoned(claim, monotonic(), job)
             worker = claim.fields.get(b"worker_name", b"").decode(errors="replace")
             log.error("job.abandoned", **_told(claim, job), worker=worker, how="its plain RQ worker vanished")
@@ -121,12 +120,6 @@ class Rescuer:
             letter.tries, letter.by_force = 1, True
             dead.settle_and_claim([letter], 0)
         report.ended(letter, function_name(job), **more)
-
-    def _restored(self, claim: Claim) -> Job | None:
-        try:
-            return self._payloads.restore(claim, self._calls.redis)
-        except Refused:
-            return None
 
 
 def _told(claim: Claim, job: Job | None) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def function_name(job: Job) -> Any:
     return job._func_name
 
 
+def set_call(job: Job, name: str) -> None:
+    """Let the job have a function's name and no arguments, without reading its payload."""
+    job._func_name, job._instance, job._args, job._kwargs = name, None, (), {}
+
+
 def instance(job: Job) -> Any:
     """Return the object whose method the job calls; None where it calls a function."""
     return job._instance

@@ -82,7 +82,7 @@ class Children:
                 **_who(slot),
                 state=State(slot.state).name.lower(),
                 heartbeat_age=round(now - slot.heartbeat, 1),
-                job_id=slot.job_id.decode() or None,
+                job_id=_job_of(slot),
                 job_seconds=round(now - slot.job_started_at, 1) if slot.job_id else None,
                 finished=slot.finished,
                 failed=slot.failed,
@@ -98,7 +98,7 @@ class Children:
         if slot.pid not in self._condemned:
             self._condemned[slot.pid] = now + DUMP_SECONDS
             if not silently:
-                log.error("child.overdue", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
+                log.error("child.overdue", **_who(slot), reason=reason, job_id=_job_of(slot))
                 self.signal(slot, signals.DUMP_STACKS)
         elif now >= self._condemned[slot.pid]:
             self.kill(slot, reason)
@@ -111,7 +111,7 @@ class Children:
         """Kill a child together with what its jobs have started. A `reason` is logged."""
         if reason:
             self._killed[slot.pid] = reason
-            log.warning("child.killed", **_who(slot), reason=reason, job_id=slot.job_id.decode() or None)
+            log.warning("child.killed", **_who(slot), reason=reason, job_id=_job_of(slot))
         descendants.end_tree(slot.pid)
 
     def reap(self) -> Iterator[Death]:
@@ -179,3 +179,7 @@ class Children:
 
 def _who(slot: Slot) -> dict[str, object]:
     return {"role": Role(slot.role).name.lower(), "slot": slot.index, "child": slot.pid}
+
+
+def _job_of(slot: Slot) -> str | None:
+    return slot.job_id.decode(errors="replace") or None  # cut to the field's size, perhaps within a character

@@ -75,6 +75,7 @@ class Running(NamedTuple):
     execution_id: bytes
     began_at: float
     deadline: float  #: 0 = no timeout
+    reading: bool = False  #: its payload is being read, or its function looked up: none of its code has begun
 
 
 class GivenOrder(ctypes.Structure):
@@ -113,6 +114,7 @@ class ThreadRun(ctypes.Structure):
         ("job_id", ctypes.c_char * 128),
         ("execution_id", ctypes.c_char * 40),  #: empty = nothing
         ("pid", ctypes.c_int32),  #: of the process that a forked job leads; 0 = it runs in the consumer
+        ("reading", ctypes.c_int32),  #: 1 = its payload is being read
     )
 
     began_at: float
@@ -120,13 +122,24 @@ class ThreadRun(ctypes.Structure):
     job_id: bytes
     execution_id: bytes
     pid: int
+    reading: int
 
-    def begin(self, job_id: str, execution_id: str, began_at: float, deadline: float, pid: int = 0) -> None:
-        """Name the job whose code runs from now on."""
+    def begin(
+        self,
+        job_id: str,
+        execution_id: str,
+        began_at: float,
+        deadline: float,
+        pid: int = 0,
+        *,
+        reading: bool = False,
+    ) -> None:
+        """Name the job whose code runs from now on, or whose payload is read."""
         self.job_id = job_id.encode()[:128]
         self.began_at = began_at
         self.deadline = deadline
         self.pid = pid
+        self.reading = reading
         self.execution_id = execution_id.encode()[:40]
 
     def end(self) -> None:
@@ -170,6 +183,7 @@ class Slot(ctypes.Structure):
         ("job_started_at", ctypes.c_double),
         ("job_deadline", ctypes.c_double),  #: 0 = no timeout
         ("job_pid", ctypes.c_int32),  #: of the process that a forked job leads; 0 = it runs in the consumer
+        ("job_reading", ctypes.c_int32),  #: 1 = its payload is being read
         ("redis_reason", ctypes.c_char * 32),  #: code of the outage, e.g. ``refused``
         ("redis_commands", ctypes.c_char * 256),  #: the commands that the server refuses, if it is about some
         ("worker_name", ctypes.c_char * 96),
@@ -209,6 +223,7 @@ class Slot(ctypes.Structure):
     job_started_at: float
     job_deadline: float
     job_pid: int
+    job_reading: int
     redis_reason: bytes
     redis_commands: bytes
     worker_name: bytes
@@ -244,10 +259,14 @@ class Slot(ctypes.Structure):
         self.state = state
         self.heartbeat = monotonic()
 
-    def begin_job(self, job_id: str, execution_id: str, timeout: float, pid: int = 0) -> None:
-        """Show the job whose code runs from now on; `timeout` in seconds, 0 for none; `pid` is that of its own fork."""
+    def begin_job(self, job_id: str, execution_id: str, timeout: float, pid: int = 0, *, reading: bool = False) -> None:
+        """Show the job whose code runs from now on, or whose payload is read.
+
+        `timeout` is in seconds, 0 for none; `pid` is that of the job's own fork.
+        """
         now = monotonic()
         self.job_pid = pid
+        self.job_reading = reading
         self.execution_id = execution_id.encode()[:40]
         self.job_id = job_id.encode()[:128]
         self.job_started_at = now
@@ -274,9 +293,13 @@ class Slot(ctypes.Structure):
         """Return the jobs whose code runs, or ran when the child died."""
         if self.run_count:
             runs = self.runs[: self.run_count]
-            found = [Running(run.job_id, run.execution_id, run.began_at, run.deadline) for run in runs]
+            found = [
+                Running(run.job_id, run.execution_id, run.began_at, run.deadline, bool(run.reading)) for run in runs
+            ]
         else:
-            found = [Running(self.job_id, self.execution_id, self.job_started_at, self.job_deadline)]
+            found = [
+                Running(self.job_id, self.execution_id, self.job_started_at, self.job_deadline, bool(self.job_reading))
+            ]
         return [run for run in found if run.execution_id]
 
     def forked_pids(self) -> list[int]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from redis.exceptions import WatchError
-
 
 def fileno_of(connection: Any) -> int | None:
     """Return the file descriptor of a connection's socket, to wait for; None while it is not connected."""
@@ -32,20 +30,3 @@ def leave_to_parent(pool: Any) -> None:
         sock, connection._sock = connection._sock, None
         if sock is not None:
             sock.close()
-
-
-def tell_of_loss(pipeline: Any) -> None:
-    """Let a transaction that watches keys raise what has cut its connection, where redis-py raises `WatchError`.
-
-    Whoever gets that one repeats the transaction at once: one that was taken although the reply was lost, or for ever
-    one over which the server hangs up.
-    """
-    lose = pipeline._disconnect_raise_on_watching
-
-    def tell(connection: Any, error: Exception, *details: Any) -> None:
-        try:
-            lose(connection, error, *details)
-        except WatchError:
-            raise error from error.__cause__
-
-    pipeline._disconnect_raise_on_watching = tell

@@ -18,8 +18,6 @@ from rq.webhook import Webhook
 from tests.support import tasks
 from tests.support.engine import desk, rescuer, script_calls
 from tests.support.letters import record
-from tests.support.proxy import Proxy
-from tests.support.server import RedisServer
 from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
@@ -351,41 +349,6 @@ def test_a_round_that_rq_could_not_write_is_not_counted_twice(
     assert job.get_status() == "scheduled"
     job.refresh()
     assert (job.repeats_left, job.number_of_retries) == ((1, None) if again == "repeated" else (None, 1))
-
-
-def test_a_round_whose_end_was_written_is_not_written_again(
-    server: RedisServer, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the reply is lost, redis-py says that a watched key has changed, and RQ would repeat its transaction."""
-    runs: list[int] = []
-    with Proxy(server.port) as proxy, redis_py.Redis(port=proxy.port) as client:
-
-        def lose_the_end_of_the_first(_: Any) -> None:
-            runs.append(len(runs))
-            if len(runs) == 1:
-                proxy.lose("EXEC", "after")
-
-        monkeypatch.setattr(tasks, "observer", lose_the_end_of_the_first)
-        job = Queue("default", connection=redis).enqueue(tasks.look, "seen", repeat=Repeat(times=2, interval=0))
-        consumer(client).work(burst=True)
-        assert proxy.lost == 1
-    assert runs == [0, 1, 2]
-    assert job.get_status() == "finished"
-
-
-def test_a_result_over_which_the_server_hangs_up_is_buried_where_rq_ends_the_job(redis: redis_py.Redis) -> None:
-    queue = Queue("default", connection=redis)
-    large = queue.enqueue(tasks.noise, 2, repeat=Repeat(times=2, interval=0))
-    other = queue.enqueue(tasks.add, 1, 2)
-    redis.config_set("proto-max-bulk-len", 1 << 20)
-    try:
-        consumer(redis).work(burst=True)
-    finally:
-        redis.config_set("proto-max-bulk-len", 512 << 20)
-    assert other.get_status() == "finished"
-    letter = record(redis, large.id)
-    assert letter["reason"] == "outcome_refused"
-    assert "2.5 MB" in letter["message"]
 
 
 def test_a_full_server_costs_no_job_its_result(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from rq.job import Dependency, Job
 
 from tests.support import tasks
 from tests.support.engine import aged, desk, rescuer, script_calls
+from tests.support.hostile import KILLERS
 from tests.support.server import RedisServer
 from tests.support.service import Service
 from tests.support.waiting import eventually
@@ -176,3 +178,29 @@ def test_five_hundred_pairs_of_parents_that_end_at_the_same_moment(
         eventually(lambda: not redis.keys("rq:wip:*") and not redis.keys(LINE), what="an end of all")
     assert Counter(tasks.runs(journal).values()) == {1: 500}
     assert redis.keys("rq:ready:*") == redis.keys("rq:deferred:*") == []
+
+
+ODD_DEPENDENTS: list[dict[str, Any]] = [
+    {"meta": zlib.decompress(KILLERS["a tuple nested as a key"])},
+    {"data": KILLERS["a million times its size"]},
+    {"timeout": "soon"},
+    {"dependency_ids": "[" * 200_000},
+    {"status": "wat"},
+]
+
+
+@pytest.mark.parametrize("odd", [*ODD_DEPENDENTS, None], ids=lambda odd: ",".join(odd or {"type": 0}))
+def test_a_child_that_cannot_be_read_harms_neither_its_parent_nor_its_siblings(
+    redis: redis_py.Redis, odd: dict[str, Any] | None
+) -> None:
+    queue = Queue("default", connection=redis)
+    parent = queue.enqueue(tasks.add, 1, 1)
+    children = [Queue("low", connection=redis).enqueue(tasks.add, 1, 1, depends_on=parent) for _ in range(2)]
+    if odd is None:
+        redis.delete(children[0].key)
+        redis.set(children[0].key, "x")
+    else:
+        redis.hset(children[0].key, mapping=odd)
+    ours(redis)
+    assert parent.get_status() == "finished"
+    assert children[1].id.encode() in redis.lrange(LINE, 0, -1)

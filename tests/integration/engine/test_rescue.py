@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 import redis as redis_py
+from rq.job import Job
 
-from tests.support.engine import desk, enqueue, rescuer, script_calls, waiting
+from tests.support.engine import LETTERS, aged, desk, enqueue, rescuer, script_calls, waiting
+from tests.support.hostile import KILLERS
+from worker.dead_letters.collect import Collect
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.dispatcher.strays import all_strays
+from worker.engine.dead_letter import read
+from worker.engine.payload import Payloads
 
 WIP = "rq:wip:default"
 
@@ -71,3 +79,40 @@ def test_what_is_no_claim_in_the_record_of_a_dead_worker_is_dropped(redis: redis
     rescuer(redis).rescue_orphans()
     assert waiting(redis) == ["good"]
     assert not redis.exists("rq:worker:dead:executions")
+
+
+@pytest.mark.parametrize("field", ["data", "meta", "result"])
+@pytest.mark.parametrize("killer", ["a tuple nested as a key", "an endless deque", "a million times its size"])
+def test_nothing_that_would_end_its_reader_is_read_by_whoever_decides_about_the_job(
+    redis: redis_py.Redis, killer: str, field: str
+) -> None:
+    """A fourth death buries it; then a plain worker's failure of it is collected, too."""
+    enqueue(redis, "default", "odd")
+    deadly = zlib.decompress(KILLERS[killer]) if killer == "a tuple nested as a key" else KILLERS[killer]
+    redis.hset("rq:job:odd", mapping={field: deadly, "crashes": "2"})
+    desk(redis, "dead").settle_and_claim([], 1)
+    rescuer(redis).rescue_orphans()
+    record = read(redis.hget("rq:job:odd", "dead_letter"))
+    assert record["reason"] == "crashed"
+    if field != "data":
+        assert record["function"] == "tests.support.tasks.add"
+    redis.hdel("rq:job:odd", "dead_letter")
+    redis.delete("rq:queue:dead-letter")
+    calls = script_calls(redis)
+    letters = DeadLetterQueue(redis, calls.prefix, LETTERS)
+    aged(Job("odd", connection=redis))
+    for _ in Collect(calls, letters, Payloads(["tests.support.tasks"], ["pickle", "json"]), ["default"], None).steps():
+        pass
+    assert waiting(redis, LETTERS) == ["odd"]
+
+
+def test_the_retries_of_a_job_that_nobody_reads_are_those_of_its_hash(redis: redis_py.Redis) -> None:
+    """A plain worker vanished under it."""
+    enqueue(redis, "default", "odd")
+    redis.lpop("rq:queue:default")
+    started(redis, b"odd", data="x", retries_left="2", retry_intervals="[60]")
+    redis.hset("rq:job:odd", "data", KILLERS["an endless deque"])
+    redis.zadd(WIP, {"odd:run": 1})
+    rescuer(redis).rescue_orphans()
+    assert redis.hget("rq:job:odd", "retries_left") == b"1"
+    assert redis.zcard("rq:scheduled:default") == 1

@@ -66,7 +66,7 @@ def _cursors(entries: list[Entry]) -> list[Entry]:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text  # somebody has written there
 
 
