@@ -18,6 +18,7 @@ from rq.webhook import Webhook
 from tests.support import tasks
 from tests.support.engine import desk, rescuer, script_calls
 from tests.support.letters import record
+from tests.support.server import RedisServer
 from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
