@@ -14,6 +14,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar, Token
+from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClaimLost",
+    "ConsumerContext",
     "Cursor",
     "JobContext",
     "JobStopped",
@@ -62,6 +64,15 @@ class JobStopped(BaseException):
     """This job is stopped by order (RQ's `stop-job`, `kill-horse`). A job's ``except Exception`` does not catch it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerContext:
+    """What the hooks `consumer_started` and `consumer_stopping` learn of their consumer (docs/lifecycle.md)."""
+
+    name: str  #: as Redis knows it
+    queues: tuple[str, ...]  #: highest priority first
+    threads: int  #: jobs that it runs at the same time (WORKER_THREADS): a pool needs so many connections
+
+
 class Cursor:
     """Where a loop stands: a JSON value that outlives this run of the job. Made by `JobContext.cursor`."""
 
@@ -87,12 +98,22 @@ class Cursor:
 class JobContext(ABC):
     """What a job may use.
 
-    `attempt` is 1 on the first run. `allow_private_addresses` (WORKER_ALLOW_PRIVATE_ADDRESSES) lets jobs
-    talk to loopback and private addresses, in development. `notify_secret` (NOTIFY_SECRET) signs what
-    `jobs.notifications` sends, to sites of `callback_origins` (WORKER_CALLBACK_ORIGINS) if there are any.
+    `attempt` is 1 on the first run, `function` the dotted name of the job's function. `allow_private_addresses`
+    (WORKER_ALLOW_PRIVATE_ADDRESSES) lets jobs talk to loopback and private addresses, in development. `notify_secret`
+    (NOTIFY_SECRET) signs what `jobs.notifications` sends, to sites of `callback_origins` (WORKER_CALLBACK_ORIGINS) if
+    there are any.
     """
 
-    __slots__ = ("allow_private_addresses", "attempt", "callback_origins", "job_id", "notify_secret", "queue")
+    __slots__ = (
+        "allow_private_addresses",
+        "attempt",
+        "callback_origins",
+        "function",
+        "job_id",
+        "notify_secret",
+        "queue",
+        "recycles",
+    )
 
     def __init__(
         self,
@@ -100,10 +121,13 @@ class JobContext(ABC):
         queue: str,
         attempt: int,
         *,
+        function: str = "",
         allow_private_addresses: bool = False,
         notify_secret: SecretStr | None = None,
         callback_origins: tuple[str, ...] = (),
     ) -> None:
+        self.recycles = False  #: whether the job has asked for a fresh process
+        self.function = function
         self.job_id = job_id
         self.queue = queue
         self.attempt = attempt
@@ -118,6 +142,7 @@ class JobContext(ABC):
         queue: str,
         attempt: int,
         *,
+        function: str = "",
         allow_private_addresses: bool = False,
         notify_secret: SecretStr | None = None,
         journals: Stores | None = None,
@@ -132,6 +157,7 @@ class JobContext(ABC):
             job.id,
             queue,
             attempt,
+            function=function,
             allow_private_addresses=allow_private_addresses,
             notify_secret=notify_secret,
             callback_origins=callback_origins,
@@ -162,6 +188,15 @@ class JobContext(ABC):
     @abstractmethod
     def producer(self) -> Producer:
         """Return a producer on the Redis that this job came from: enqueue further jobs, ask how others ended."""
+
+    def recycle(self) -> None:
+        """Ask for a fresh process: when this job has ended, however it ends, its consumer is replaced.
+
+        For what only a new process mends, such as a broken connection of a module that cannot be opened again. The
+        next jobs run in the successor, at once; jobs that other threads of the consumer run may end first. A job
+        that runs in a process of its own has a fresh one anyway.
+        """
+        self.recycles = True
 
     # -- steps and cursors: docs/long-jobs.md ------------------------------------------------------------------------
 

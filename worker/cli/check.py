@@ -8,11 +8,12 @@ import sys
 import click
 
 from worker.cli.common import settings_or_exit
+from worker.consumer import lifecycle
 from worker.diagnosis.course import REACHING, diagnose
 from worker.diagnosis.start import TIMEOUT_SECONDS, case_of
 from worker.diagnosis.text import Printer
 from worker.dispatcher import cron_file
-from worker.engine import pickle_names
+from worker.engine import job_modules, pickle_names
 from worker.exits import Exit
 from worker.settings import Settings
 from worker.text import counted
@@ -39,6 +40,7 @@ def check(timeout: float) -> None:
         f"jobs from {', '.join(settings.worker_job_modules)} · "
         f"health port {settings.health_port or 'off'}"
     )
+    _check_job_modules(settings)
     _check_schedule(settings)
     _check_pickle_classes(settings)
     click.echo("Redis:")
@@ -53,6 +55,22 @@ def check(timeout: float) -> None:
 
 def _url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
+
+
+def _check_job_modules(settings: Settings) -> None:
+    """Import them as the service does, and name what they open: see `job_modules`."""
+    try:
+        opened = job_modules.import_all(settings.worker_job_modules)
+        lifecycle.load(settings.worker_job_modules)
+    except (job_modules.BadJobModule, lifecycle.LifecycleError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(Exit.FAILED)
+    if settings.worker_preload == "false":
+        return
+    for module, things in opened.items():
+        click.echo(f"! {module} opens {' and '.join(things)} while it is imported.")
+    if opened:
+        click.echo(f"  {job_modules.effect(settings.worker_preload)} {job_modules.FIX}")
 
 
 def _check_pickle_classes(settings: Settings) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-import pkgutil
+import os
 import secrets
 import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -40,13 +41,15 @@ def serve(settings: Settings) -> Exit:
     instance = f"{settings.instance}.{secrets.token_hex(2)}"
     for slot in scoreboard.consumers:
         slot.worker_name = f"{instance}.{slot.index}".encode()
-    preload(settings)
+    if preload(settings) and settings.worker_preload == "auto":
+        start_again_without_preload(inbox)
     from worker.consumer import loop as consumer
     from worker.diagnosis import boot
     from worker.dispatcher import loop as dispatcher
 
     watch = ClaimTurn() if consumers_block(len(settings.worker_queues), settings.worker_threads) else None
-    schedule = read_schedule(settings)
+    preloads = settings.worker_preload != "false"
+    schedule = read_schedule(settings) if preloads else []
     gc.collect()
     gc.freeze()
 
@@ -56,9 +59,13 @@ def serve(settings: Settings) -> Exit:
         )
 
     def dispatch(slot: Slot) -> int:
+        try:
+            own = schedule if preloads else read_schedule(settings)  # which imports job modules
+        except SystemExit:
+            return Exit.BOOT_FAILED
         boot.explain_trouble(settings, slot)
         name = f"{instance}.dispatcher"
-        return dispatcher.main(settings, scoreboard, wake_consumers, wake_dispatcher, name, slot, schedule=schedule)
+        return dispatcher.main(settings, scoreboard, wake_consumers, wake_dispatcher, name, slot, schedule=own)
 
     roles: dict[Role, Callable[[Slot], int]] = {Role.CONSUMER: consume, Role.DISPATCHER: dispatch}
     if settings.health_port:
@@ -72,31 +79,56 @@ def serve(settings: Settings) -> Exit:
     ).run()
 
 
-def preload(settings: Settings) -> None:
-    """Import every module of the job packages and what each child would import, so that the forked children share them.
+def preload(settings: Settings) -> bool:
+    """Import what each child would import, so that the forked children share it; return if job modules opened anything.
 
-    A module that cannot be imported ends the service here: a deploy with a broken job must not go live.
+    That is every module of the job packages, unless WORKER_PRELOAD is false. One that cannot be imported ends the
+    service here: a deploy with a broken job must not go live.
     """
     import_module("encodings.idna")  # the first connection needs it: one megabyte in each child
     if settings.sentry_dsn is not None:
         import_module("sentry_sdk")  # six megabytes
-    for package in settings.worker_job_modules:
-        name = package
-        try:
-            module = import_module(name)
-            for found in pkgutil.walk_packages(getattr(module, "__path__", ()), prefix=f"{package}."):
-                name = found.name
-                if not name.endswith(".__main__"):
-                    import_module(name)
-        except Exception as error:
-            log.critical("service.bad_job_module", module=name, exc_info=error)
-            click.echo(
-                f"WORKER_JOB_MODULES: the module {name} cannot be imported ({type(error).__name__}: {error}). "
-                f"Correct it, or remove its package from the variable.",
-                err=True,
-            )
-            sys.exit(Exit.BOOT_FAILED)
+    opened = settings.worker_preload != "false" and _import_job_modules(settings)
     _import_pickle_classes(settings)
+    return opened
+
+
+def _import_job_modules(settings: Settings) -> bool:
+    from worker.consumer import lifecycle
+    from worker.engine import job_modules
+
+    try:
+        opened = job_modules.import_all(settings.worker_job_modules)
+        lifecycle.load(settings.worker_job_modules)
+    except job_modules.BadJobModule as error:
+        log.critical("service.bad_job_module", module=error.module, exc_info=error.__cause__)
+        click.echo(str(error), err=True)
+        sys.exit(error.exit)
+    except lifecycle.LifecycleError as error:
+        log.critical("service.bad_lifecycle", error=str(error), exc_info=error.__cause__)
+        click.echo(str(error), err=True)
+        sys.exit(error.exit)
+    for module, things in opened.items():
+        log.warning(
+            "service.opened_by_import",
+            module=module,
+            opened=things,
+            effect=job_modules.effect(settings.worker_preload),
+            fix=job_modules.FIX,
+        )
+    return bool(opened)
+
+
+def start_again_without_preload(inbox: SimpleQueue[int]) -> NoReturn:
+    """Put a new service in the place of this one, in the same process, whose consumers import the job modules.
+
+    What the modules have opened here goes with the old one. Signals that have come are handed on.
+    """
+    signals.hand_on(inbox)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.environ["WORKER_PRELOAD"] = "false"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 — the same command
 
 
 def _import_pickle_classes(settings: Settings) -> None:

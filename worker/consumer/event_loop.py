@@ -31,9 +31,13 @@ class EventLoops(threading.local):
 
     _loop: asyncio.AbstractEventLoop | None = None
     _pid = 0
+    _kept: frozenset[asyncio.Task[Any]] = frozenset()
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a job's coroutine to its end and return its value; raises what it raises."""
+    def run(self, coroutine: Coroutine[Any, Any, Any], *, keep_tasks: bool = False) -> Any:
+        """Run a coroutine to its end and return its value; raises what it raises.
+
+        The tasks that it leaves are cancelled; with `keep_tasks` they stay, and go on whenever the loop runs.
+        """
         loop = self._own_loop()
         waker = None if threading.current_thread() is threading.main_thread() else _Waker(loop)
         try:
@@ -41,9 +45,12 @@ class EventLoops(threading.local):
         finally:
             if waker is not None:
                 waker.stop()
-            self._loop = None  # if tidying is interrupted, what is left on this loop shall not run beside the next job
-            _tidy(loop)
-            self._loop = loop
+            if keep_tasks:
+                self._kept = frozenset(asyncio.all_tasks(loop))
+            else:
+                self._loop = None  # if tidying is interrupted, what is left on it shall not run beside the next job
+                _tidy(loop, self._kept)
+                self._loop = loop
 
     def close(self) -> None:
         """Close the loop of the calling thread."""
@@ -77,16 +84,16 @@ class _Waker:
         self._next.cancel()
 
 
-def _tidy(loop: asyncio.AbstractEventLoop) -> None:
-    """End what a job has left on its loop, within the job's timeout."""
-    if left := asyncio.all_tasks(loop):
+def _tidy(loop: asyncio.AbstractEventLoop, kept: frozenset[asyncio.Task[Any]]) -> None:
+    """End what a job has left on its loop beside the tasks in `kept`, within the job's timeout."""
+    if left := asyncio.all_tasks(loop) - kept:
         for task in left:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         for task in left:
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("job.task_failed", task=task.get_name(), exc_info=error)
-    if getattr(loop, "_asyncgens", True):
+    if getattr(loop, "_asyncgens", True) and not kept:
         loop.run_until_complete(loop.shutdown_asyncgens())
         if hasattr(loop, "_asyncgens_shutdown_called"):
             loop._asyncgens_shutdown_called = False  # this loop goes on, so generators may be made again

@@ -26,8 +26,10 @@ from rq.registry import StartedJobRegistry
 from rq.worker import BaseWorker, DequeueStrategy
 
 from worker import logs, queue, retry, sentry
+from worker.consumer import lifecycle
 from worker.consumer.accounts import Accounts
 from worker.consumer.aftermath import Aftermath, NoAftermath
+from worker.consumer.cannot_serve import CannotServe, check_memory_limit
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.exchanger import Exchanger, Predecessor
@@ -47,7 +49,8 @@ from worker.consumer.shutdown import Shutdown
 from worker.consumer.supervision import Standalone, Supervised, Supervision
 from worker.consumer.threads import BesideThreads, ThreadPool
 from worker.consumer.waiting import Waiting
-from worker.engine import rq_private
+from worker.context import ConsumerContext
+from worker.engine import job_modules, rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import TRACEBACK_CHARACTERS, Decider
 from worker.engine.payload import Payloads
@@ -237,6 +240,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         alone = self._given_supervision is None
         self.supervision = self._given_supervision or Standalone(self._make_doorbell, self._make_commands)
         self.slot, self.child = self.supervision.slot, self.supervision.child
+        self._start_hooks()  # before anything is taken for the state in which jobs find the process
         self.outage = Outage(self.supervision.redis_edge, reports=alone)
         self.in_flight = InFlight()
         self._performed, self._suspect_runs, self._idle_since = 0, False, monotonic()
@@ -275,6 +279,29 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             threads=self.threads,
             upkeep=Upkeep(self, self.claims, self.record) if alone else None,
         )
+
+    def _start_hooks(self) -> None:
+        """Let the job packages open what they need; raises `CannotServe`."""
+        settings = self.settings
+        seen = ConsumerContext(self.name, tuple(self.queue_names()), settings.worker_threads)
+        try:
+            hooks = lifecycle.load(settings.worker_job_modules)
+            self.hooks = lifecycle.Lifecycle(hooks, seen, self.child, settings.worker_shutdown_grace)
+            self.hooks.start()
+            try:
+                check_memory_limit(settings.worker_max_memory_mb)
+            except CannotServe:
+                self.hooks.stop()
+                raise
+        except CannotServe:
+            self.supervision.close()
+            raise
+
+    def _recycle(self, job_id: str) -> None:
+        """End after a job that has asked for a fresh process."""
+        if not self.child.stopping:
+            log.info("consumer.recycled", job_id=job_id)
+        self.child.retire()
 
     def _now(self) -> datetime:
         """Return the server's time."""
@@ -360,6 +387,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             slot=self.slot,
             accounts=accounts,
             journals=journals,
+            hooks=self.hooks,
+            recycle=self._recycle,
             forked=forked,
         )
 
@@ -395,6 +424,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.threads,
             self.connection,
         ).run()
+        self.hooks.stop()
         if self.scheduler:
             self.stop_scheduler()
         self.runner.close()
@@ -471,14 +501,21 @@ def main(
     supervision = Supervised(scoreboard, slot, wake_consumers, wake_dispatcher, turn)
     slot.worker_name = name.encode()
     sentry.init(settings, "consumer")
-    consumer = Consumer(
-        list(settings.worker_queues),
-        name=name,
-        connection=queue.build_client(settings, client_name=name, max_connections=5 + settings.worker_threads),
-        prepare_for_work=False,
-        supervision=supervision,
-        settings=settings,
-    )
-    consumer.work(max_jobs=settings.worker_max_jobs or None)
-    sentry.flush(2.0)
+    try:
+        if settings.worker_preload == "false":
+            job_modules.import_all(settings.worker_job_modules)
+        consumer = Consumer(
+            list(settings.worker_queues),
+            name=name,
+            connection=queue.build_client(settings, client_name=name, max_connections=5 + settings.worker_threads),
+            prepare_for_work=False,
+            supervision=supervision,
+            settings=settings,
+        )
+        consumer.work(max_jobs=settings.worker_max_jobs or None)
+    except (job_modules.BadJobModule, CannotServe) as error:
+        log.critical("consumer.cannot_serve", error=str(error), exc_info=error.__cause__)
+        return error.exit
+    finally:
+        sentry.flush(2.0)
     return Exit.OK

@@ -22,11 +22,12 @@ from rq.timeouts import JobTimeoutException
 from structlog.contextvars import bind_contextvars
 
 from worker import context, logs, sentry
-from worker.consumer import event_loop
+from worker.consumer import event_loop, lifecycle
 from worker.consumer.accounts import Accounts
 from worker.consumer.forked_job import ForkedJobs
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.journal_store import JournalStores
+from worker.consumer.lifecycle import Lifecycle
 from worker.consumer.main_thread import JobThread, KilledByOrder, running
 from worker.consumer.rq_finish import RqFinish
 from worker.context import ClaimLost, JobStopped, ShutdownRequested
@@ -64,8 +65,12 @@ class Runner:
         slot: Slot,
         accounts: Accounts,
         journals: JournalStores,
+        hooks: Lifecycle,
+        recycle: Callable[[str], None],
         forked: ForkedJobs | None,
     ) -> None:
+        self._hooks = hooks if hooks.around_jobs else None
+        self._recycle = recycle
         self.journals = journals
         self._settings = settings
         self._connection = connection
@@ -78,7 +83,7 @@ class Runner:
         self._forked = forked
         self._base = copy_context()
         self._decimals = _decimals_in(self._base)
-        self._loops = event_loop.EventLoops()
+        self._loops = hooks.loops
 
     def run(self, claim: Claim, thread: JobThread, job: Job | None = None) -> None:
         """Run one job in `thread`, which is the calling one, and note what came of it; `job` if it is restored."""
@@ -157,6 +162,7 @@ class Runner:
             self._connection,
             claim.origin,
             attempt,
+            function=name,
             allow_private_addresses=self._settings.worker_allow_private_addresses,
             notify_secret=self._settings.notify_secret,
             journals=self.journals,
@@ -172,6 +178,8 @@ class Runner:
             with traced:
                 try:
                     thread.begin(claim, job.timeout or Queue.DEFAULT_TIMEOUT)
+                    if self._hooks is not None:
+                        return self._hooks.around(own, function, args, kwargs)
                     value = function(*args, **kwargs)
                     return self._loops.run(value) if inspect.iscoroutine(value) else value
                 except BaseException as error:  # the job's clock runs: making the text of its error is the job's work
@@ -185,6 +193,8 @@ class Runner:
         finally:
             thread.end()
             rq_private.leave_job(token)
+            if own.recycles and self._forked is not None:  # a process of the job's own ends anyway
+                self._recycle(claim.job_id)
 
     def succeed(self, job: Job, claim: Claim, value: Any, started: float) -> None:
         """Note that the job returned `value`."""
@@ -261,7 +271,7 @@ def _decimals_in(context: Context) -> decimal.Context | None:
 
 
 #: Files whose frames stand around those of a job.
-_OURS: Final = (__file__, event_loop.__file__)
+_OURS: Final = (__file__, event_loop.__file__, lifecycle.__file__)
 
 
 def _of_the_job(trace: TracebackType | None) -> TracebackType | None:

@@ -36,8 +36,6 @@ class Respawn:
     def note_death(self, slot: Slot, now: float, *, lived: float, booted: bool) -> None:
         """Note that a child died after `lived` seconds, and choose from when on a successor may come."""
         self._failed_boots = 0 if booted else self._failed_boots + 1
-        if self.hopeless:
-            return
         deaths = self._young_deaths.get(_key(slot), 0) + 1 if lived < YOUNG_SECONDS else 1
         self._young_deaths[_key(slot)] = deaths
         wait = backoff.full_jitter(deaths - 1, base=_RESPAWN_BASE_SECONDS, cap=RESPAWN_CAP_SECONDS) if deaths > 1 else 0

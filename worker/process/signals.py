@@ -51,7 +51,15 @@ def listen() -> SimpleQueue[int]:
     inbox: SimpleQueue[int] = SimpleQueue()
     for number in SUPERVISED:
         signal.signal(number, lambda received, _frame: inbox.put(received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)  # see `hand_on`
     return inbox
+
+
+def hand_on(inbox: SimpleQueue[int]) -> None:
+    """Hand the signals that have come, and will come, on to the program that this process is about to execute."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED)
+    while not inbox.empty():
+        os.kill(os.getpid(), inbox.get())
 
 
 @contextlib.contextmanager

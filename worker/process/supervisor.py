@@ -21,7 +21,7 @@ from worker.process import overdue, signals
 from worker.process.children import Children
 from worker.process.respawn import Respawn
 from worker.process.scoreboard import Scoreboard
-from worker.process.slot import Commands, Role, Slot
+from worker.process.slot import Commands, Role, Slot, State
 
 #: A tick's length when no signal comes.
 TICK_SECONDS: Final = 0.5
@@ -81,7 +81,11 @@ class Supervisor:
                 self.respawn.note_end(death.slot)
             else:
                 self.respawn.note_death(death.slot, monotonic(), lived=death.lived, booted=death.booted)
-                if self.respawn.hopeless:
+                if self._others_serve(death.slot.role):
+                    continue
+                if death.status == Exit.SETTINGS:
+                    self._give_up(Exit.SETTINGS)
+                elif self.respawn.hopeless:
                     self._give_up(Exit.BOOT_FAILED)
 
     def end_overdue(self) -> None:
@@ -179,6 +183,10 @@ class Supervisor:
         for slot in self._consumers():
             slot.commands = Commands.UNHEARD
             self.children.signal(slot, signals.ORDER)  # one that blocks in a claim looks now
+
+    def _others_serve(self, role: int) -> bool:
+        """Whether a child of that role works: then the service goes on without one that cannot boot, and tries on."""
+        return any(slot.role == role and slot.state != State.BOOTING for slot in self.scoreboard.living())
 
     def _give_up(self, fate: Exit) -> None:
         self.fate = self.fate or fate

@@ -16,6 +16,7 @@ from worker.settings.monitor import MonitorSettings
 from worker.settings.monitor import wants as _wants
 from worker.settings.pace import Pace
 from worker.settings.shapes import (
+    PRELOADS,
     Age,
     ClassNames,
     Dsn,
@@ -26,6 +27,7 @@ from worker.settings.shapes import (
     ModuleNames,
     Origins,
     Prefix,
+    Preload,
     QueueName,
     QueueNames,
     Rate,
@@ -76,6 +78,12 @@ class Settings(MonitorSettings):
         json_schema_extra=_wants(
             "dotted names of your packages separated by commas, none of Python's own", "jobs,billing.jobs"
         ),
+    )
+    worker_preload: Preload = Field(
+        "auto",
+        description="Import job modules once before the consumers are forked: true, false, or auto, unless one opens "
+        "sockets or threads",
+        json_schema_extra=_wants(f"one of {', '.join(PRELOADS)}", "false"),
     )
     worker_serializers: SerializerNames = Field(
         ("json", "pickle"),

@@ -15,6 +15,8 @@ from worker.logs import FORMATS, LEVELS
 from worker.retry import ISOLATIONS
 from worker.text import UNIT_SECONDS
 
+#: When job modules are imported (WORKER_PRELOAD): `auto` is before the fork if that opens nothing.
+PRELOADS: Final = ("auto", "true", "false")
 _QUEUE: Final = re.compile(r"[^\s,]+")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CLASS: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -28,6 +30,10 @@ telnetlib tempfile threading timeit trace types unittest venv weakref webbrowser
 _ORIGIN: Final = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 #: RQ's own rule for its key prefix (rq/defaults.py).
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:{}-]+")
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _split(value: Any) -> Any:
@@ -106,6 +112,11 @@ def _isolation(degree: str) -> str:
     return degree
 
 
+def _preload(choice: str) -> str:
+    _require(choice in PRELOADS)
+    return choice
+
+
 def _instance(name: str) -> str:
     _require(bool(re.fullmatch(r"[A-Za-z0-9._-]*", name)))
     return name
@@ -142,6 +153,9 @@ Rate = Annotated[tuple[int, int], BeforeValidator(_rate), AfterValidator(_positi
 Level = Annotated[str, BeforeValidator(_upper), AfterValidator(_level)]
 Format = Annotated[str, AfterValidator(_format)]
 Isolation = Annotated[str, AfterValidator(_isolation)]
+
+
+Preload = Annotated[str, BeforeValidator(_lower), AfterValidator(_preload)]
 InstanceName = Annotated[str, AfterValidator(_instance)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
