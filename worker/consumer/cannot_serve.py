@@ -26,9 +26,11 @@ class MemoryLimitTooLow(CannotServe):
 
 def check_memory_limit(limit_mb: int) -> None:
     """Raise `MemoryLimitTooLow` if this process, which is about to run jobs, has no room below the limit; 0 = none."""
-    needed = resident_mb(os.getpid()) + FIRST_JOBS_MB if limit_mb else 0
-    if needed > limit_mb:
+    before = resident_mb(os.getpid()) if limit_mb else 0
+    needed = before + FIRST_JOBS_MB
+    if limit_mb and needed > limit_mb:
         raise MemoryLimitTooLow(
-            f"WORKER_MAX_MEMORY_MB is {limit_mb}, and a consumer needs {needed} MB before it has run a job, so each "
-            f"would be replaced after its first. Set it to {needed + needed // 2} or more, or to 0."
+            f"WORKER_MAX_MEMORY_MB is {limit_mb}, and a consumer needs {before} MB before it has run a job and about "
+            f"{FIRST_JOBS_MB} more for the first ones, so it would be replaced after each. Set it to {needed * 3 // 2} "
+            f"or more, or to 0."
         )
