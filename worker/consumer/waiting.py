@@ -18,7 +18,7 @@ from worker.consumer.in_flight import InFlight
 from worker.consumer.supervision import SAFETY_POLL_SECONDS, TICK_SECONDS, Supervision
 from worker.consumer.threads import ThreadPool
 from worker.engine.records import ClaimReply
-from worker.process.slot import State
+from worker.process.slot import Commands, State
 
 #: A push wakes every instance that waits. One that comes too late leaves the queue to the others for a moment, which
 #: doubles up to the cap: however many jobs come, an idle instance asks in vain about ten times a second at most.
@@ -114,7 +114,8 @@ class Waiting:
     def _claim_ahead(self, ahead: BlockingClaim) -> ClaimReply:
         reply = ClaimReply()
         try:
-            ahead.begin(self._capacity(), self._longest_sleep(self._longest))
+            heard = self._slot.commands == Commands.HEARD
+            ahead.begin(self._capacity(), self._longest_sleep(self._longest), if_heard=heard)
             self._slot.blocking_since = monotonic()
             while not (self._child.stopping or self._supervision.quiet or self._heard.worth_waiting):
                 self._tick()

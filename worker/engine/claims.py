@@ -76,15 +76,16 @@ class Claims(ScriptCalls):
         """Ask the queues in their next order from now on, by RQ's strategy, after a job of the queue `served`."""
         self.queues = reordered(self.queues, served, strategy)
 
-    def claim_when_ready(self, capacity: int, block: float) -> list[Command]:
+    def claim_when_ready(self, capacity: int, block: float, *, if_heard: bool) -> list[Command]:
         """Return two commands: wait up to `block` seconds for the first queue to have something, then claim.
 
-        What the second one answers is for `ClaimReply.read`. See ``consumer/claim_ahead.py``.
+        With `if_heard` the claim takes nothing if nobody listens then for RQ's commands to this worker. What the
+        second one answers is for `ClaimReply.read`. See ``consumer/claim_ahead.py``.
         """
         key = self._queue_keys()[0]
         return [
             ("BLMOVE", key, key, "LEFT", "LEFT", block),
-            self._finish_and_claim((), capacity, monotonic(), others_running=False),
+            self._finish_and_claim((), capacity, monotonic(), others_running=False, if_heard=if_heard),
         ]
 
     def release(self, claims: Iterable[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
@@ -127,7 +128,13 @@ class Claims(ScriptCalls):
         return LeftBehind.read(reply)
 
     def _finish_and_claim(
-        self, finished: Sequence[Finished], capacity: int, now: float, others_running: bool
+        self,
+        finished: Sequence[Finished],
+        capacity: int,
+        now: float,
+        others_running: bool,
+        *,
+        if_heard: bool = False,
     ) -> Command:
         counter = self._counter
         self._counter += capacity
@@ -142,7 +149,9 @@ class Claims(ScriptCalls):
             int(others_running),
         )
         if not finished:
-            return self.command(scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, *self.queues)
+            return self.command(
+                scripts.CLAIM, self._queue_keys(), self.worker_name, *claim_args, int(if_heard), *self.queues
+            )
         args: list[Value] = []
         for done in finished:
             claim = done.claim

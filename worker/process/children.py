@@ -114,8 +114,8 @@ class Children:
             log.warning("child.killed", **_who(slot), reason=reason, job_id=_job_of(slot))
         descendants.end_tree(slot.pid)
 
-    def reap(self) -> Iterator[Death]:
-        """Collect dead children one by one, log how each ended and empty its slot."""
+    def reap(self, first: Callable[[Slot], None]) -> Iterator[Death]:
+        """Collect dead children one by one, log how each ended and empty its slot; `first` is called before that."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -125,6 +125,7 @@ class Children:
                 return
             for slot in self._scoreboard.living():
                 if slot.pid == pid:
+                    first(slot)
                     yield self._reaped(slot, os.waitstatus_to_exitcode(status))
 
     def _become(self, slot: Slot, parent: int) -> None:

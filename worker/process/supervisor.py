@@ -72,9 +72,7 @@ class Supervisor:
 
     def reap(self) -> None:
         """Collect dead children; give up when replacing them is no use."""
-        for death in self.children.reap():
-            if death.slot.role == Role.DISPATCHER:
-                self._commands_unheard()
+        for death in self.children.reap(first=self._note_silence):
             if death.status == Exit.HEALTH_PORT:
                 self._give_up(Exit.HEALTH_PORT)
             elif death.expected:
@@ -178,8 +176,10 @@ class Supervisor:
                     self.children.kill(slot)
                 return
 
-    def _commands_unheard(self) -> None:
-        """Let the consumers know that nobody hears RQ's commands to them until there is a dispatcher again."""
+    def _note_silence(self, dead: Slot) -> None:
+        """If it was the dispatcher, let the consumers know that nobody hears RQ's commands to them until the next."""
+        if dead.role != Role.DISPATCHER:
+            return
         for slot in self._consumers():
             slot.commands = Commands.UNHEARD
             self.children.signal(slot, signals.ORDER)  # one that blocks in a claim looks now

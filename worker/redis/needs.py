@@ -51,8 +51,8 @@ BY_CLIENTS: Final = (
     "ZPOPMIN",
     "ZREM",
 )
-#: Commands of the scripts that save memory and that no user must have.
-OPTIONAL: Final = ("COPY", "RENAME")
+#: Commands of the scripts that no user must have: they save memory, and tell whether RQ's commands are heard.
+OPTIONAL: Final = ("COPY", "PUBSUB|NUMSUB", "RENAME")
 #: Keys of a diagnosis expire by themselves, should the client die before it deletes them.
 KEY_TTL_SECONDS: Final = 60
 _CALL: Final = re.compile(r"""(?:call\(|call,|write\()\s*(?:[^'"()]*?\band\s*)?'([A-Z]+)'(?:\s*or\s*'([A-Z]+)')?""")

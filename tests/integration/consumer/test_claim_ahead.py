@@ -65,6 +65,38 @@ def test_what_waits_already_is_claimed_at_once_and_as_much_as_asked(redis: redis
     assert [claim.job_id for claim in ahead.finish().claims] == ["a", "b"]
 
 
+def test_nothing_is_claimed_while_nobody_hears_commands_to_the_worker(redis: redis_py.Redis) -> None:
+    ahead = BlockingClaim(ann_of(redis))
+    ahead.begin(1, 60, if_heard=True)
+    eventually(lambda: blocked(redis) == 1)
+    enqueue(redis, "a")
+    assert answered(ahead)
+    assert ahead.finish().claims == []
+    assert ahead.woken
+    assert redis.hget("rq:job:a", "status") == b"queued"
+    assert redis.lrange("rq:queue:default", 0, -1) == [b"a"]
+    with redis.pubsub() as listener:
+        listener.subscribe("rq:pubsub:ann")
+        eventually(lambda: redis.pubsub_numsub("rq:pubsub:ann")[0][1] == 1)
+        ahead.begin(1, 60, if_heard=True)
+        assert answered(ahead)
+        assert [claim.job_id for claim in ahead.finish().claims] == ["a"]
+
+
+def test_a_server_that_does_not_tell_whether_they_are_heard_gives_the_job(redis: redis_py.Redis) -> None:
+    redis.acl_setuser("limited", enabled=True, nopass=True, categories=["+@all"], commands=["-pubsub"], keys=["*"])
+    pool = redis.connection_pool.connection_kwargs
+    try:
+        with redis_py.Redis(host=pool["host"], port=pool["port"], username="limited", password="x") as limited:
+            ahead = BlockingClaim(ann_of(limited))
+            enqueue(redis, "a")
+            ahead.begin(1, 60, if_heard=True)
+            assert answered(ahead)
+            assert [claim.job_id for claim in ahead.finish().claims] == ["a"]
+    finally:
+        redis.acl_deluser("limited")
+
+
 def test_without_a_job_it_ends_by_itself_and_the_connection_is_good_for_the_next(redis: redis_py.Redis) -> None:
     ann = ann_of(redis)
     ahead = BlockingClaim(ann)

@@ -10,6 +10,8 @@
 -- All times come from this server's clock. `ago` arguments are microseconds before this call.
 local P, W = ARGV[1], ARGV[2]
 local call = redis.call
+-- What is called by this name is nothing that the worker needs (``worker/redis/needs.py``); its answer may be a refusal.
+local optional = redis.pcall
 local clock = call('TIME')
 local NOW, NOW_US = tonumber(clock[1]), tonumber(clock[2])
 local WORKER_KEY = P .. ':worker:' .. W
@@ -167,9 +169,7 @@ local function add_result(id, execution, again, ...)
 end
 
 -- Free what the server has set aside in a stream for further entries: 4 kB in the first node, however little is in it. A
--- copy has no such room. A server, or a user's rights, without COPY or RENAME keeps the room: what is called by the name
--- `optional` is nothing that the worker needs (``worker/redis/needs.py``).
-local optional = redis.pcall
+-- copy has no such room. A server, or a user's rights, without COPY or RENAME keeps the room.
 local function shrink(stream)
   local copy = stream .. ':copy'
   if optional('COPY', stream, copy, 'REPLACE') ~= 1 then return end
