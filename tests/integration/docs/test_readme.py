@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 def example(command: str) -> tuple[str, str]:
     """Return the line that ends with `command` in one of its examples, and what it prints there."""
-    ((line, output),) = re.findall(rf"^```\n\$ (.*{re.escape(command)})\n(.*?)^```$", README, flags=re.M | re.S)
+    ((line, output),) = re.findall(rf"^```\n\$ ([^\n]*{re.escape(command)})\n(.*?)^```$", README, flags=re.M | re.S)
     return line, output
 
 
