@@ -61,10 +61,12 @@ def import_all(packages: Sequence[str]) -> dict[str, list[str]]:
             name = package
             try:
                 module = import_module(name)
+                watch.note(name)
                 for found in pkgutil.walk_packages(getattr(module, "__path__", ()), prefix=f"{package}."):
                     name = found.name
                     if not name.endswith(".__main__"):
                         import_module(name)
+                        watch.note(name)
             except Exception as error:
                 raise BadJobModule(name, error) from error
     return watch.left_open()
@@ -90,7 +92,7 @@ class _Watch:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find what would be found without us, and execute it between two looks."""
+        """Find what Python's own finder would find, and execute it between two looks."""
         if not belongs(name, self._packages):
             return None
         spec = PathFinder.find_spec(name, path, target)
@@ -100,16 +102,28 @@ class _Watch:
         execute = loader.exec_module
 
         def watched(module: ModuleType) -> None:
-            self._note()
+            self.note()
             self._importing.append(name)
             try:
                 execute(module)
             finally:
-                self._note()
+                self.note()
                 self._importing.pop()
 
         loader.exec_module = watched  # type: ignore[method-assign]
         return spec
+
+    def note(self, imported: str = "") -> None:
+        """Put down what has been opened since the last look, on the account of the module that is being executed.
+
+        Outside of all, `imported` is the module that another finder has found and that has been executed meanwhile.
+        """
+        now = opened.look()
+        new = {key: words for key, words in now.items() if key not in self._known}
+        module = self._importing[-1] if self._importing else imported
+        if new and module:
+            self._by_module.setdefault(module, {}).update(new)
+        self._known = now
 
     def left_open(self) -> dict[str, list[str]]:
         """Return what is open still, by the module that opened it."""
@@ -119,11 +133,3 @@ class _Watch:
             for module, found in self._by_module.items()
         }
         return {module: words for module, words in left.items() if words}
-
-    def _note(self) -> None:
-        """Put down what has been opened since the last look, on the account of the module that is being executed."""
-        now = opened.look()
-        new = {key: words for key, words in now.items() if key not in self._known}
-        if new and self._importing:
-            self._by_module.setdefault(self._importing[-1], {}).update(new)
-        self._known = now

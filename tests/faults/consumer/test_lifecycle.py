@@ -159,6 +159,19 @@ def test_an_end_that_hangs_is_over_with_the_grace_and_named(server: RedisServer,
         assert [event["status"] for event in service.of("child.exited", role="consumer")] == [0], "it was not killed"
 
 
+def test_hooks_that_cannot_be_used_end_the_start_and_the_check_in_the_same_words(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    package = JobPackage(tmp_path, lifecycle="def after_job(job): pass")
+    with Service(server.url, **package.environ) as service:
+        assert service.wait() == 71
+        said = service.of("service.bad_lifecycle")[0]["error"]
+        assert f"{package.name}.lifecycle.after_job cannot be called with the job's context and its error" in said
+        told = check(service)
+    assert told.returncode == 1
+    assert said in told.stderr
+
+
 # -- what is open after the import -------------------------------------------------------------------------------------
 
 OPENING = """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,24 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: 
     with pytest.raises(BadJobModule, match=rf"the module {package.name}.broken cannot be imported \(OSError: no\)"):
         import_all([package.name])
     assert sys.meta_path == before
+
+
+class Elsewhere(importlib.abc.MetaPathFinder):
+    """Finds one module where Python's own finder does not look, as editable installations do."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._name, self._path = name, path
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        return importlib.util.spec_from_file_location(name, self._path) if name == self._name else None
+
+
+def test_a_module_that_another_finder_finds_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "somewhere.txt.py"
+    path.write_text(OPEN.format("own"))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Elsewhere("jobs_found_elsewhere", path)])
+    assert import_all(["jobs_found_elsewhere"]) == {"jobs_found_elsewhere": ["a UDP socket"]}
+    sys.modules["jobs_found_elsewhere"].own.close()
 
 
 def test_what_is_no_package_is_imported_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
