@@ -123,6 +123,9 @@ KILLERS: dict[str, bytes] = {
     "a name of the job package with two million dots": json.dumps(["tests" + ".a" * 2_000_000, None, [], {}]).encode(),
 }
 
+#: Those that end or block a process; the others are refused.
+DEADLY = frozenset({"a tuple nested as a key", "an endless deque", "an endless power of ten"})
+
 
 def good_fields(number: int, *, as_pickle: bool) -> dict[str, bytes]:
     """The hash of an ordinary job: add(number, 1)."""

@@ -6,14 +6,18 @@ Threads of a pool count too, and `+=` on shared memory is no single step: hence 
 from __future__ import annotations
 
 import threading
+from time import monotonic
 
 from rq.job import Job
 
+from worker import logs
 from worker.consumer.in_flight import InFlight
 from worker.engine import report
-from worker.engine.outcomes import function_name
-from worker.engine.records import Buried, Outcome
+from worker.engine.outcomes import Decider, function_name
+from worker.engine.records import Buried, Claim, Outcome
 from worker.process.slot import Slot
+
+log = logs.get_logger()
 
 
 class Accounts:
@@ -53,3 +57,9 @@ class Accounts:
         outcome.notes = (job, error)
         self._in_flight.finish(outcome)
         self.ended(outcome, job, error)
+
+    def mishandled(self, claim: Claim, decider: Decider, error: BaseException) -> None:
+        """Bury a job over which code of ours has raised, unless what became of it is noted already."""
+        log.error("job.mishandled", job_id=claim.job_id, queue=claim.origin, exc_info=error)
+        if claim in self._in_flight.running:
+            self.note(decider.mishandled(claim, monotonic()), None, None)

@@ -6,12 +6,17 @@ import threading
 from time import monotonic
 from typing import Final
 
+from worker import logs
 from worker.engine.rq_commands import RqCommands
 from worker.process import signals
 from worker.process.wakeup import Wakeup, readable
 from worker.redis.outage import delay_after
 from worker.redis.trouble import RedisTrouble
 
+log = logs.get_logger()
+
+#: Pause after a fault of ours.
+FAULT_SECONDS: Final = 5.0
 #: The longest sleep: a refused subscription is asked for again.
 LONGEST_SECONDS: Final = 60.0
 
@@ -55,6 +60,10 @@ class CommandListener:
             except RedisTrouble as trouble:  # the main thread meets it, and names it
                 tries += 1
                 self._sleep(delay_after(tries, trouble), [])
+            except Exception:  # a fault of ours, which must not end the thread
+                log.exception("orders.failed")
+                self._commands.close()
+                self._sleep(FAULT_SECONDS, [])
         self._commands.close()
 
     def _sleep(self, seconds: float, fds: list[int]) -> None:

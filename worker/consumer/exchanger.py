@@ -24,6 +24,7 @@ from worker.consumer.refusals import Refusals
 from worker.consumer.rq_finish import RqFinish, Shown
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.supervision import Supervision
+from worker.engine import key_types
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
@@ -128,7 +129,8 @@ class Exchanger:
         if reply.problem != self._problem:
             if reply.problem:
                 fix = reason.trouble.fix if reason is not None else None
-                log.error("queue.unusable", error=reply.problem[:500], fix=fix)
+                wrong = key_types.wrong(self._claims, self._claims.queues, self._claims.letters_queue)
+                log.error("queue.unusable", error=reply.problem[:500], keys=wrong, fix=fix)
             else:
                 log.info("queue.usable")
         self._problem = reply.problem

@@ -16,6 +16,7 @@ from typing import Final
 
 from rq.worker import BaseWorker
 
+from worker import logs
 from worker.consumer.exchanger import Exchanger
 from worker.consumer.in_flight import InFlight
 from worker.consumer.prefetch import PATIENCE_SECONDS, Prefetch
@@ -28,6 +29,8 @@ from worker.engine.leases import heartbeat
 from worker.process import signals
 from worker.process.slot import Slot
 from worker.redis.trouble import RedisTrouble
+
+log = logs.get_logger()
 
 #: How often it looks whether a job keeps its neighbours waiting.
 LOOK_SECONDS: Final = PATIENCE_SECONDS / 2
@@ -128,6 +131,9 @@ class Housekeeper:
         except RedisTrouble:  # the main thread meets it, and names it, after its job
             self._rest_until = monotonic() + REST_SECONDS
             self._exchanger.doubt()
+        except Exception:  # a fault of ours, which must not end the thread
+            self._rest_until = monotonic() + REST_SECONDS
+            log.exception("housekeeper.failed")
 
 
 class Upkeep:

@@ -175,6 +175,15 @@ class RqFinish:
 
     def _give_up(self, ending: Ending, error: Exception) -> None:
         """Bury a job that RQ's code cannot finish; its own error, if it had one, stands in the dead letter."""
+        try:
+            self._bury(ending, error)
+        except Exception:  # the last net: its record, or its error, is nothing that anybody expects
+            outcome = self._decider.mishandled(ending.claim, ending.started)
+            log.exception("job.mishandled", job_id=ending.claim.job_id, queue=ending.claim.origin)
+            outcome.forced = True
+            self._accounts.note(outcome, None, None)
+
+    def _bury(self, ending: Ending, error: Exception) -> None:
         claim, started = ending.claim, ending.started
         log.error("job.finish_failed", job_id=claim.job_id, error=dead_letter.words(presentable(error)))
         reason = ending.error or presentable(error)

@@ -87,7 +87,11 @@ class Runner:
 
     def run(self, claim: Claim, thread: JobThread, job: Job | None = None) -> None:
         """Run one job in `thread`, which is the calling one, and note what came of it; `job` if it is restored."""
-        self._base.copy().run(self._run, claim, thread, job)
+        try:
+            self._base.copy().run(self._run, claim, thread, job)
+        except Exception as error:  # noqa: BLE001 — the last net: whatever it is, the next job must run
+            thread.end()
+            self._accounts.mishandled(claim, self._decider, error)
 
     def _run(self, claim: Claim, thread: JobThread, job: Job | None) -> None:
         if self._decimals is not None:

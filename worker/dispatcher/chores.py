@@ -15,6 +15,7 @@ from worker.dispatcher.cron import Cron
 from worker.dispatcher.cron_file import Entry, serializer_of
 from worker.dispatcher.dead_letters import dead_letter_chore
 from worker.dispatcher.heartbeats import Heartbeats
+from worker.dispatcher.key_types import KeyTypes
 from worker.dispatcher.leader import LeaderOnly, Leadership
 from worker.dispatcher.maintenance import Maintenance
 from worker.dispatcher.rescue import RescueChore
@@ -56,8 +57,9 @@ class Independent:
     A server that is away is trouble of all chores and passes (`RedisTrouble`).
     """
 
-    def __init__(self, name: str, chore: Chore) -> None:
+    def __init__(self, name: str, chore: Chore, wrong_type: Callable[[], None] = lambda: None) -> None:
         self.name = name
+        self._wrong_type = wrong_type  #: called when a key holds something else
         self._chore = chore
         self._not_before = 0.0
         self._failures = 0
@@ -75,6 +77,8 @@ class Independent:
         except (RedisTrouble, ResponseError) as error:
             if isinstance(error, RedisTrouble) and not error.refuses_this:
                 raise
+            if isinstance(error, RedisTrouble) and error.code == "wrong_type":
+                self._wrong_type()
             fix = error.trouble.fix if isinstance(error, RedisTrouble) else None
             self._put_off(answer_in(error), fix=fix)
         except Exception as error:  # noqa: BLE001 — a fault of ours, or a record that no check expects: the others go on
@@ -129,6 +133,7 @@ class Chores:
         letters = dead_letter_chore(settings, calls, resources.payloads, leadership, board, resources.name)
         # One instance does these for the whole fleet.
         strays = LeaderOnly(leadership, StrayChore(calls, calm, self.rescue.wake), after=STRAYS_AFTER_SECONDS)
+        types = KeyTypes(calls, settings.worker_queues, settings.dead_letter_queue)
         chores: dict[str, Chore] = {
             "heartbeats": Heartbeats(calls, board),
             "rescue": self.rescue,
@@ -136,11 +141,12 @@ class Chores:
             "dead letters": letters,
             "maintenance": Maintenance(calls, deaths, board.ended),
             "strays": strays,
+            "key types": types,
         }
         if resources.schedule:
             cron = Cron(calls, leadership, resources.schedule, serializer_of(settings))
             chores |= {"clock": ClockWatch(calls), "cron": LeaderOnly(leadership, cron)}
-        self._all = [Independent(name, chore) for name, chore in chores.items()]
+        self._all = [Independent(name, chore, types.look_soon) for name, chore in chores.items()]
 
     def __iter__(self) -> Iterator[Independent]:
         """Return every chore."""

@@ -14,6 +14,7 @@ from time import monotonic
 from worker.keys import Keys
 from worker.process.slot import Slot
 from worker.redis.calls import ScriptCalls
+from worker.redis.trouble import RedisTrouble
 from worker.settings.pace import Pace
 
 
@@ -46,7 +47,12 @@ class Keepalive:
         self._calls.heard_at = monotonic()
 
     def _look(self, queue: str, now: float) -> None:
-        waiting = self._calls.redis.llen(Keys(self._calls.prefix).queue(queue))
+        try:
+            waiting = self._calls.redis.llen(Keys(self._calls.prefix).queue(queue))
+        except RedisTrouble as reason:
+            if reason.code != "wrong_type":
+                raise
+            waiting = 0  # the consumers name it
         for slot in self._consumers:
             if not waiting or not slot.blocking_since:
                 slot.unanswered_since = 0.0

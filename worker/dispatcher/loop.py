@@ -14,7 +14,7 @@ from typing import Final
 
 from rq.defaults import DEFAULT_RESULT_TTL, RQ_KEY_PREFIX
 
-from worker import queue, sentry
+from worker import logs, queue, sentry
 from worker.dispatcher import clock
 from worker.dispatcher.chores import Chores, Resources
 from worker.dispatcher.cron_file import Entry
@@ -37,6 +37,8 @@ from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
+
+log = logs.get_logger()
 
 #: After an outage, wait this long before declaring it over: the doorbell only sends, and an error would arrive with its
 #: reply.
@@ -125,6 +127,9 @@ class Dispatcher:
                 self.outage.over()
             except RedisTrouble as trouble:
                 self.wait_out_outage(trouble)
+            except Exception:  # a fault of ours, which must not end what the whole instance needs
+                log.exception("dispatcher.failed")
+                self.child.wait(PROOF_SECONDS)
         self.clean_up()
 
     def stop_asked(self) -> bool:

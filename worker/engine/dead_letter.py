@@ -30,6 +30,7 @@ MESSAGE_CHARACTERS: Final = 500
 HISTORY_ENTRIES: Final = 10
 _HISTORY_PARTS: Final = ("at", "reason", "exception", "message", "attempts", "fingerprint", "release")
 _HISTORY_CHARACTERS: Final = 200
+_MOST: Final = 10**15
 
 #: Reason code → what it means, for people.
 REASONS: Final = {
@@ -48,6 +49,7 @@ REASONS: Final = {
     "unreadable_payload": "its payload cannot be read",
     "payload_too_large": "its payload is larger than WORKER_MAX_PAYLOAD_BYTES allows",
     "unreadable_hash": "its record in Redis cannot be read",
+    "mishandled": "the worker itself failed at it",
     "result_too_large": "it returned more than WORKER_MAX_RESULT_BYTES allows",
     "outcome_refused": "Redis does not take its result or its failure",
     "abandoned": "the plain RQ worker that ran the job vanished",
@@ -67,6 +69,7 @@ NEXT_STEPS: Final = {
     "payload_too_large": "keep large arguments elsewhere and pass where they are, or raise the limit",
     "result_too_large": "let it keep large results elsewhere and return where they are, or raise the limit",
     "outcome_refused": "the message says what Redis answered: a size limit, or a key that holds something else",
+    "mishandled": "see the log line job.mishandled: its record holds what nobody expects, or the worker has a fault",
     "unreadable_hash": "correct the producer; the job's hash must be corrected before the job can run",
 }
 
@@ -114,11 +117,21 @@ def history(earlier: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Return what a new record keeps of the job's earlier burials, oldest first; `earlier` is the last record."""
     if not earlier:
         return []
-    kept = {name: earlier[name] for name in _HISTORY_PARTS if earlier.get(name) not in (None, "")}
-    if isinstance(kept.get("message"), str):
-        kept["message"] = kept["message"][:_HISTORY_CHARACTERS]
     before = earlier.get("history")
-    return [*(before if isinstance(before, list) else []), kept][-HISTORY_ENTRIES:]
+    entries = [*(before[-HISTORY_ENTRIES:] if isinstance(before, list) else []), earlier]
+    return [_kept(entry) for entry in entries if isinstance(entry, dict)][-HISTORY_ENTRIES:]
+
+
+def _kept(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a record, which somebody else may have written: short texts and whole numbers."""
+    kept: dict[str, Any] = {}
+    for name in _HISTORY_PARTS:
+        value = entry.get(name)
+        if isinstance(value, str) and value:
+            kept[name] = value[:_HISTORY_CHARACTERS]
+        elif isinstance(value, int) and abs(value) < _MOST:
+            kept[name] = value
+    return kept
 
 
 def earlier(job: Job | None, claim: Claim) -> dict[str, Any]:

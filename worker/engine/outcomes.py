@@ -197,6 +197,22 @@ class Decider:
             dead_letter.in_meta(job, letter),
         )
 
+    def mishandled(self, claim: Claim, moment: float) -> Buried:
+        """Code that never raises has raised over the job: it ends in fixed words, and nothing of it is read."""
+        sentence = "The worker failed at this job, which may have run. The log line job.mishandled has the traceback."
+        letter = dead_letter.record(
+            "mishandled",
+            claim,
+            attempts=1,
+            worker=self.worker_name,
+            release=self.release,
+            sentence=sentence,
+            now=self.now(),
+        )
+        exc_string = b64encode(zlib.compress(sentence.encode()))
+        fields: dict[str, Value] = {**dead_letter.fields(letter), "attempts": 1}
+        return Buried(claim, moment, moment, DEFAULT_FAILURE_TTL, self.letters_queue, exc_string, fields, letter)
+
     def _failed_attempt(self, claim: Claim, attempt: int, error: str) -> dict[str, Value]:
         """Return what is written on the hash of a job whose attempt failed and that is tried again."""
         return {
@@ -233,7 +249,7 @@ def number(claim: Claim, field: bytes) -> int:
 
 def first_failure(claim: Claim) -> str:
     """When the first attempt of this run of attempts failed (ISO 8601), "" if none has."""
-    return "" if _anew(claim) else claim.fields.get(b"first_failed_at", b"").decode(errors="replace")
+    return "" if _anew(claim) else claim.fields.get(b"first_failed_at", b"").decode(errors="replace")[:40]
 
 
 def _anew(claim: Claim) -> bool:

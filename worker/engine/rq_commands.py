@@ -157,7 +157,10 @@ class RqCommands:
         if kind == b"subscribe":
             slot.commands = Commands.HEARD
         elif kind == b"message":
-            obey(slot, read({"data": content}), slot.pid)
+            try:
+                obey(slot, read({"data": content}), slot.pid)
+            except Exception:  # anybody may publish anything
+                log.exception("order.failed", channel=channel.decode(errors="replace"))
 
     def _lose(self, reason: RedisTrouble) -> None:
         log.info("orders.connection_lost", error=reason.code)

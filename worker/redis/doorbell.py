@@ -22,6 +22,8 @@ from worker.redis.troubles import trouble
 BLOCK_SECONDS: Final = 280.0
 #: A reply that is later than this after its block ended means a dead connection.
 LATE_SECONDS: Final = 15.0
+#: Between two looks at a key that holds something else than a queue.
+WRONG_TYPE_SECONDS: Final = 5.0
 
 
 class Doorbell:
@@ -75,9 +77,12 @@ class _Line:
         self._block = block
         self._connection: Any = None
         self._armed_at = 0.0
+        self._not_before = 0.0
         self.fileno = -1
 
     def arm(self) -> None:
+        if monotonic() < self._not_before:
+            return
         if self.fileno >= 0:
             if monotonic() - self._armed_at > self._block + LATE_SECONDS:
                 self.drop()
@@ -103,7 +108,10 @@ class _Line:
                 if not self._connection.can_read(timeout=0):
                     return False
                 reply = self._connection.read_response()
-        except RedisTrouble:
+        except RedisTrouble as reason:
+            if reason.code == "wrong_type":  # no queue: the others are watched
+                self.fileno, self._not_before = -1, monotonic() + WRONG_TYPE_SECONDS
+                return False
             self.drop()
             raise
         self.fileno = -1

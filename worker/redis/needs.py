@@ -55,7 +55,9 @@ BY_CLIENTS: Final = (
 OPTIONAL: Final = ("COPY", "PUBSUB|NUMSUB", "RENAME")
 #: Keys of a diagnosis expire by themselves, should the client die before it deletes them.
 KEY_TTL_SECONDS: Final = 60
-_CALL: Final = re.compile(r"""(?:call\(|call,|write\()\s*(?:[^'"()]*?\band\s*)?'([A-Z]+)'(?:\s*or\s*'([A-Z]+)')?""")
+_CALL: Final = re.compile(
+    r"""(?:call\(|call,|write\(|note\()\s*(?:[^'"()]*?\band\s*)?'([A-Z]+)'(?:\s*or\s*'([A-Z]+)')?"""
+)
 
 #: Command → arguments; K is the key with the string, N one that does not exist. Without an entry: (K,).
 _FORMS: Final[dict[str, tuple[str, ...]]] = {

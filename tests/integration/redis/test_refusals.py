@@ -49,6 +49,7 @@ MOVES_NO_JOB = {
     "strays": "reads",
     "sweep": "takes ids off the dead-letter queue whose job is no dead letter",
     "waits": "reads",
+    "types": "reads",
 }
 
 

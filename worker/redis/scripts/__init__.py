@@ -88,11 +88,12 @@ META = load("meta")
 READY = load("ready")
 LETTER_MARKS = load("letter_marks")
 WAITS = load("waits")
+TYPES = load("types")
 #: What a claimed job goes through.
 OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)
 #: Loaded together into a server that has lost its scripts. Those about dead letters, except replaying, are loaded when
 #: they are used.
 ALL = (
     *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
-    *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, JOURNAL),
+    *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL),
 )

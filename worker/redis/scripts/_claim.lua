@@ -30,7 +30,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
   if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
     reply[1], want = 1, 0
   end
-  local fence = call('HGET', WORKER_KEY, 'fence')
+  local fence = field(WORKER_KEY, 'fence')
   if fence and fence ~= token then
     reply[2], want = 0, 0
   end

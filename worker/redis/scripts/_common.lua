@@ -16,7 +16,11 @@ local clock = call('TIME')
 local NOW, NOW_US = tonumber(clock[1]), tonumber(clock[2])
 local WORKER_KEY = P .. ':worker:' .. W
 local EXECUTIONS_KEY = WORKER_KEY .. ':executions'
-local REGISTERED = call('HEXISTS', WORKER_KEY, 'birth')
+local REGISTERED = redis.pcall('HEXISTS', WORKER_KEY, 'birth')
+if type(REGISTERED) == 'table' then -- it holds something else: `register` makes room
+  if not string.find(REGISTERED.err, 'WRONGTYPE', 1, true) then error(redis.REDIS_VERSION_NUM and REGISTERED or REGISTERED.err, 0) end
+  REGISTERED = 0
+end
 -- What we write on a job's hash about its failed attempts. It is kept for people to see; once the job has succeeded
 -- (the field `past`) or is a dead letter (`dead_letter`), the job's next claim removes it.
 local TRACES = {'attempts', 'crashes', 'handbacks', 'last_error', 'first_failed_at', 'suspect', 'unknown'}
@@ -72,6 +76,19 @@ local function wrong_type(answer)
   return string.find(answer.err, 'WRONGTYPE', 1, true) ~= nil
 end
 
+-- Write to a shared key that only tells tools about jobs: where it holds something else that is left out. The dispatcher names
+-- such keys (`types.lua`).
+local function note(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) == 'table' and answer.err and not wrong_type(answer) then raise(answer) end
+end
+
+-- Delete what is in the way of a key that is ours alone.
+local function make_room(key, kind)
+  local found = call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then call('DEL', key) end
+end
+
 -- Read a field of a hash; nil where there is none, or where the key holds something else.
 local function field(key, name)
   local answer = redis.pcall('HGET', key, name)
@@ -93,7 +110,7 @@ local function forget(id, execution)
   call('DEL', P .. ':execution:' .. member)
   local answer = redis.pcall('ZREM', P .. ':executions:' .. id, execution)
   if type(answer) == 'table' and answer.err and not wrong_type(answer) then raise(answer) end
-  call('SREM', EXECUTIONS_KEY, member)
+  note('SREM', EXECUTIONS_KEY, member)
 end
 
 -- Whether a claim is ours: not rescued, settled, deleted or canceled (RQ's cancel() removes the entry) meanwhile. If it is
@@ -140,7 +157,7 @@ end
 -- wait begins anew: it has not stood there meanwhile.
 local function put_back(origin, queue, id, execution, ...)
   local job, list = P .. ':job:' .. id, P .. ':queue:' .. queue
-  call('SADD', P .. ':queues', list)
+  note('SADD', P .. ':queues', list)
   call('HSET', job, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '',
     'enqueued_at', (utc(0)), ...)
   local ttl = count_of(call('HGET', job, 'ttl'))

@@ -7,7 +7,7 @@ local ENQUEUED_AT, STAMP = utc(0)
 local function push(id, job, queue, at_front, registry)
   local list = P .. ':queue:' .. queue
   call('HSET', job, 'enqueued_at', ENQUEUED_AT)
-  call('SADD', P .. ':queues', list)
+  note('SADD', P .. ':queues', list)
   call(at_front and 'LPUSH' or 'RPUSH', list, id)
   local before = redis.pcall('HGET', job, 'status')
   local reply = redis.pcall('HSET', job, 'status', 'queued')

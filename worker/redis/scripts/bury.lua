@@ -48,7 +48,7 @@ elseif call('EXISTS', job) == 1 then
     beside(call, 'ZADD', P .. ':failed:' .. origin, '-1', id)
   end
   if letters ~= '' then
-    beside(call, 'SADD', P .. ':queues', queue)
+    note('SADD', P .. ':queues', queue)
     -- An id that RQ made up (a UUID) never comes again; one that a producer chose may stand there still, left by a job
     -- that was deleted since. Looking costs a pass over the queue.
     if again or #id ~= 36 then beside(call, 'LREM', queue, 0, id) end

@@ -8,7 +8,7 @@ local job, letters = P .. ':job:' .. ARGV[3], P .. ':queue:' .. ARGV[4]
 local status, ended_at, buried_at = unpack(call('HMGET', job, 'status', 'ended_at', 'buried_at'))
 if status ~= 'failed' then return 0 end
 if call('HEXISTS', job, 'dead_letter') == 1 and (not buried_at or buried_at == (ended_at or '')) then return 0 end
-call('SADD', P .. ':queues', letters)
+note('SADD', P .. ':queues', letters)
 call('LREM', letters, 0, ARGV[3])
 call('RPUSH', letters, ARGV[3])
 call('HDEL', job, 'past')

@@ -19,7 +19,7 @@ local well, problem = pcall(function()
   call('HSET', job, 'status', 'queued', 'origin', ARGV[8], 'created_at', date, 'enqueued_at', date)
   local ttl = count_of(call('HGET', job, 'ttl'))
   if ttl then expire(id, ttl) end
-  call('SADD', P .. ':queues', queue)
+  note('SADD', P .. ':queues', queue)
   call('ZADD', history, stamp, id)
   call('ZREMRANGEBYRANK', history, 0, -(tonumber(ARGV[11]) + 1))
   call('EXPIRE', history, ARGV[12])

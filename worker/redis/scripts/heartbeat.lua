@@ -11,30 +11,40 @@ local lost = {}
 go_on_without_memory()
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
+
+-- Keep one claim. What a key of its job or of its queue refuses because it holds something else keeps no other claim from it.
+local function keep(name, member)
+  local id, execution = string.match(member, '^(.*):([^:]*)$')
+  if not id then return end
+  local job = P .. ':job:' .. id
+  local origin = field(job, 'origin')
+  if not origin then return end
+  local wip, record = P .. ':wip:' .. origin, P .. ':execution:' .. member
+  local held = redis.pcall('ZSCORE', wip, member)
+  if type(held) == 'table' and not wrong_type(held) then raise(held) end
+  if (held and type(held) ~= 'table') or field(job, 'status') == 'canceled' then
+    note('ZADD', wip, 'XX', NOW + lease, member)
+    note('ZADD', P .. ':executions:' .. id, NOW + lease + 60, execution)
+    call('EXPIRE', P .. ':executions:' .. id, lease + 60)
+    note('HSET', record, 'id', execution, 'job_id', id, 'last_heartbeat', stamp, 'worker_name', name)
+    note('HSETNX', record, 'created_at', stamp)
+    call('EXPIRE', record, lease)
+    call('HSET', job, 'last_heartbeat', date)
+  end
+end
+
 for at = 6, #ARGV, 2 do
   local name, memory = ARGV[at], ARGV[at + 1]
   local key = P .. ':worker:' .. name
+  make_room(key, 'hash')
+  make_room(key .. ':executions', 'set')
   call('HSET', key, 'last_heartbeat', date)
   if memory ~= '' then call('HSET', key, 'memory_mb', memory) end
   call('EXPIRE', key, call('EXISTS', key .. ':executions') == 1 and ARGV[4] or ARGV[5])
   if call('HEXISTS', key, 'birth') == 0 then
-    call('SADD', P .. ':workers', key)
+    note('SADD', P .. ':workers', key)
     lost[#lost + 1] = name
   end
-  for _, member in ipairs(call('SMEMBERS', key .. ':executions')) do
-    local id, execution = string.match(member, '^(.*):([^:]*)$')
-    local job = P .. ':job:' .. id
-    local origin = call('HGET', job, 'origin')
-    if origin and (call('ZSCORE', P .. ':wip:' .. origin, member) or call('HGET', job, 'status') == 'canceled') then
-      call('ZADD', P .. ':wip:' .. origin, 'XX', NOW + lease, member)
-      call('ZADD', P .. ':executions:' .. id, NOW + lease + 60, execution)
-      call('EXPIRE', P .. ':executions:' .. id, lease + 60)
-      call('HSET', P .. ':execution:' .. member, 'id', execution, 'job_id', id, 'last_heartbeat', stamp,
-        'worker_name', name)
-      call('HSETNX', P .. ':execution:' .. member, 'created_at', stamp)
-      call('EXPIRE', P .. ':execution:' .. member, lease)
-      call('HSET', job, 'last_heartbeat', date)
-    end
-  end
+  for _, member in ipairs(call('SMEMBERS', key .. ':executions')) do keep(name, member) end
 end
 return lost

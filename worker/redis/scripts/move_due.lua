@@ -7,8 +7,7 @@ local moved, next_due, late = 0, -1, 0
 local limit = tonumber(ARGV[3])
 local exact = NOW + NOW_US / 1000000
 
-for at = 4, #ARGV do
-  local queue = ARGV[at]
+local function move(queue)
   local registry = P .. ':scheduled:' .. queue
   call('ZREM', registry, '') -- to be refused, if it is, before a job stands on its queue
   local due = call('ZRANGEBYSCORE', registry, '-inf', NOW, 'WITHSCORES', 'LIMIT', 0, limit - moved)
@@ -26,5 +25,11 @@ for at = 4, #ARGV do
     local wait = math.max(0, tonumber(first) - exact)
     if next_due < 0 or wait < next_due then next_due = wait end
   end
+end
+
+for at = 4, #ARGV do
+  local registry = P .. ':scheduled:' .. ARGV[at]
+  local found = call('TYPE', registry).ok
+  if found == 'zset' then move(ARGV[at]) end -- what else is there keeps no other queue from its jobs
 end
 return {moved, tostring(next_due), string.format('%.3f', late), string.format('%d.%06d', NOW, NOW_US)}

@@ -38,6 +38,7 @@ local function look(queue, member, id)
   end
   if gone[name] then
     if not belongs(queue, id) then call('ZREM', P .. ':wip:' .. queue, member) end
+    make_room(P .. ':worker:' .. name .. ':executions', 'set')
     call('SADD', P .. ':worker:' .. name .. ':executions', member)
   else
     living = living + 1
@@ -55,6 +56,7 @@ local function look_by_rqs_rules(queue, member, id, execution)
 end
 
 local queues = {unpack(ARGV, 6)}
+make_room(P .. ':origins', 'set')
 for _, origin in ipairs(call('SMEMBERS', P .. ':origins')) do
   if call('EXISTS', P .. ':wip:' .. origin) == 0 then
     call('SREM', P .. ':origins', origin)
@@ -63,7 +65,11 @@ for _, origin in ipairs(call('SMEMBERS', P .. ':origins')) do
   end
 end
 for _, queue in ipairs(queues) do
-  local members = call('ZRANGE', P .. ':wip:' .. queue, 0, 9999, 'WITHSCORES')
+  local members = redis.pcall('ZRANGE', P .. ':wip:' .. queue, 0, 9999, 'WITHSCORES')
+  if members.err then -- the claims of the other queues are looked at
+    if not wrong_type(members) then raise(members) end
+    members = {}
+  end
   for i = 1, #members, 2 do
     local id, execution = string.match(members[i], '^(.*):([^:]*)$')
     if id and string.sub(execution, 1, #ARGV[3]) == ARGV[3] then

@@ -3,9 +3,10 @@
 --   P:workers set · P:workers:<q> set
 go_on_without_memory()
 local count = tonumber(ARGV[4])
+make_room(WORKER_KEY, 'hash')
 call('HDEL', WORKER_KEY, 'death', 'shutdown_requested_date')
 call('HSET', WORKER_KEY, unpack(ARGV, 5 + count))
 call('EXPIRE', WORKER_KEY, ARGV[3])
-call('SADD', P .. ':workers', WORKER_KEY)
-for at = 5, 4 + count do call('SADD', P .. ':workers:' .. ARGV[at], WORKER_KEY) end
+note('SADD', P .. ':workers', WORKER_KEY)
+for at = 5, 4 + count do note('SADD', P .. ':workers:' .. ARGV[at], WORKER_KEY) end
 return 1

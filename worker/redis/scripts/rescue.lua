@@ -10,7 +10,9 @@
 local running, keep, claims = ARGV[3], {}, {}
 for at = 6, #ARGV do keep[ARGV[at]] = true end
 go_on_without_memory()
+make_room(EXECUTIONS_KEY, 'set')
 if ARGV[4] ~= '' then
+  make_room(WORKER_KEY, 'hash')
   call('HSET', WORKER_KEY, 'fence', ARGV[4])
   if call('TTL', WORKER_KEY) < 0 then call('EXPIRE', WORKER_KEY, ARGV[5]) end
 end

@@ -9,7 +9,7 @@ local function restore(id, queue, left, results, first, last, journal)
   local job = P .. ':job:' .. id
   if call('EXISTS', job) == 1 then return 0 end
   local stream = P .. ':results:' .. id
-  call('SADD', P .. ':queues', LETTERS)
+  note('SADD', P .. ':queues', LETTERS)
   call('LREM', LETTERS, 0, id)
   call('RPUSH', LETTERS, id)
   local beside = P .. ':journal:' .. id

@@ -13,7 +13,7 @@ if not ours(origin, id, execution) then return 0 end
 local take_back
 if call('EXISTS', job) == 1 then
   local started_at, ended_at = (utc(started)), (utc(ended))
-  call('SADD', P .. ':queues', queue)
+  note('SADD', P .. ':queues', queue)
   call('HSET', job, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at, unpack(ARGV, 10))
   call('HDEL', job, 'suspect')
   local ttl = count_of(call('HGET', job, 'ttl'))

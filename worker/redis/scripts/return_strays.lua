@@ -14,10 +14,11 @@ for at = 7, #ARGV, 2 do
   if status and mark == ARGV[at + 1] then
     local queue = P .. ':queue:' .. origin
     if status == 'started' then
+      make_room(P .. ':origins', 'set')
       call('SADD', P .. ':origins', origin) -- perhaps nobody serves that queue
       call('ZADD', P .. ':wip:' .. origin, NOW + tonumber(ARGV[6]), id .. ':' .. ARGV[5] .. string.format('%08x', at))
     else
-      call('SADD', P .. ':queues', queue)
+      note('SADD', P .. ':queues', queue)
       call('LREM', queue .. ':intermediate', 0, id)
       call(status == 'queued' and 'LPUSH' or 'RPUSH', queue, id)
       local reply = redis.pcall('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))

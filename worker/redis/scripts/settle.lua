@@ -87,7 +87,7 @@ for at = first, last, 8 do
 end
 
 if succeeded > 0 then
-  for _, entries in pairs(finished) do call('ZADD', unpack(entries)) end
+  for _, entries in pairs(finished) do note('ZADD', unpack(entries)) end
   for _, held in pairs(held_by) do call('ZREM', unpack(held)) end -- from here on they are settled
   tidy(call, 'DEL', unpack(gone))
   tidy(call, 'SREM', unpack(members))
