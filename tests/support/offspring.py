@@ -51,7 +51,8 @@ def signals_of_program() -> dict[str, str]:
     lines = subprocess.run(
         ["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    return {line.split()[0]: line.split()[1].lstrip("0") for line in lines}
+    own = 0b11 << 31  # signals 32 and 33 are the C library's; whoever started the tests may have left them ignored
+    return {line.split()[0]: f"{int(line.split()[1], 16) & ~own:x}".lstrip("0") for line in lines}
 
 
 def in_fork(function: Callable[[], Any]) -> Any:
