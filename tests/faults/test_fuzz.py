@@ -1,8 +1,6 @@
-"""Thousands of odd records, killers among them, beside good jobs: see `tests.faults.fuzz`. Other seeds by hand."""
+"""Odd records, killers among them, beside good jobs: see `tests.faults.fuzz`. Thousands and other seeds by hand."""
 
 from __future__ import annotations
-
-import pytest
 
 from tests.faults.fuzz import Fuzz
 from tests.support.hostile import KILLERS
@@ -13,9 +11,3 @@ QUICK = [name for name in KILLERS if not name.startswith("an endless")]
 
 def test_some_odd_records_harm_nothing() -> None:
     assert Fuzz(seed=1, odd=400, good=200, killers=QUICK, processes=2).run() == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("seed", "threads"), [(1, 1), (2, 4)])
-def test_thousands_of_odd_records_harm_nothing(seed: int, threads: int) -> None:
-    assert Fuzz(seed=seed, odd=5000, good=2000, killers=list(KILLERS), threads=threads).run() == []
