@@ -65,6 +65,17 @@ def test_it_runs_a_job_and_stops_in_order(service: Service, queue: Queue, redis:
     assert redis.smembers("rq:workers") == set()
 
 
+def test_however_often_it_is_asked_to_stop_it_ends_with_the_code_of_a_stop(service: Service, queue: Queue) -> None:
+    queue.enqueue(tasks.add, 1, 2)
+    service.wait_for("job.finished")
+    for _ in range(5):
+        service.signal(signal.SIGTERM)
+    service.wait_for("service.stopped")
+    while processes.is_alive(service.pid):  # to the last moment: as it finalizes, Python gives up its handlers
+        service.signal(signal.SIGTERM)
+    assert service.wait() == 0
+
+
 def test_rq_info_sees_its_workers(service: Service, server: RedisServer, redis: redis_py.Redis) -> None:
     until(lambda: redis.scard("rq:workers") == 2, service=service)
     assert "2 workers" in rq("info", url=server.url).stdout

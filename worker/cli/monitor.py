@@ -50,6 +50,7 @@ def run(settings: Settings) -> Exit:
     watching.stop()
     sentry.flush(1.0)
     log.info("monitor.stopped")
+    signals.ignore()
     return Exit.CRASHED if watching.crashed else Exit.OK
 
 

@@ -70,13 +70,16 @@ def serve(settings: Settings) -> Exit:
     roles: dict[Role, Callable[[Slot], int]] = {Role.CONSUMER: consume, Role.DISPATCHER: dispatch}
     if settings.health_port:
         roles[Role.HEALTH] = partial(answer_probes, settings, scoreboard)
-    return Supervisor(
+    supervisor = Supervisor(
         scoreboard,
         roles,
         consumers=settings.worker_processes,
         grace=settings.worker_shutdown_grace,
         inbox=inbox,
-    ).run()
+    )
+    fate = supervisor.run()
+    signals.ignore()
+    return fate
 
 
 def preload(settings: Settings) -> bool:

@@ -62,6 +62,17 @@ def hand_on(inbox: SimpleQueue[int]) -> None:
         os.kill(os.getpid(), inbox.get())
 
 
+def ignore() -> None:
+    """Ignore the supervisor's signals from now on, so that a second stop cannot change how an ended service exits.
+
+    As it finalizes, Python gives its handlers back to the system, whose own answer to TERM is death; what is ignored
+    stays ignored.
+    """
+    for number in SUPERVISED:
+        if number != signal.SIGCHLD:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def blocked(numbers: Iterable[signal.Signals] = SUPERVISED) -> Iterator[None]:
     """Block signals in this block, so that none is lost between a fork and the child's own handlers."""
