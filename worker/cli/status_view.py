@@ -9,7 +9,7 @@ import click
 
 from worker.cli.terminal import print_table
 from worker.dead_letters.groups import Group
-from worker.dispatcher.strays import Stray
+from worker.dispatcher.strays import SCHEDULED, UNKNOWN_KEEPER, Stray
 from worker.fleet.server import Server
 from worker.fleet.state import ConsumerState, Fleet, QueueState
 from worker.fleet.upcoming import Coming
@@ -33,11 +33,14 @@ class Overview:
     def attention(self) -> list[str]:
         """Return sentences about what a person should look at."""
         found = [*self.fleet.attention(), *self.server.attention()]
-        if self.strays:
+        left = [stray for stray in self.strays or () if stray.status == SCHEDULED]
+        if lost := len(self.strays or ()) - len(left):
             found.append(
-                f"{counted(len(self.strays), 'job is', 'jobs are')} in no queue and no registry. A running instance "
-                f"puts such jobs back within hours."
+                f"{counted(lost, 'job is', 'jobs are')} in no queue and no registry. A running instance puts such jobs "
+                f"back within hours."
             )
+        if left:
+            found.append(f"{counted(len(left), 'job is', 'jobs are')} left alone. {UNKNOWN_KEEPER}")
         return found
 
 

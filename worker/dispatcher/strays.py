@@ -4,7 +4,8 @@ Plain RQ workers leave strays when they die between two commands, producers when
 the second. The chore looks at every job's hash, a bounded number at a time, seldom, and while this instance is idle. A
 job is put back when it was astray at two looks, `GRACE_SECONDS` apart by the server's clock, and has not moved between.
 The second look and the putting back are one script, so a job is never put back twice, and never while its producer
-still writes it.
+still writes it. A scheduled job is only named: another program may keep it, a scheduler that we do not know, and when
+it is due stands nowhere else.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ GRACE_SECONDS: Final = 120.0
 PAGE: Final = 500
 #: Pages of one run, so that the dispatcher's other chores are kept waiting for milliseconds only.
 PAGES: Final = 5
+#: Of jobs that are left alone, one log line names so many.
+NAMED: Final = 10
+SCHEDULED: Final = "scheduled"
+UNKNOWN_KEEPER: Final = (
+    "They are scheduled, and neither RQ's scheduler nor rq-scheduler has them. If another program keeps them, all is "
+    "well; else enqueue them again or delete them: nobody knows when they are due."
+)
 #: Strays that are remembered from the first look; more wait for the next pass.
 MOST: Final = 1000
 
@@ -115,10 +123,14 @@ class StrayChore:
         self._seen, self._second_look_at = {}, 0.0
         if reply == -1:
             raise NotLeader
-        for job_id, status, queue in (map(name_of, row) for row in reply):
+        astray = [tuple(map(name_of, row)) for row in reply]
+        returned = [row for row in astray if row[1] != SCHEDULED]
+        for job_id, status, queue in returned:
             log.error("job.put_back", job_id=job_id, queue=queue, status=status, why="it stood in no list")
-        if reply:
+        if returned:
             self._put_back()
+        if left := [job_id for job_id, status, _ in astray if status == SCHEDULED]:
+            log.warning("jobs.left_alone", jobs=len(left), job_ids=left[:NAMED], why=UNKNOWN_KEEPER)
         return _next_pass()
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis as redis_py
 from rq import Queue
 from rq.job import Job
 from rq.registry import ScheduledJobRegistry
+from rq_scheduler import Scheduler
 from structlog.testing import capture_logs
 
 from tests.support import tasks
 from tests.support.engine import QUEUES, desk, everything, rescuer, script_calls
+from tests.support.rq_scheduler_jobs import put_off
 from tests.support.worker import consumer
 from worker.dispatcher.leader import Lead, Leadership, NotLeader
 from worker.dispatcher.strays import GRACE_SECONDS, PASS_SECONDS, POSTPONE_SECONDS, StrayChore, all_strays
@@ -78,7 +80,7 @@ def started_without_claim(redis: redis_py.Redis) -> Job:
     return job
 
 
-BREAKS = [popped, between_pop_and_start, unscheduled, started_without_claim]
+BREAKS = [popped, between_pop_and_start, started_without_claim]
 
 
 @pytest.mark.parametrize("lose", BREAKS)
@@ -97,6 +99,19 @@ def test_a_stray_is_put_back_and_runs_once(redis: redis_py.Redis, lose: Callable
     assert job.return_value(refresh=True) == 3
     assert redis.keys("rq:queue:*") == []
     assert list(all_strays(script_calls(redis))) == []
+
+
+def test_a_scheduled_job_that_nobody_known_keeps_is_named_and_never_run(redis: redis_py.Redis) -> None:
+    job = unscheduled(redis)
+    instance = Instance(redis)
+    before = everything(redis)
+    with capture_logs() as told:
+        instance.whole_pass()
+    (event,) = [line for line in told if line["event"] in ("job.put_back", "jobs.left_alone")]
+    assert (event["event"], event["job_ids"]) == ("jobs.left_alone", [job.id])
+    assert instance.rescues == 0
+    assert everything(redis)[job.key] == before[job.key]
+    assert queue(redis).count == 0
 
 
 @pytest.mark.parametrize("lose", BREAKS)
@@ -171,7 +186,7 @@ def test_whatever_is_where_it_should_be_is_no_stray(redis: redis_py.Redis) -> No
 
 
 def test_a_look_changes_nothing(redis: redis_py.Redis) -> None:
-    for lose in BREAKS:
+    for lose in (*BREAKS, unscheduled):
         lose(redis)
     before = everything(redis)
     assert sorted(stray.status for stray in all_strays(script_calls(redis))) == [
@@ -206,3 +221,17 @@ def test_thousands_of_jobs_are_looked_at_in_bounded_steps(redis: redis_py.Redis)
     instance.step()
     assert default.job_ids[0] == lost, "at the head: its turn had come"
     assert default.count == 6000
+
+
+def test_jobs_of_rq_scheduler_are_no_strays_and_are_never_run_early(redis: redis_py.Redis) -> None:
+    jobs = put_off(redis)
+    assert list(all_strays(script_calls(redis))) == []
+    Instance(redis).whole_pass()
+    assert {job.get_status(refresh=True) for job in jobs} == {"scheduled"}
+    assert queue(redis).count == 0
+    scheduler = Scheduler(connection=redis)
+    scheduler.change_execution_time(jobs[0], datetime.now(UTC) - timedelta(seconds=1))
+    scheduler.enqueue_jobs()
+    assert consumer(redis).work(burst=True)
+    assert jobs[0].return_value(refresh=True) == 3
+    assert jobs[1].get_status(refresh=True) == "scheduled"

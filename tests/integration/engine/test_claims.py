@@ -98,6 +98,7 @@ def test_the_record_of_a_worker_lives_as_long_as_its_claims_allow(redis: redis_p
     assert 0 < redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS
     ann.settle_and_claim([], 1)
     assert redis.ttl("rq:worker:ann") <= BUSY_TTL_SECONDS, "nothing new, but a claim is still out"
+    assert redis.hget("rq:worker:ann", "state") == b"busy", "as `rq info` and dashboards show it"
     ann.settle_and_claim([finished(exchange.claims[0])], 1)
     assert redis.hget("rq:worker:ann", "state") == b"idle"
     assert BUSY_TTL_SECONDS < redis.ttl("rq:worker:ann") <= IDLE_TTL_SECONDS

@@ -49,6 +49,13 @@ def migrate(source_url: str, target_url: str, dry_run: bool, as_json: bool) -> N
             err=True,
         )
         sys.exit(Exit.FAILED)
+    if not dry_run and migration.scheduler_runs():
+        click.echo(
+            "An rq-scheduler runs on the old Redis (rq:scheduler_lock is there). Stop it, or a job would run on both; "
+            "then run this again. A killed one is forgotten after 70 seconds.",
+            err=True,
+        )
+        sys.exit(Exit.FAILED)
     if not dry_run and migration.same_database(secrets.token_hex(16)):
         click.echo("--from and --to are the same database. Nothing was done.", err=True)
         sys.exit(Exit.USAGE)

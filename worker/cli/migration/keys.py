@@ -8,6 +8,11 @@ from typing import Final, Literal
 
 Kind = Literal["list", "zset", "set"]
 
+#: What rq-scheduler keeps, which is what `django_rq.get_scheduler()` uses: the moments of its jobs, those that repeat
+#: included, and the lock of the process that moves them. Its names begin with `rq:` whatever RQ's prefix is.
+RQ_SCHEDULER_PREFIX: Final = "rq"
+RQ_SCHEDULER_JOBS: Final = "scheduler:scheduled_jobs"
+RQ_SCHEDULER_LOCK: Final = "scheduler_lock"
 #: Keys of processes, not of jobs: their contents would be wrong, or at least old, in another database.
 _LEFT: Final = (
     "worker:",
@@ -16,13 +21,14 @@ _LEFT: Final = (
     "scheduler:",
     "scheduler-lock:",
     "cron_scheduler:",
+    "scheduler_instance:",  # rq-scheduler's
     "rate:",
     "migration:",
 )
 _LEFT_NAMES: Final = frozenset(
     {
         *("workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda", "maintained", "origins"),
-        *("autoscaler", "autoscaler-lock"),
+        *("autoscaler", "autoscaler-lock", RQ_SCHEDULER_LOCK),
     }
 )
 #: Registries whose jobs run, now or later, because they are listed there.
@@ -42,6 +48,7 @@ class Index:
     kind: Kind
     runs: bool = False
     of_jobs: bool = True
+    prefix: str = ""  #: another than RQ's
 
 
 @dataclass(slots=True)
@@ -60,7 +67,9 @@ def sort_out(names: Iterable[str], letters_queue: str) -> Inventory:
     jobs: set[str] = set()
     for name in names:
         kind, _, rest = name.partition(":")
-        if name in _LEFT_NAMES or name.startswith(_LEFT):
+        if name == RQ_SCHEDULER_JOBS:  # a job that repeats may also stand on a queue, so this takes none from there
+            found.indexes.append(of_rq_scheduler())
+        elif name in _LEFT_NAMES or name.startswith(_LEFT):
             found.left += 1
         elif kind == "job":
             if rest and ":" not in rest:  # its sets, job:<id>:dependents and job::<id>:dependencies, go with it
@@ -76,6 +85,11 @@ def sort_out(names: Iterable[str], letters_queue: str) -> Inventory:
     found.indexes.sort(key=lambda index: (index.runs, index.name.startswith("queue:"), index.name))
     found.others.sort()
     return found
+
+
+def of_rq_scheduler() -> Index:
+    """Return the index that rq-scheduler keeps of its jobs."""
+    return Index(RQ_SCHEDULER_JOBS, "zset", prefix=RQ_SCHEDULER_PREFIX)
 
 
 def _index(name: str, kind: str, rest: str, letters_queue: str) -> Index | None:

@@ -15,7 +15,15 @@ from typing import Any, Final
 from redis import Redis
 
 from worker.cli.migration.copying import Words, batched, read_jobs, read_key, score
-from worker.cli.migration.keys import Index, Inventory, job_of, sort_out
+from worker.cli.migration.keys import (
+    RQ_SCHEDULER_LOCK,
+    RQ_SCHEDULER_PREFIX,
+    Index,
+    Inventory,
+    job_of,
+    of_rq_scheduler,
+    sort_out,
+)
 from worker.keys import Keys
 from worker.redis.scripts import source
 
@@ -77,7 +85,14 @@ class Migration:
         pattern = self._keys.named("*")  # RQ allows no character in a prefix that patterns do not take literally
         cut = len(self._keys.named(""))
         names = (key.decode()[cut:] for key in self._source.scan_iter(match=pattern, count=1000))
-        return sort_out(names, self._letters_queue)
+        found = sort_out(names, self._letters_queue)
+        own = of_rq_scheduler()
+        if self._keys.prefix != own.prefix and self._source.exists(self._key(own)):
+            found.indexes.append(own)
+        return found
+
+    def _key(self, index: Index) -> str:
+        return f"{index.prefix}:{index.name}" if index.prefix else self._keys.named(index.name)
 
     def live_workers(self) -> list[str]:
         """Return the workers that are alive on the source: they would run jobs that are being copied."""
@@ -87,6 +102,10 @@ class Migration:
                 pipeline.exists(key)
             alive = pipeline.execute()
         return [key.decode().rpartition(":worker:")[2] for key, there in zip(keys, alive, strict=True) if there]
+
+    def scheduler_runs(self) -> bool:
+        """Whether an rq-scheduler holds its lock on the source: it would enqueue jobs there that are being copied."""
+        return bool(self._source.exists(f"{RQ_SCHEDULER_PREFIX}:{RQ_SCHEDULER_LOCK}"))
 
     def run(self) -> Account:
         """Copy everything and account for it."""
@@ -178,7 +197,7 @@ class Migration:
             arguments: Words = [index.kind, index.name, "1" if index.runs else "0"]
             for row in rows:
                 arguments += row
-            now, before, out = self._admit([self._keys.named(index.name), *self._marks], arguments)
+            now, before, out = self._admit([self._key(index), *self._marks], arguments)
             count.carried += now
             count.before += before
             count.left_out += out
@@ -187,7 +206,7 @@ class Migration:
 
     def _members(self, index: Index) -> Iterator[tuple[str, str, str]]:
         """Yield member, job id and score, in the order of the index."""
-        key = self._keys.named(index.name)
+        key = self._key(index)
         if index.kind == "set":
             rows: Iterator[tuple[bytes, float]] = ((member, 0.0) for member in self._source.sscan_iter(key, count=1000))
         elif index.kind == "list":

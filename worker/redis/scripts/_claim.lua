@@ -165,9 +165,10 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     end
   end
   if REGISTERED == 1 then
-    tidy(call, 'HSET', WORKER_KEY, 'state', taken > 0 and 'busy' or reply[1] == 1 and 'suspended' or 'idle',
+    local busy = taken > 0 or call('EXISTS', EXECUTIONS_KEY) == 1 -- jobs of earlier claims may still run
+    tidy(call, 'HSET', WORKER_KEY, 'state', busy and 'busy' or reply[1] == 1 and 'suspended' or 'idle',
       'last_heartbeat', started)
-    tidy(call, 'EXPIRE', WORKER_KEY, (taken > 0 or call('EXISTS', EXECUTIONS_KEY) == 1) and busy_ttl or idle_ttl)
+    tidy(call, 'EXPIRE', WORKER_KEY, busy and busy_ttl or idle_ttl)
   end
   return reply
 end

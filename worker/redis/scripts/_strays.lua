@@ -2,6 +2,8 @@
 -- between two writes. Returns status, queue, and a mark that changes when the job moves; nil when the job is where it
 -- should be, has another status, or looking would cost too much. On a queue only jobs older than its head are looked
 -- for (younger ones have not had their turn), and one call passes at most MOST_STEPS ids.
+-- A job that waits for its moment is at home with RQ's scheduler or with rq-scheduler (`django_rq.get_scheduler()`), whose
+-- set has one name whatever the prefix is; where that may not be read, or is on another node, the job is not in it.
 -- Touches besides the keys of _common.lua: P:queue:<q>:intermediate list (RQ's, between pop and start).
 local MOST_STEPS, steps = 500000, 0
 
@@ -36,6 +38,7 @@ local function stray(id)
     if worker == 'sync' or claimed(id, origin) then return nil end -- 'sync': its producer runs it itself
   elseif status == 'scheduled' then
     if call('ZSCORE', P .. ':scheduled:' .. origin, id) then return nil end
+    if type(optional('ZSCORE', 'rq:scheduler:scheduled_jobs', id)) == 'string' then return nil end
   else
     return nil
   end

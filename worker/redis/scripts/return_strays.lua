@@ -2,10 +2,10 @@
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), leader's name, token, execution to adopt jobs with (one of ours),
 --   lease (s), then id, mark,…
--- Returns -1 when another leads by now, else {id, status, queue}… of those that were put back:
+-- Returns -1 when another leads by now, else {id, status, queue}… of those that are still astray. They were put back:
 --   queued: at the head of its queue, because its turn has passed (and off RQ's intermediate list);
---   scheduled: at the tail, because its due time is lost;
---   started: claimed for a worker that does not exist, so that the next rescue deals with it as with any orphan.
+--   started: claimed for a worker that does not exist, so that the next rescue deals with it as with any orphan;
+--   scheduled: not at all: only who keeps it knows when it is due, perhaps a program that we do not know.
 if not lead(ARGV[3], ARGV[4]) then return -1 end
 local returned = {}
 for at = 7, #ARGV, 2 do
@@ -17,13 +17,13 @@ for at = 7, #ARGV, 2 do
       make_room(P .. ':origins', 'set')
       call('SADD', P .. ':origins', origin) -- perhaps nobody serves that queue
       call('ZADD', P .. ':wip:' .. origin, NOW + tonumber(ARGV[6]), id .. ':' .. ARGV[5] .. string.format('%08x', at))
-    else
+    elseif status == 'queued' then
       note('SADD', P .. ':queues', queue)
       call('LREM', queue .. ':intermediate', 0, id)
-      call(status == 'queued' and 'LPUSH' or 'RPUSH', queue, id)
+      call('LPUSH', queue, id)
       local reply = redis.pcall('HSET', job, 'status', 'queued', 'enqueued_at', (utc(0)))
       if type(reply) == 'table' and reply.err then
-        redis.pcall('LREM', queue, status == 'queued' and 1 or -1, id)
+        redis.pcall('LREM', queue, 1, id)
         raise(reply)
       end
     end

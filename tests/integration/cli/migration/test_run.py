@@ -12,17 +12,20 @@ from typing import Any
 import pytest
 import redis as redis_py
 from rq import Queue, Retry
-from rq.job import Dependency
+from rq.job import Dependency, Job
 from rq.registry import ScheduledJobRegistry
 from rq.worker_registration import register
+from rq_scheduler import Scheduler
 
 from tests.support import tasks
 from tests.support.commands import run
 from tests.support.engine import desk, everything, script_calls
 from tests.support.engine import register as register_worker
+from tests.support.rq_scheduler_jobs import put_off
 from tests.support.server import RedisServer, free_port
 from tests.support.worker import consumer
 from worker.engine.leases import orphans
+from worker.exits import Exit
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +251,32 @@ def test_the_urls_may_come_from_the_environment(
     done = run("migrate", url=None, MIGRATE_FROM=server.url, MIGRATE_TO=new_server.url)
     assert done.returncode == 0, done.stderr
     assert new.lrange("rq:queue:default", 0, -1) == [b"one"]
+
+
+def moments(redis: redis_py.Redis) -> dict[bytes, float]:
+    return dict(redis.zrange(Scheduler.scheduled_jobs_key, 0, -1, withscores=True))
+
+
+def test_the_schedules_of_rq_scheduler_move_to_another_redis(
+    server: RedisServer, redis: redis_py.Redis, new_server: RedisServer, new: redis_py.Redis
+) -> None:
+    put_off(redis)
+    running = Scheduler(connection=redis)
+    running.register_birth()
+    assert running.acquire_lock()
+    refused = migrate(server, new_server)
+    assert refused.returncode == Exit.FAILED
+    assert "rq-scheduler" in refused.stderr
+    running.remove_lock()
+    for _ in range(2):  # the second finds all of it there
+        done = migrate(server, new_server)
+        assert done.returncode == 0, done.stderr + done.stdout
+    assert moments(new) == moments(redis)
+    assert [new.exists(job) for job in new.keys("rq:job:*")] == [1, 1, 1]
+    assert not new.keys("rq:scheduler_instance:*")
+    new.zadd(Scheduler.scheduled_jobs_key, dict.fromkeys(moments(new), 1))
+    Scheduler(connection=new).enqueue_jobs()
+    assert consumer(new).work(burst=True)
+    assert sorted(Job.fetch(name.decode()[7:], connection=new).return_value() for name in new.keys("rq:job:*")) == [
+        *(3, 7, 11),
+    ]
