@@ -23,6 +23,8 @@ log = logs.get_logger()
 
 _enabled = False
 _traces = False
+#: Characters of a job's id and of its queue's name, which its producer has chosen.
+_MOST_CHARACTERS: Final = 255
 #: Used instead of a transaction when none is wanted; one for all jobs, because it has no state.
 _UNTRACED: Final = nullcontext()
 
@@ -94,8 +96,8 @@ def trace(*, job_id: str, queue: str, function: str, attempt: int) -> AbstractCo
     import sentry_sdk  # noqa: PLC0415
 
     transaction = sentry_sdk.start_transaction(op="queue.task", name=function, source="task")
-    transaction.set_data("messaging.destination.name", queue)
-    transaction.set_data("messaging.message.id", job_id)
+    transaction.set_data("messaging.destination.name", queue[:_MOST_CHARACTERS])
+    transaction.set_data("messaging.message.id", job_id[:_MOST_CHARACTERS])
     transaction.set_data("messaging.message.retry.count", attempt - 1)
     transaction.set_status("ok")  # an exception writes over it
     return transaction
@@ -121,7 +123,8 @@ def job_failed(
         scope.set_tag("queue", queue)
         scope.set_tag("function", function)
         scope.set_tag("reason", reason)
-        scope.set_context("rq-job", {"job_id": job_id, "func": function, "queue": queue, "attempt": attempt})
+        about = {"job_id": job_id[:_MOST_CHARACTERS], "func": function, "queue": queue, "attempt": attempt}
+        scope.set_context("rq-job", about)
         if error is not None:
             scope.capture_exception(error)
         else:

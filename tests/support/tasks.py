@@ -317,6 +317,24 @@ def unserialisable() -> Any:
     return lambda: None
 
 
+class Vicious:
+    """A value that does harm when it is serialized."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __reduce__(self) -> str:
+        if self.how == "die":
+            os._exit(3)
+        while self.how == "hang":
+            time.sleep(0.01)
+        raise SystemExit(self.how)
+
+
+def vicious(how: str) -> Any:
+    return Vicious(how)
+
+
 def checkpoint(saved: str, path: str) -> None:
     """Save a checkpoint when the service stops, and let the stop go on."""
     from worker.context import ShutdownRequested

@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 import time
-from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -41,8 +40,7 @@ from worker.consumer.outcome_wire import Message, Pipe
 from worker.consumer.rq_finish import CALLBACKS_SECONDS, RqFinish
 from worker.engine import dead_letter, rq_private
 from worker.engine.outcomes import Decider
-from worker.engine.records import Buried, Claim, Finished
-from worker.engine.serializers import Encoded
+from worker.engine.records import Buried, Claim
 from worker.exits import Exit, explain, explain_out_of_memory
 from worker.process import forked, memory, signals
 from worker.process.signals import Child
@@ -104,8 +102,7 @@ class ForkedJobs:
         self._accounts.add(*message.counts)
         outcome = message.outcome
         if outcome is not None:
-            stored = outcome.value if isinstance(outcome, Finished) else b""
-            outcome.notes = (job, Encoded(b64decode(stored)) if stored else None)
+            outcome.notes = (job, None)
             if isinstance(outcome, Buried):
                 outcome.meta = dead_letter.in_meta(job, outcome.letter)
             self._in_flight.finish(outcome)

@@ -24,6 +24,7 @@ from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.raised import presentable
 from worker.engine.records import ClaimReply, Finished, Outcome
+from worker.engine.serializers import Encoded
 from worker.engine.unread import Unread
 from worker.process import forked
 from worker.redis.trouble import RedisTrouble
@@ -78,6 +79,11 @@ class RqFinish:
         succeeds, _, _ = rq_private.callback_names(job)
         return bool(succeeds or job.webhooks or job.repeats_left or job.has_rate_limit or isinstance(value, Retry))
 
+    def reads_value(self, job: Job, value: Any) -> bool:
+        """Whether RQ needs the value itself of a job that returned, not only what is stored of it."""
+        succeeds, _, _ = rq_private.callback_names(job)
+        return bool(succeeds or isinstance(value, Retry))
+
     def wants_failure(self, job: Job) -> bool:
         """Whether a job that raised must be finished by RQ."""
         _, fails, _ = rq_private.callback_names(job)
@@ -99,11 +105,11 @@ class RqFinish:
         endings = []
         for execution_id in reply.unsettled:
             outcome = by_execution[execution_id]
-            job, result = outcome.notes
+            job, error = outcome.notes
             if isinstance(outcome, Finished):
-                endings.append(Ending(job, outcome.claim, outcome.started, value=result))
+                endings.append(Ending(job, outcome.claim, outcome.started, value=Encoded.of_result(outcome.value)))
             else:
-                endings.append(Ending(job, outcome.claim, outcome.started, error=result, outcome=outcome))
+                endings.append(Ending(job, outcome.claim, outcome.started, error=error, outcome=outcome))
         return endings
 
     def settle(self) -> None:

@@ -36,7 +36,7 @@ from worker.engine.outcomes import Decider, attempt_of, function_name, number
 from worker.engine.payload import Payloads
 from worker.engine.raised import original, presentable
 from worker.engine.records import Buried, Claim
-from worker.engine.serializers import Refused
+from worker.engine.serializers import Encoded, Refused, encode_result
 from worker.process import forked
 from worker.process.slot import Order, Slot
 from worker.retry import RetryPolicy, isolation_of, policy_of
@@ -119,7 +119,7 @@ class Runner:
                 self._forked.run(claim, job, policy, thread, started)
                 return
             called = True
-            value = self.call(job, claim, function, thread)
+            value, stored = self.call(job, claim, function, thread)
         except Refused as refused:
             if called:  # the job has read somebody else's pickle, its parent's result perhaps: a failure like any other
                 self.fail(job, claim, refused, policy, started)
@@ -141,7 +141,7 @@ class Runner:
                 thread.end_processes(started)
             self.fail(job, claim, error, policy, started)
         else:
-            self.succeed(job, claim, value, started)
+            self.succeed(job, claim, value, stored, started)
         finally:
             if self._slot.order_at > started:  # one that came too late must not stop the job's next run
                 self._slot.forget_orders(running(claim, started))
@@ -153,8 +153,11 @@ class Runner:
     def _isolation(self, function: Callable[..., Any]) -> str:
         return isolation_of(function) or self._settings.worker_isolation
 
-    def call(self, job: Job, claim: Claim, function: Callable[..., Any], thread: JobThread) -> Any:
-        """Call the job's function within its timeout, as the current job of this context."""
+    def call(self, job: Job, claim: Claim, function: Callable[..., Any], thread: JobThread) -> tuple[Any, bytes]:
+        """Call the job's function within its timeout, as the current job of this context.
+
+        Returns its value, and that as Redis is to hold it: serializing it is code of the job, too.
+        """
         attempt = attempt_of(claim)
         name = rq_private.function_name(job)
         args, kwargs = rq_private.arguments(job)
@@ -183,9 +186,11 @@ class Runner:
                 try:
                     thread.begin(claim, job.timeout or Queue.DEFAULT_TIMEOUT)
                     if self._hooks is not None:
-                        return self._hooks.around(own, function, args, kwargs)
-                    value = function(*args, **kwargs)
-                    return self._loops.run(value) if inspect.iscoroutine(value) else value
+                        value = self._hooks.around(own, function, args, kwargs)
+                    else:
+                        value = function(*args, **kwargs)
+                        value = self._loops.run(value) if inspect.iscoroutine(value) else value
+                    return value, encode_result(job.serializer, value)
                 except BaseException as error:  # the job's clock runs: making the text of its error is the job's work
                     forked.end_if_strayed(error)
                     shown = presentable(error)
@@ -200,10 +205,10 @@ class Runner:
             if own.recycles and self._forked is not None:  # a process of the job's own ends anyway
                 self._recycle(claim.job_id)
 
-    def succeed(self, job: Job, claim: Claim, value: Any, started: float) -> None:
-        """Note that the job returned `value`."""
+    def succeed(self, job: Job, claim: Claim, value: Any, stored: bytes, started: float) -> None:
+        """Note that the job returned `value`, which is `stored` as Redis is to hold it."""
         ended = monotonic()
-        outcome = self._decider.success(job, claim, value, started, ended)
+        outcome = self._decider.success(job, claim, stored, started, ended)
         if isinstance(outcome, Buried):
             self._accounts.failed()
             self._accounts.note(outcome, job, None)
@@ -211,9 +216,11 @@ class Runner:
         log.info("job.finished", seconds=round(ended - started, 4))
         self._accounts.finished()
         if self._rq.wants_success(job, value):
+            if not self._rq.reads_value(job, value):
+                value = Encoded.of_result(stored)
             self._in_flight.finish_with_rq(Ending(job, claim, started, value=value))
             return
-        outcome.notes = (job, value)
+        outcome.notes = (job, None)
         self._in_flight.finish(outcome)
 
     def fail(

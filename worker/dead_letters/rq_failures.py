@@ -56,7 +56,7 @@ def failure(text: str, function: str) -> Failure:
     named = error is not None and bool(steps)
     return Failure(
         reason,
-        error["kind"] if named and error is not None else "",
+        error["kind"][:MESSAGE_CHARACTERS] if named and error is not None else "",
         encodable((error["message"] or "") if named and error is not None else rest.strip())[:MESSAGE_CHARACTERS],
         _own_frame(steps, function),
     )

@@ -26,6 +26,8 @@ from worker.redis.calls import Value
 
 #: Characters of an exception's message that the record keeps.
 MESSAGE_CHARACTERS: Final = 500
+#: The same of a name (of a queue, a worker, a function): it comes from the job's hash, where anybody writes anything.
+NAME_CHARACTERS: Final = 255
 #: Earlier burials of the same job that a record remembers, and how much of each.
 HISTORY_ENTRIES: Final = 10
 _HISTORY_PARTS: Final = ("at", "reason", "exception", "message", "attempts", "fingerprint", "release")
@@ -97,18 +99,18 @@ def record(
     stands = journal.described(journal.standing_of(claim.fields))
     return {
         "reason": reason,
-        "exception": _name(error) if error is not None else "",
+        "exception": _kind(error) if error is not None else "",
         "message": (sentence or (words(error) if error is not None else ""))[:MESSAGE_CHARACTERS],
         "fingerprint": fingerprint(function, error, reason),
-        "function": function,
-        "queue": claim.origin,
+        "function": short_name(function),
+        "queue": short_name(claim.origin),
         "attempts": attempts,
-        "first_failed_at": first_failed_at or at,
+        "first_failed_at": short_name(first_failed_at) or at,
         "at": at,
-        "worker": worker,
-        "instance": worker.rpartition(".")[0],
-        "release": release or "",
-        **({"journal": stands} if stands else {}),
+        "worker": short_name(worker),
+        "instance": short_name(worker.rpartition(".")[0]),
+        "release": short_name(release or ""),
+        **({"journal": stands[:MESSAGE_CHARACTERS]} if stands else {}),
         "history": history(earlier),
     }
 
@@ -125,12 +127,12 @@ def history(earlier: dict[str, Any] | None) -> list[dict[str, Any]]:
 def _kept(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what is kept of a record, which somebody else may have written: short texts and whole numbers."""
     kept: dict[str, Any] = {}
-    for name in _HISTORY_PARTS:
-        value = entry.get(name)
+    for part in _HISTORY_PARTS:
+        value = entry.get(part)
         if isinstance(value, str) and value:
-            kept[name] = value[:_HISTORY_CHARACTERS]
+            kept[part] = value[:_HISTORY_CHARACTERS]
         elif isinstance(value, int) and abs(value) < _MOST:
-            kept[name] = value
+            kept[part] = value
     return kept
 
 
@@ -154,7 +156,7 @@ def fingerprint(function: str, error: BaseException | None, reason: str) -> str:
         for step in traceback.extract_tb(error.__traceback__):
             if (package and package in PurePath(step.filename).parts) or not frame:
                 frame = f"{PurePath(step.filename).name}:{step.name}"
-    return digest(_name(error) if error is not None else reason, function, frame)
+    return digest(_kind(error) if error is not None else reason, function, frame)
 
 
 def digest(kind: str, function: str, frame: str) -> str:
@@ -185,10 +187,15 @@ def in_meta(job: Job | None, letter: dict[str, Any]) -> MetaChange | None:
     return MetaChange.entry(job, "dead_letter", letter) if job is not None else None
 
 
-def _name(error: BaseException) -> str:
+def short_name(text: str) -> str:
+    """Return a name as a record keeps it: cut where it is too long to be one."""
+    return text if len(text) <= NAME_CHARACTERS else text[: NAME_CHARACTERS - 1] + "…"
+
+
+def _kind(error: BaseException) -> str:
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return name[:MESSAGE_CHARACTERS]
+    full = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return full[:MESSAGE_CHARACTERS]
 
 
 def read(text: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Job
@@ -18,7 +18,7 @@ from worker.engine import dead_letter, rq_private
 from worker.engine.payload import LONGEST_NAME
 from worker.engine.raised import original
 from worker.engine.records import Buried, Claim, Finished, Outcome, Retried
-from worker.engine.serializers import Refused, encode_result
+from worker.engine.serializers import Refused
 from worker.redis.calls import Value
 from worker.retry import GiveUp, RetryPolicy, next_attempt
 from worker.text import bounded, count_of, size
@@ -46,10 +46,9 @@ class Decider:
     max_result_bytes: int = 0  #: 0 = any
     now: Callable[[], datetime] = field(kw_only=True)  #: the server's time
 
-    def success(self, job: Job, claim: Claim, value: Any, started: float, ended: float) -> Finished | Buried:
-        """The job returned `value`; one that is too large to be kept fails it."""
+    def success(self, job: Job, claim: Claim, stored: bytes, started: float, ended: float) -> Finished | Buried:
+        """The job returned what `encode_result` has made `stored` of; what is too large to be kept fails it."""
         ttl = job.result_ttl
-        stored = encode_result(job.serializer, value)
         if 0 < self.max_result_bytes < len(stored):
             sentence = (
                 f"The job returned {len(stored):,} bytes, as Redis would hold it, and WORKER_MAX_RESULT_BYTES allows "

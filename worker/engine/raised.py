@@ -27,7 +27,7 @@ _KEPT_CHARACTERS: Final = 5_000
 _NAME_CHARACTERS: Final = 200
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.<>]")
 #: What ends a job from outside, also while it makes the text of an exception; the first two are no failures.
-_FROM_OUTSIDE: Final = (JobStopped, ShutdownRequested, JobTimeoutException)
+FROM_OUTSIDE: Final = (JobStopped, ShutdownRequested, JobTimeoutException)
 
 
 class StandIn(Exception):
@@ -38,7 +38,7 @@ class StandIn(Exception):
 
 def presentable(error: BaseException) -> BaseException:
     """Return `error` if its texts can be made and are short; else what is shown in its place, a `StandIn`."""
-    if isinstance(error, (StandIn, *_FROM_OUTSIDE[:2])):
+    if isinstance(error, (StandIn, *FROM_OUTSIDE[:2])):
         return error
     if isinstance(error, JobTimeoutException):  # the job's clock is over: no text of what it came amid may be asked for
         return _alone(error) if error.__context__ or error.__cause__ else error
@@ -83,7 +83,7 @@ def _text(error: BaseException) -> tuple[str, bool]:
     """Return the text of an exception, and whether it could be made."""
     try:
         return str(error), True
-    except _FROM_OUTSIDE:
+    except FROM_OUTSIDE:
         raise
     except BaseException as failure:  # noqa: BLE001 — job code's own __str__ may raise anything, SystemExit too
         return f"(its text cannot be shown: making it raised {type(failure).__name__})", False

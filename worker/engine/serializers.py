@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from typing import Any, Final, Protocol
+from base64 import b64decode, b64encode
+from typing import Any, Final, Protocol, Self
 
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 
+from worker.engine.raised import FROM_OUTSIDE
 from worker.text import bounded, json_text
 
 #: Characters of a refusal.
@@ -38,10 +39,15 @@ class Serializer(Protocol):
 
 
 class Encoded:
-    """A value that another process has serialized; a serializer returns `data` for it as it is."""
+    """A value that has been serialized; a serializer returns `data` for it as it is."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+
+    @classmethod
+    def of_result(cls, stored: bytes) -> Self | None:
+        """Return what stands for a return value, of what `encode_result` has made of it."""
+        return cls(b64decode(stored)) if stored else None
 
 
 class Json:
@@ -64,12 +70,15 @@ class Json:
 def encode_result(serializer: Serializer, value: Any) -> bytes:
     """Serialize a return value as RQ's result stream holds it; b"" for None.
 
-    A value that cannot be serialized is replaced by RQ's own placeholder.
+    A value that cannot be serialized is replaced by RQ's own placeholder. Serializing a value is code of the job: it
+    runs on the job's clock, and may end its process.
     """
     if value is None:
         return b""
     try:
         data = serializer.dumps(value)
-    except Exception:  # noqa: BLE001 — whatever a job returned may raise anything when serialized; RQ notes it the same way
+    except FROM_OUTSIDE:
+        raise
+    except BaseException:  # noqa: BLE001 — it may raise anything, SystemExit too; RQ notes it the same way
         data = serializer.dumps(UNSERIALIZABLE_RETURN_VALUE_PAYLOAD)
     return b64encode(data)

@@ -1,4 +1,4 @@
-"""What a payload does to the process that reads it is blamed on its job, and costs the others nothing."""
+"""What a payload or a result does to the process that reads or writes it is blamed on its job; the others run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 
 import pytest
 import redis as redis_py
+from rq import Callback
+from rq import Queue as RqQueue
 
+from tests.support import tasks
 from tests.support.hostile import KILLERS, QUEUE, good_fields
 from tests.support.server import RedisServer
 from tests.support.service import Service
@@ -84,3 +87,31 @@ def test_a_payload_that_is_read_for_ever_is_ended_in_seconds_each_time(own_serve
             assert (record["reason"], record["function"]) == ("crashed", "tests.support.tasks.add")
             assert "while its payload was read" in record["message"]
             assert len(service.of("child.killed", reason="timeout")) == 3
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"WORKER_THREADS": "4"}, {"WORKER_ISOLATION": "job"}], ids=["alone", "threads", "forks"]
+)
+def test_a_result_that_ends_or_blocks_its_process_when_it_is_serialized_is_its_jobs_failure(
+    own_server: RedisServer, environ: dict[str, str]
+) -> None:
+    with own_server.client() as redis:
+        queue = RqQueue("default", connection=redis)
+        enqueue_good(redis, GOOD)
+        dies, hangs = queue.enqueue(tasks.vicious, "die"), queue.enqueue(tasks.vicious, "hang", job_timeout=1)
+        hangs_for_rq = queue.enqueue(tasks.vicious, "hang", job_timeout=1, on_success=Callback(tasks.on_success))
+        with Service(own_server.url, WORKER_QUEUES="default", **environ) as service:
+            bad = (dies, hangs, hangs_for_rq)
+            eventually(lambda: all(redis.hexists(job.key, "dead_letter") for job in bad), 60, what="the dead letters")
+            eventually(lambda: redis.zcard("rq:finished:default") == GOOD, 60, what="the good jobs")
+            reasons = [json.loads(redis.hget(job.key, "dead_letter"))["reason"] for job in bad]  # type: ignore[arg-type]
+            assert reasons == ["crashed", "timeout", "timeout"]
+            deaths = service.of("child.exited", role="consumer")
+            assert len(deaths) <= 4, "a batch of several costs one more, in which the culprit is found"
+            assert redis.zcard("rq:wip:default") == 0, service.tail()
+
+
+def enqueue_good(redis: redis_py.Redis, count: int) -> None:
+    for number in range(count):
+        redis.hset(f"rq:job:good-{number}", mapping=good_fields(number, as_pickle=True))  # type: ignore[arg-type]
+        redis.rpush(QUEUE, f"good-{number}")

@@ -136,7 +136,8 @@ def an_outcome_that_is_refused(redis: redis_py.Redis, ann: Claims, claim: Claim)
     """What is buried when the server does not take the outcome itself, by force in the end."""
     job = Payloads(["tests.support.tasks"], ["pickle"]).restore(claim, redis)
     now = monotonic()
-    outcome = DECIDER.refused_outcome(DECIDER.success(job, claim, "value", now, now), 1000, "max request size exceeded")
+    returned = DECIDER.success(job, claim, b"dmFsdWU=", now, now)
+    outcome = DECIDER.refused_outcome(returned, 1000, "max request size exceeded")
     outcome.forced = outcome.by_force = True
     assert ann.settle_and_claim([outcome], 0).fenced == [claim.execution_id]
 

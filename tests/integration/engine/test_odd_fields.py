@@ -14,6 +14,7 @@ from rq.job import Job
 
 from tests.support import tasks
 from tests.support.engine import desk, replay, rescuer, retried, script_calls
+from tests.support.hostile import FIELDS
 from tests.support.worker import consumer
 from worker.dispatcher.scheduled_jobs import move_due
 from worker.engine import registries
@@ -89,6 +90,25 @@ def test_a_readable_ttl_begins_anew(redis: redis_py.Redis, road: Callable[[redis
     redis.persist(job.key)
     road(redis, job)
     assert 900 < redis.ttl(job.key) <= 1000
+
+
+def test_a_letter_is_short_however_long_a_field_of_its_job_is(redis: redis_py.Redis) -> None:
+    queue = Queue("default", connection=redis)
+    jobs = []
+    for field in FIELDS:
+        for options in ({}, {"on_failure": Callback(tasks.on_failure)}):
+            job = queue.enqueue(tasks.boom, "x" * 300_000, job_id=f"{field}-{len(options)}", **options)  # type: ignore[arg-type]
+            redis.hset(job.key, field, "long" * 50_000)
+            jobs.append(job)
+    consumer(redis).work(burst=True)
+    letters = {job.id: redis.hget(job.key, "dead_letter") or b"" for job in jobs}
+    assert len(list(filter(None, letters.values()))) > 80
+    assert {name: len(letter) for name, letter in letters.items() if len(letter) > 4_000} == {}
+    for job in jobs:
+        meta = redis.hget(job.key, "meta") or b""
+        assert len(meta) < 8_000 or job.id.startswith("meta-"), job.id
+        for _, result in redis.xrange(f"rq:results:{job.id}"):
+            assert sum(map(len, result.values())) < 70_000, job.id
 
 
 def test_an_id_that_is_no_text_or_whose_key_is_no_hash_takes_nobody_down_with_it(redis: redis_py.Redis) -> None:

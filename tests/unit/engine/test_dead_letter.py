@@ -63,6 +63,26 @@ def test_what_is_no_record_of_ours_is_read_as_none(text: Any) -> None:
     assert dead_letter.read(text) == {}
 
 
+def test_a_record_stays_small_whatever_names_its_job_has() -> None:
+    long = "n" * 1_000_000
+    stands = b"now " + json.dumps({"steps": 3, "last": long}).encode()
+    claim = Claim(long, "w" + "0" * 31, long, long, {b"journal": stands, b"created_at": b"now"})
+    letter = record(
+        "failed",
+        claim,
+        now=NOW,
+        attempts=2,
+        worker=long,
+        release=long,
+        function=long,
+        first_failed_at=long,
+        sentence=long,
+    )
+    assert set(letter["queue"]) == set("n…")
+    assert letter["journal"].startswith("3 steps kept")
+    assert len(json.dumps(letter)) < 4_000
+
+
 def test_a_record_has_all_that_an_operator_asks_for() -> None:
     error = raised(tasks.boom, "no such page")
     letter = written(error)

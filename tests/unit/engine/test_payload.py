@@ -605,6 +605,7 @@ def test_a_result_whose_pickling_raises_becomes_the_note_too() -> None:
             raise MemoryError
 
     packed = b64decode(encode_result(AllowListedPickle([PACKAGE]), Stubborn()))
+    assert packed == b64decode(encode_result(AllowListedPickle([PACKAGE]), tasks.Vicious("SystemExit, as in RQ")))
     assert pickle.loads(packed) == "Unserializable return value"
 
 
