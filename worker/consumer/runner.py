@@ -248,6 +248,7 @@ class Runner:
         self, claim: Claim, refused: Refused, started: float, job: Job | None, error: BaseException | None = None
     ) -> None:
         """Note that the job cannot run here: it is buried, or waits for a release that knows its function."""
+        job = job or self._payloads.unread(claim, self._connection)
         outcome = self._decider.refusal(claim, refused, started, job)
         if isinstance(outcome, Buried):
             self._accounts.note(outcome, job, error)

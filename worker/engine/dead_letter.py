@@ -86,14 +86,16 @@ def record(
     function: str = "",
     error: BaseException | None = None,
     sentence: str = "",
+    subject: str = "",
     earlier: dict[str, Any] | None = None,
     first_failed_at: str = "",
     now: datetime,
 ) -> dict[str, Any]:
     """Return the record of one burial: JSON-able, and without a single argument value.
 
-    `earlier` is the record of the job's last burial, if there was one; `first_failed_at` is when the first attempt
-    since then failed, "" if it was this one; `now` is the server's time.
+    `subject` is the class that was refused, if one was. `earlier` is the record of the job's last burial, if there was
+    one; `first_failed_at` is when the first attempt since then failed, "" if it was this one; `now` is the server's
+    time.
     """
     at = now.isoformat(timespec="seconds")
     stands = journal.described(journal.standing_of(claim.fields))
@@ -101,7 +103,7 @@ def record(
         "reason": reason,
         "exception": _kind(error) if error is not None else "",
         "message": (sentence or (words(error) if error is not None else ""))[:MESSAGE_CHARACTERS],
-        "fingerprint": fingerprint(function, error, reason),
+        "fingerprint": fingerprint(function, error, f"{reason} {subject}" if subject else reason),
         "function": short_name(function),
         "queue": short_name(claim.origin),
         "attempts": attempts,
@@ -148,6 +150,7 @@ def earlier(job: Job | None, claim: Claim) -> dict[str, Any]:
 def fingerprint(function: str, error: BaseException | None, reason: str) -> str:
     """Name the kind of failure: 12 hex digits of error type, function and innermost frame of the job's own code.
 
+    Where nothing was raised, `reason` stands in for the error type, with what it is about.
     The line number is left out, so that an unrelated edit above does not make a new kind.
     """
     frame = ""

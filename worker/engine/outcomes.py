@@ -103,7 +103,8 @@ class Decider:
         if refused.code == "unknown_function" and _waited(waits) < self.unknown_grace:
             written: dict[str, Value] = {"unknown": waits + 1, "last_error": str(refused)[:LAST_ERROR_CHARACTERS]}
             return Retried(claim, started, started, _unknown_wait(waits), at_front=True, fields=written)
-        return self.bury(refused.code, claim, started, started, job=job, sentence=str(refused), attempts=attempts)
+        about = {"sentence": str(refused), "subject": refused.subject}
+        return self.bury(refused.code, claim, started, started, job=job, attempts=attempts, **about)
 
     def crash(self, claim: Claim, how: str, moment: float, job: Job | None = None) -> Retried | Buried:
         """The process died under the job: it runs again at once, until it has cost too many processes."""
@@ -166,6 +167,7 @@ class Decider:
         job: Job | None = None,
         error: BaseException | None = None,
         sentence: str = "",
+        subject: str = "",
     ) -> Buried:
         """Fail the job for good; the traceback (or the sentence) becomes its RQ result."""
         letter = dead_letter.record(
@@ -177,6 +179,7 @@ class Decider:
             function=function_name(job),
             error=error,
             sentence=sentence,
+            subject=subject,
             earlier=dead_letter.earlier(job, claim),
             first_failed_at=first_failure(claim),
             now=self.now(),

@@ -18,12 +18,14 @@ SENTENCE_CHARACTERS: Final = 2_000
 class Refused(Exception):
     """This job must not or cannot run here: `code` is the dead letter's reason; the message explains what to do.
 
-    It quotes names and errors of the job, so it is cut.
+    It quotes names and errors of the job, so it is cut. `subject` is the class that it is about: letters are grouped by
+    it.
     """
 
-    def __init__(self, code: str, sentence: str) -> None:
+    def __init__(self, code: str, sentence: str, subject: str = "") -> None:
         super().__init__(bounded(sentence, SENTENCE_CHARACTERS))
         self.code = code
+        self.subject = subject
 
 
 class Serializer(Protocol):

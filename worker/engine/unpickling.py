@@ -161,6 +161,7 @@ class _Checked(_Reader):  # type: ignore[misc]
             "unknown_function",
             f"There is no {module}.{name} in this release, which the pickle names. Deploy the release that has it and "
             f"replay the job, or correct the name where it is enqueued.",
+            f"{module}.{name}",
         ) from None
 
     def _may_be_called(self, found: Any) -> Any:
@@ -180,6 +181,15 @@ class _Checked(_Reader):  # type: ignore[misc]
             return self._may_be_called(getattr(owner, name))
         if isinstance(owner, EnumType) and name in owner.__members__:
             return owner.__members__[name]
+        if isinstance(owner, type):
+            what = f"{owner.__module__}.{owner.__qualname__}"
+            why = "it has no such member" if isinstance(owner, EnumType) else "only members of enumerations are read so"
+            raise Refused(
+                "refused_class",
+                f"The pickle names {name!r} of {what}: {why}. Send plain values, or members of the enumerations of the "
+                f"packages in WORKER_JOB_MODULES ({', '.join(sorted(self._packages))}).",
+                what,
+            )
         raise self._refused("builtins", "getattr")
 
     def _union(self, left: Any, right: Any) -> Any:
@@ -292,6 +302,7 @@ class _Checked(_Reader):  # type: ignore[misc]
             "refused_class",
             f"The pickle names {module}.{name}, which is neither plain data nor part of the packages in "
             f"WORKER_JOB_MODULES ({', '.join(sorted(self._packages))}). {pickle_names.advice(module, name)}",
+            f"{module}.{name}",
         )
 
     def _forbidden(self, does: str, what: Any) -> Refused:
@@ -302,6 +313,7 @@ class _Checked(_Reader):  # type: ignore[misc]
                 "refused_class",
                 f"The pickle changes {name}, which it has not made itself: every later job would see that. No pickler "
                 f"writes such a thing.",
+                name,
             )
         advice = (
             f"Send plain values, or add {name} to WORKER_PICKLE_CLASSES if you trust it."
@@ -312,6 +324,7 @@ class _Checked(_Reader):  # type: ignore[misc]
             "refused_class",
             f"The pickle {does} {name}. Of the job packages it may build dataclasses, named tuples, exceptions, "
             f"members of enumerations, and instances whose class leaves `__new__` to Python. {advice}",
+            name,
         )
 
 

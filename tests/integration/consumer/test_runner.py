@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from http import HTTPStatus
 from ipaddress import ip_network
 from pathlib import Path
@@ -46,7 +47,11 @@ def test_a_parents_value_of_an_allowed_class_is_read(redis: redis_py.Redis, queu
 def test_a_job_whose_argument_was_refused_runs_once_its_class_is_allowed(redis: redis_py.Redis, queue: Queue) -> None:
     job = queue.enqueue(tasks.look, tasks.cookies("cart=7"))
     consumer(redis).work(burst=True)
-    assert letters.record(redis, job.id)["reason"] == "refused_class"
+    record = letters.record(redis, job.id)
+    assert (record["reason"], record["function"]) == ("refused_class", "tests.support.tasks.look")
+    other = queue.enqueue(tasks.look, string.Formatter())
+    consumer(redis).work(burst=True)
+    assert letters.record(redis, other.id)["fingerprint"] != record["fingerprint"], "each class is a kind of its own"
     job.requeue()
     consumer(redis, **ALLOWED).work(burst=True)
     assert job.return_value()["cart"].value == "7"

@@ -230,6 +230,14 @@ def test_without_an_exception_the_reason_is_the_kind() -> None:
     assert fingerprint("a.b", None, "crashed") == fingerprint("a.b", None, "crashed")
 
 
+def test_each_class_that_is_refused_is_a_kind_of_its_own() -> None:
+    def kind(function: str, subject: str) -> str:
+        return str(written(None, function, subject=subject)["fingerprint"])
+
+    assert kind("a.b", "shop.Order") == kind("a.b", "shop.Order")
+    assert len({kind("a.b", "shop.Order"), kind("a.b", "shop.Color"), kind("a.c", "shop.Order")}) == 3
+
+
 # -- writing and reading -----------------------------------------------------------------------------------------------
 
 

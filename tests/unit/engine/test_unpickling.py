@@ -192,6 +192,24 @@ def test_the_refusal_says_what_the_pickle_would_do(attack: str) -> None:
     assert any(word in str(refused.value) for word in ("calls", "makes", "changes", "names"))
 
 
+@pytest.mark.parametrize(
+    ("owner", "asked", "why"),
+    [
+        ("Size", "HUGE", "no such member"),
+        ("Plain", "__init__", "only members of enumerations"),
+        ("Size", "__class__", "no such member"),
+    ],
+)
+def test_what_python_311_would_name_by_getattr_is_a_member_and_nothing_else(owner: str, asked: str, why: str) -> None:
+    assert PICKLES.loads(program(called("builtins", "getattr", name(HERE, "Size"), text("LARGE")))) is Size.LARGE
+    with pytest.raises(Refused) as refused:
+        PICKLES.loads(program(called("builtins", "getattr", name(HERE, owner), text(asked))))
+    assert repr(asked) in str(refused.value)
+    assert f"{HERE}.{owner}: " in str(refused.value)
+    assert why in str(refused.value)
+    assert refused.value.subject == f"{HERE}.{owner}"
+
+
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize(
     "make",
