@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from rq.defaults import DEFAULT_FAILURE_TTL
@@ -103,8 +104,8 @@ class Decider:
         if refused.code == "unknown_function" and _waited(waits) < self.unknown_grace:
             written: dict[str, Value] = {"unknown": waits + 1, "last_error": str(refused)[:LAST_ERROR_CHARACTERS]}
             return Retried(claim, started, started, _unknown_wait(waits), at_front=True, fields=written)
-        about = {"sentence": str(refused), "subject": refused.subject}
-        return self.bury(refused.code, claim, started, started, job=job, attempts=attempts, **about)
+        buried = partial(self.bury, refused.code, claim, started, started, job=job, attempts=attempts)
+        return buried(sentence=str(refused), subject=refused.subject)
 
     def crash(self, claim: Claim, how: str, moment: float, job: Job | None = None) -> Retried | Buried:
         """The process died under the job: it runs again at once, until it has cost too many processes."""
