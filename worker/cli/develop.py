@@ -61,7 +61,12 @@ def _develop(stack: ExitStack) -> int:
         os.environ.setdefault("WORKER_ALLOW_PRIVATE_ADDRESSES", "true")  # the sample shop is on this machine
     os.environ.setdefault("HEALTH_HOST", "127.0.0.1")
     _choose_health_port()
+    _open_console()
     settings = settings_or_exit()
+    if settings.health_port and settings.console_is_open:
+        opened = "open to everybody on this machine" if settings.monitor_open else "log in as operator or viewer"
+        where = f"http://127.0.0.1:{settings.health_port}{settings.monitor_prefix}/"
+        click.echo(f"The console: {where} ({opened})")
     service = stack.enter_context(local_service.service(dict(os.environ)))
     shop = stack.enter_context(local_service.sample_shop())
     if settings.health_port and not _ready(settings.health_port, service):
@@ -73,6 +78,13 @@ def _develop(stack: ExitStack) -> int:
             click.echo("REDIS_URL is on another machine, so no sample job is enqueued there.")
         _print_next_steps(settings, shop if local else "https://shop.example", embedded=embedded)
     return service.wait()
+
+
+def _open_console() -> None:
+    """Open the console, unless something else opens it already; only to this machine."""
+    ways = ("MONITOR_OPEN", "MONITOR_PASSWORD", "MONITOR_VIEW_PASSWORD", "MONITOR_PROXY_HEADER")
+    if os.environ["HEALTH_HOST"] == "127.0.0.1" and not any(os.environ.get(way) for way in ways):
+        os.environ["MONITOR_OPEN"] = "true"
 
 
 def _choose_health_port() -> None:

@@ -1,4 +1,4 @@
-"""`python -m worker monitor`: the fleet's health over HTTP, and the autoscaler."""
+"""`python -m worker monitor`: the fleet's health over HTTP, the console, and the autoscaler."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from worker import logs, queue, sentry
 from worker.cli.common import settings_or_exit
+from worker.cli.console import console_of
 from worker.exits import Exit
 from worker.fleet import autoscaler, verdict
 from worker.fleet.autoscaler import Autoscaler
@@ -27,7 +28,7 @@ log = logs.get_logger()
 
 @click.command()
 def monitor() -> None:
-    """Watch the whole fleet: /healthz, /readyz, /livez and /metrics; scale it on Render (AUTOSCALE_SERVICE)."""
+    """Watch the whole fleet: the console, /healthz, /readyz, /livez and /metrics; scale it (AUTOSCALE_SERVICE)."""
     settings = settings_or_exit()
     logs.configure(settings.log_level, settings.log_format)
     sys.exit(run(settings))
@@ -78,6 +79,7 @@ def pages(watching: Monitor) -> Pages:
         lambda: facts(watching),
         lambda accept, named: metrics(watching, accept, named=named),
         watching.settings.metrics_token,
+        console_of(watching.settings, watching),
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from worker import logs
+from worker.cli.console import console_of
 from worker.exits import Exit
 from worker.health import endpoint
 from worker.health.self_probe import SelfProbe
@@ -161,7 +162,10 @@ def read_schedule(settings: Settings) -> list[Entry]:
 
 
 def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int:
-    """Run the health endpoint until the supervisor asks for a stop (a TERM from the platform alone does not count)."""
+    """Run the health endpoint, and the console if it is open, until the supervisor asks for a stop.
+
+    A TERM from the platform alone does not count.
+    """
     signals.Child()
     limit = settings.worker_unhealthy_exit
     probe = SelfProbe(scoreboard, limit, settings.worker_shutdown_grace) if limit else None
@@ -172,7 +176,7 @@ def answer_probes(settings: Settings, scoreboard: Scoreboard, slot: Slot) -> int
         return bool(slot.stop_asked_at)
 
     try:
-        endpoint.run(scoreboard, settings, stop)
+        endpoint.run(scoreboard, settings, stop, console_of(settings))
     except HealthPortError as error:
         log.critical("health.cannot_listen", error=str(error))
         return Exit.HEALTH_PORT

@@ -17,6 +17,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from worker import logs
 from worker.fleet import reading
 from worker.fleet.autoscaler import Autoscaler
+from worker.fleet.history import History
 from worker.fleet.state import Fleet
 from worker.keys import Keys
 from worker.process.slot import RedisState
@@ -58,6 +59,7 @@ class Monitor:
         self.started_at = now
         self.view = View(turned_at=now, since=now)
         self.crashed = False
+        self.history = History()
         self._redis, self._keys = Client.over(redis), Keys(RQ_KEY_PREFIX)
         self._outage = Outage(self._edge, reports=True)
         self._over = threading.Event()
@@ -91,6 +93,7 @@ class Monitor:
         seen = reading.read(self._redis, self._keys, names, self.settings.dead_letter_queue)
         busy = any(one.waiting or one.running for one in seen.queues if one.name in names)
         now = monotonic()
+        self.history.add(now, seen)
         since = None if busy else self.view.idle_since if self.view.idle_since is not None else now
         self._turn(fleet=seen, seen_at=now, idle_since=since)
 

@@ -56,6 +56,15 @@ class ConsumerState:
 
 
 @dataclass(frozen=True, slots=True)
+class Concern:
+    """What a person should look at: a sentence, the page of the console that shows more, and the name it is `about`."""
+
+    sentence: str
+    page: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """The fleet at one moment. `stranded` counts the claims of each worker whose record is gone, before their rescue.
 
@@ -76,34 +85,54 @@ class Fleet:
 
     def attention(self) -> list[str]:
         """Return sentences about what a person should look at."""
+        return [concern.sentence for concern in self.concerns()]
+
+    def concerns(self) -> list[Concern]:
+        """Return what a person should look at."""
         found = []
         if self.suspended:
-            found.append("All queues are suspended: nothing is claimed until `rq resume`.")
+            found.append(Concern("All queues are suspended: nothing is claimed until `rq resume`.", "queues"))
         found += [
-            f"{jobs_wait(queue.waiting)} on {queue.name!r} and no consumer reads it."
+            Concern(f"{jobs_wait(queue.waiting)} on {queue.name!r} and no consumer reads it.", "queues", queue.name)
             for queue in self.queues
             if queue.waiting and not queue.consumers
         ]
         found += [
-            f"The worker {consumer.name} reads {self.letters_queue!r}, which holds dead letters: it runs them again."
+            Concern(
+                f"The worker {consumer.name} reads {self.letters_queue!r}, which holds dead letters: it runs them "
+                f"again.",
+                "fleet",
+                consumer.name,
+            )
             for consumer in self.consumers
             if self.letters_queue in consumer.queues
         ]
         found += [
-            f"The worker {name} is gone and holds {counted(count, 'claimed job')}: a living instance takes over within "
-            f"a minute."
+            Concern(
+                f"The worker {name} is gone and holds {counted(count, 'claimed job')}: a living instance takes over "
+                f"within a minute.",
+                "fleet",
+                name,
+            )
             for name, count in self.stranded.items()
         ]
         found += [
-            f"{times} stops of the service have interrupted the job {job}: it may take longer than the time between "
-            f"deploys. After WORKER_MAX_HANDBACKS stops it becomes a dead letter."
+            Concern(
+                f"{times} stops of the service have interrupted the job {job}: it may take longer than the time "
+                f"between deploys. After WORKER_MAX_HANDBACKS stops it becomes a dead letter.",
+                "jobs",
+                job,
+            )
             for job, times in self.handed_back.items()
             if times >= NOTICED_HANDBACKS
         ]
         if self.unread:
             found.append(
-                f"{counted(self.unread, 'more queue')} exist and were not looked at. Does a producer make names of "
-                f"queues from its data?"
+                Concern(
+                    f"{counted(self.unread, 'more queue')} exist and were not looked at. Does a producer make names of "
+                    f"queues from its data?",
+                    "queues",
+                )
             )
         return found
 

@@ -19,6 +19,8 @@ from worker.process.scoreboard import Scoreboard
 from worker.process.slot import State
 
 if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
     from pydantic import SecretStr
 
     from worker.settings import Settings
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
 _QUESTIONS: Final = {"/livez": verdict.live, "/readyz": verdict.ready, "/healthz": verdict.healthy}
 
 
-def run(scoreboard: Scoreboard, settings: Settings, stop: Callable[[], bool]) -> None:
+def run(
+    scoreboard: Scoreboard, settings: Settings, stop: Callable[[], bool], console: WSGIApplication | None = None
+) -> None:
     """Listen on HEALTH_HOST and HEALTH_PORT and serve until `stop()`; raises `HealthPortError`."""
     listener = server.listen(settings.health_host, settings.health_port)
-    serve(scoreboard, listener, stop, release=settings.release or "", token=settings.metrics_token)
+    release = settings.release or ""
+    serve(scoreboard, listener, stop, release=release, token=settings.metrics_token, console=console)
 
 
 def serve(
@@ -39,6 +44,7 @@ def serve(
     *,
     release: str = "",
     token: SecretStr | None = None,
+    console: WSGIApplication | None = None,
 ) -> None:
     """Answer HTTP on `listener` until `stop()` is true, which each turn checks; then close it.
 
@@ -49,17 +55,17 @@ def serve(
         scoreboard.health.tick(State.SERVING)
         return stop()
 
-    server.serve(pages(scoreboard, release, token), listener, turn)
+    server.serve(pages(scoreboard, release, token, console), listener, turn)
 
 
-def pages(board: Scoreboard, release: str, token: SecretStr | None) -> Pages:
+def pages(board: Scoreboard, release: str, token: SecretStr | None, console: WSGIApplication | None = None) -> Pages:
     """Return what is served about `board`."""
 
     def ask(question: Callable[[Scoreboard, float], Verdict]) -> Verdict:
         return question(board, time.monotonic())
 
     questions = {path: partial(ask, question) for path, question in _QUESTIONS.items()}
-    return Pages(questions, lambda: _facts(board), partial(_metrics, board, release), token)
+    return Pages(questions, lambda: _facts(board), partial(_metrics, board, release), token, console)
 
 
 def _metrics(board: Scoreboard, release: str, accept: str, named: bool) -> tuple[str, bytes]:

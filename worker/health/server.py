@@ -1,7 +1,8 @@
-"""A small HTTP server for probes: a few fixed paths, answered from memory.
+"""A small HTTP server for probes: a few fixed paths, answered from memory; and beside them the console, if any.
 
 A connection serves one request and lives at most `CONNECTION_SECONDS`, however slowly its client sends or reads; when
-too many are open, the oldest idle one makes room, so that a crowd of slow clients never keeps a probe out.
+too many are open, the oldest idle one makes room, so that a crowd of slow clients never keeps a probe out. The console
+asks Redis, which may take seconds: it has threads of its own (`_Lanes`), so that a probe never waits for a page.
 """
 
 from __future__ import annotations
@@ -17,25 +18,31 @@ from typing import TYPE_CHECKING, Any, Final
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
-from waitress.task import WSGITask
+from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from worker.errors import WorkerError
 from worker.health.verdict import Verdict
 from worker.text import json_text
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from pydantic import SecretStr
 
-#: Threads that answer. An answer is computed in well under a millisecond and never waits.
+#: Threads that answer probes. An answer is computed in well under a millisecond and never waits.
 THREADS: Final = 2
+#: Threads that answer for the console, each with a connection to Redis while it does.
+CONSOLE_THREADS: Final = 4
 #: The longest life of a connection, from accept to close.
 CONNECTION_SECONDS: Final = 5.0
+#: The same for one that asks for a page of the console: Redis may be slow.
+PAGE_SECONDS: Final = 60.0
 #: Connections held at once.
 MAX_CONNECTIONS: Final = 256
 #: A probe has no body and few headers.
 MAX_REQUEST_BYTES: Final = 8192
+#: A form of the console has one: arguments that were edited, at most.
+MAX_FORM_BYTES: Final = 65_536
 #: How often `stop` is called.
 TURN_SECONDS: Final = 0.1
 
@@ -62,16 +69,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(pages: Pages, listener: socket.socket, stop: Callable[[], bool]) -> None:
     """Answer HTTP on `listener` until `stop()`, called every `TURN_SECONDS`, is true; then close it."""
+    lanes = _Lanes(pages)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of two probes is not worth a warning
     channels: dict[int, Any] = {}
     server: Any = create_server(  # its declared type lacks what the map of channels needs
         pages,
         map=channels,
+        _dispatcher=lanes,
         sockets=[listener],
-        threads=THREADS,
         connection_limit=2 * MAX_CONNECTIONS,
         max_request_header_size=MAX_REQUEST_BYTES,
-        max_request_body_size=MAX_REQUEST_BYTES,
+        max_request_body_size=MAX_FORM_BYTES if pages.console else MAX_REQUEST_BYTES,
         log_socket_errors=False,
         ident=None,
     )
@@ -81,12 +89,12 @@ def serve(pages: Pages, listener: socket.socket, stop: Callable[[], bool]) -> No
             wasyncore.loop(timeout=TURN_SECONDS, use_poll=True, map=channels, count=1)
             _shed(list(server.active_channels.values()))
     finally:
-        server.task_dispatcher.shutdown(timeout=1)
+        lanes.shutdown()
         wasyncore.close_all(channels)
 
 
 class Pages:
-    """The WSGI application: GET and HEAD of the paths of `questions`, and of /metrics.
+    """The WSGI application: GET and HEAD of the paths of `questions`, and of /metrics. `console` answers all others.
 
     A question returns a verdict, and `facts` what every body shows besides it; `metrics` takes the request's
     ``Accept`` header, and whether names may be told, and returns the content type and the text. With a `token`, whoever
@@ -99,7 +107,9 @@ class Pages:
         facts: Callable[[], dict[str, object]],
         metrics: Callable[[str, bool], tuple[str, bytes]],
         token: SecretStr | None,
+        console: WSGIApplication | None = None,
     ) -> None:
+        self.console = console
         self._questions = questions
         self._facts = facts
         self._metrics = metrics
@@ -107,10 +117,15 @@ class Pages:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        if self.console is not None and not self.probes(environ["PATH_INFO"]):
+            return self.console(environ, start_response)
         headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         known = self._knows_the_token(environ.get("HTTP_AUTHORIZATION", ""))
-        if path not in self._questions and path != "/metrics":
+        if path == "/":
+            status = HTTPStatus.FORBIDDEN
+            headers["Content-Type"], body = _closed(environ.get("HTTP_ACCEPT", ""))
+        elif not self.probes(path):
             status = HTTPStatus.NOT_FOUND
             body = _json("not_found", f"Nothing is here. Try {', '.join(self._questions)} or /metrics.")
         elif method not in ("GET", "HEAD"):
@@ -132,12 +147,42 @@ class Pages:
         start_response(f"{status.value} {status.phrase}", list(headers.items()))
         return [] if method == "HEAD" else [body]
 
+    def probes(self, path: str) -> bool:
+        """Whether a path is a probe's or a scrape's, which are answered from memory."""
+        return path in self._questions or path == "/metrics"
+
     def _knows_the_token(self, authorization: str) -> bool:
         if self._token is None:
             return False
         scheme, _, given = authorization.partition(" ")
         expected = self._token.get_secret_value().encode()
         return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), expected)
+
+
+class _Lanes(ThreadedTaskDispatcher):
+    """Gives pages threads of their own beside those of the probes, which are this one's."""
+
+    def __init__(self, pages: Pages) -> None:
+        super().__init__()
+        self.set_thread_count(THREADS)
+        self._pages = pages
+        self._console = ThreadedTaskDispatcher() if pages.console else None
+        if self._console is not None:
+            self._console.set_thread_count(CONSOLE_THREADS)
+
+    def add_task(self, task: Any) -> None:
+        """Take a connection whose request has come."""
+        if self._console is None or self._pages.probes(getattr(task.requests[0], "path", "")):
+            super().add_task(task)
+        else:
+            task.seconds = PAGE_SECONDS
+            self._console.add_task(task)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: int = 1) -> bool:
+        """End the threads; one that waits for Redis ends with the process."""
+        if self._console is not None:
+            self._console.shutdown(cancel_pending, timeout)
+        return super().shutdown(cancel_pending, timeout)
 
 
 class _OneRequest(WSGITask):
@@ -150,17 +195,35 @@ class _OneRequest(WSGITask):
 
 class _Connection(HTTPChannel):
     task_class = _OneRequest
+    seconds = CONNECTION_SECONDS  #: its longest life
 
 
 def _shed(connections: list[Any]) -> None:
     """Close connections that are too old, and the oldest when there are too many; spare those being answered."""
     idle = sorted((c for c in connections if not c.requests), key=lambda connection: connection.creation_time)
-    expired_before = time.time() - CONNECTION_SECONDS
+    now = time.time()
     surplus = len(connections) - MAX_CONNECTIONS
     for position, connection in enumerate(idle):
-        if position < surplus or connection.creation_time < expired_before:
+        if position < surplus or connection.creation_time < now - connection.seconds:
             connection.handle_close()
 
 
 def _json(status: str, reason: str, **facts: object) -> bytes:
     return json_text({"status": status, "reason": reason, **facts}).encode() + b"\n"
+
+
+#: What people read who open a console that is closed; machines get the sentence alone.
+_HOW_TO_OPEN: Final = (
+    "The console is closed. To open it, set MONITOR_PASSWORD (may act, user name operator) or MONITOR_VIEW_PASSWORD "
+    "(may look, user name viewer), and deploy again."
+)
+_CLOSED: Final = f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>Closed</title><main><h1>Closed</h1><p>{_HOW_TO_OPEN}</p></main>
+"""
+
+
+def _closed(accept: str) -> tuple[str, bytes]:
+    if "text/html" in accept:
+        return "text/html; charset=utf-8", _CLOSED.encode()
+    return "application/json", _json("closed", _HOW_TO_OPEN)

@@ -1,11 +1,12 @@
-"""The settings of `python -m worker monitor` and of the autoscaler in it; part of the one `Settings` object."""
+"""The settings of `python -m worker monitor`, the console and the autoscaler; part of the one `Settings` object."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Render's limit of instances of one service (https://render.com/docs/scaling).
@@ -29,6 +30,35 @@ def _url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _password(password: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[ -~]{12,}", password.get_secret_value()):
+        raise ValueError
+    return password
+
+
+def _path(prefix: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", prefix):
+        raise ValueError
+    return prefix.rstrip("/")
+
+
+def _header(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        raise ValueError
+    return name
+
+
+def _list(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(name)) for name in names)
+
+
+_Password = Annotated[SecretStr, AfterValidator(_password)]
+
+
 class MonitorSettings(BaseModel):
     """Attributes are the variables' names in lower case; times are seconds."""
 
@@ -44,6 +74,43 @@ class MonitorSettings(BaseModel):
         gt=0,
         description="Seconds that a job may wait before the monitor calls the fleet late",
         json_schema_extra=wants("seconds above 0", "300"),
+    )
+    monitor_password: _Password | None = Field(
+        None,
+        description="Opens the console to the user operator, who may act. Without a password it is closed",
+        json_schema_extra=wants("12 characters or more, ASCII", "openssl rand -base64 18", secret=True),
+    )
+    monitor_view_password: _Password | None = Field(
+        None,
+        description="Opens the console to the user viewer, who may look, and sees no arguments of jobs",
+        json_schema_extra=wants(
+            "12 characters or more, ASCII, other than MONITOR_PASSWORD", "openssl rand -base64 18", secret=True
+        ),
+    )
+    monitor_open: bool = Field(
+        False,
+        description="Open the console to everybody on this machine, without a password; `make run` sets it",
+        json_schema_extra=wants("true or false; true only where HEALTH_HOST is a loopback address", "false"),
+    )
+    monitor_prefix: Annotated[str, AfterValidator(_path)] = Field(
+        "",
+        description="Path under which a proxy serves the console",
+        json_schema_extra=wants("a path that begins with a slash", "/worker"),
+    )
+    monitor_proxy_header: Annotated[str, AfterValidator(_header)] | None = Field(
+        None,
+        description="Header in which a proxy that has asked for a login names the user; empty = none is believed",
+        json_schema_extra=wants("a header's name", "X-Forwarded-User"),
+    )
+    monitor_proxy_addresses: Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(_networks)] = Field(
+        (),
+        description="Addresses from which that header is believed",
+        json_schema_extra=wants("addresses or networks separated by commas", "10.0.0.7,10.1.0.0/16"),
+    )
+    monitor_proxy_operators: Annotated[tuple[str, ...], BeforeValidator(_list)] = Field(
+        (),
+        description="Users of that header who may act, * = all; others look",
+        json_schema_extra=wants("names separated by commas", "ann@example.com,bob@example.com"),
     )
     autoscale_service: Annotated[str, AfterValidator(_service)] | None = Field(
         None,
@@ -104,3 +171,9 @@ class MonitorSettings(BaseModel):
         description="URL of Render's API",
         json_schema_extra=wants("a URL without a user name or password", "https://api.render.com/v1"),
     )
+
+    @property
+    def console_is_open(self) -> bool:
+        """Whether anybody may open the console."""
+        ways = (self.monitor_password, self.monitor_view_password, self.monitor_proxy_header)
+        return self.monitor_open or any(way is not None for way in ways)

@@ -6,6 +6,7 @@ A sentence never shows a secret, nor what may be one. REDIS_URL has a file of it
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -66,9 +67,22 @@ def contradictions(settings: Settings, environ: Mapping[str, str]) -> list[Probl
         if not {"jobs", "jobs.notifications"} & set(settings.worker_job_modules):
             wants = "jobs or jobs.notifications among them, because DEAD_LETTER_ALERT_RATE is set"
             problems.append(Problem("WORKER_JOB_MODULES", "packages without it", wants))
+    if settings.monitor_open and ("RENDER" in environ or not _is_loopback(settings.health_host)):
+        problems.append(_problem("monitor_open", f"true, and HEALTH_HOST is {_shown(settings.health_host)}"))
+    if settings.monitor_password is not None and settings.monitor_password == settings.monitor_view_password:
+        problems.append(_problem("monitor_view_password", "the same as MONITOR_PASSWORD"))
+    if settings.monitor_proxy_header and not settings.monitor_proxy_addresses:
+        problems.append(_problem("monitor_proxy_addresses", "nothing, but MONITOR_PROXY_HEADER is set"))
     if settings.autoscale_min > settings.autoscale_max:
         problems.append(_unfit("autoscale_max", str(settings.autoscale_max)))
     return problems
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _unfit(name: str, value: str) -> Problem:

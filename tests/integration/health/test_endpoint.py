@@ -85,7 +85,8 @@ def test_head_other_paths_and_other_methods(port: int) -> None:
     assert (status, body) == (200, b"")
     assert int(headers["content-length"]) > 0
     assert ask(port, "/nowhere")[0] == 404
-    assert json.loads(ask(port, "/")[2])["status"] == "not_found"
+    assert json.loads(ask(port, "/nowhere")[2])["status"] == "not_found"
+    assert (ask(port, "/")[0], json.loads(ask(port, "/")[2])["status"]) == (403, "closed"), "no password is set"
     status, headers, _ = ask(port, "/healthz", "POST")
     assert (status, headers["allow"]) == (405, "GET, HEAD")
 

@@ -340,3 +340,28 @@ def test_classes_for_pickles_are_dotted_names_and_none_that_could_run_a_command(
     assert "classes that hold data" in str(problem)
     allowed = load({"REDIS_URL": URL, "WORKER_PICKLE_CLASSES": "shop.models.Order, http.cookies.SimpleCookie"})
     assert allowed.worker_pickle_classes == ("shop.models.Order", "http.cookies.SimpleCookie")
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"MONITOR_OPEN": "true"}, "MONITOR_OPEN"),
+        ({"MONITOR_OPEN": "true", "HEALTH_HOST": "10.0.0.1"}, "MONITOR_OPEN"),
+        ({"MONITOR_OPEN": "true", "HEALTH_HOST": "127.0.0.1", "RENDER": "true"}, "MONITOR_OPEN"),
+        ({"MONITOR_PASSWORD": "short"}, "MONITOR_PASSWORD"),
+        ({"MONITOR_PASSWORD": "p" * 12, "MONITOR_VIEW_PASSWORD": "p" * 12}, "MONITOR_VIEW_PASSWORD"),
+        ({"MONITOR_PROXY_HEADER": "X-User"}, "MONITOR_PROXY_ADDRESSES"),
+        ({"MONITOR_PROXY_HEADER": "X User", "MONITOR_PROXY_ADDRESSES": "10.0.0.7"}, "MONITOR_PROXY_HEADER"),
+        ({"MONITOR_PROXY_ADDRESSES": "somewhere"}, "MONITOR_PROXY_ADDRESSES"),
+        ({"MONITOR_PREFIX": "worker"}, "MONITOR_PREFIX"),
+        ({"MONITOR_PREFIX": "//evil.example"}, "MONITOR_PREFIX"),
+    ],
+)
+def test_a_console_that_would_be_open_too_wide_does_not_start(environ: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"REDIS_URL": URL, **environ})
+    assert [problem.variable for problem in refused.value.problems] == [named]
+    assert "p" * 12 not in str(refused.value)
+    assert not load({"REDIS_URL": URL}).console_is_open
+    for host in ("127.0.0.1", "127.0.0.9", "::1", "localhost"):
+        assert load({"REDIS_URL": URL, "MONITOR_OPEN": "true", "HEALTH_HOST": host}).console_is_open

@@ -1,0 +1,53 @@
+"""Every path of the console. A route that acts takes a POST from a page of this console, by somebody who may act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from worker.console.answers import Done, Page
+from worker.console.pages import now, queues
+from worker.console.requests import Request
+from worker.console.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`path` ends with a slash where any text may follow."""
+
+    path: str
+    page: Callable[[Site, Request], Page | Done]
+    acts: bool = False
+
+
+#: The pages in the head of each page: path, name, template.
+TABS: Final = (
+    ("/", "Now", "now"),
+    ("/queues", "Queues", "queues"),
+)
+ROUTES: Final = (
+    Route("/", now.show),
+    Route("/queues", queues.show),
+)
+_EXACT: Final = {(route.acts, route.path): route for route in ROUTES}
+
+
+def find(method: str, path: str) -> Route | Page:
+    """Return the route, or the page that says why there is none."""
+    if method not in ("GET", "HEAD", "POST"):
+        return _none("Only GET, HEAD and POST are answered here.", HTTPStatus.METHOD_NOT_ALLOWED, "GET, HEAD, POST")
+    acts = method == "POST"
+    for route in (_EXACT.get((acts, path)), _EXACT.get((acts, f"{path.rpartition('/')[0]}/"))):
+        if route is not None and (route.path == path or route.path != "/"):
+            return route
+    if (not acts, path) in _EXACT:
+        allowed = "GET, HEAD" if acts else "POST"
+        return _none(f"Here only {allowed} is answered.", HTTPStatus.METHOD_NOT_ALLOWED, allowed)
+    return _none("There is no such page.", HTTPStatus.NOT_FOUND)
+
+
+def _none(sentence: str, status: HTTPStatus, allowed: str = "") -> Page:
+    headers = {"Allow": allowed} if allowed else {}
+    return Page("problem", status.phrase, {"problem": sentence}, status, headers)
