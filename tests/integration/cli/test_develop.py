@@ -80,6 +80,13 @@ def test_it_shows_a_verdict_serves_keeps_its_data_and_stops_cleanly(checkout: Pa
     first = develop(checkout, mark, port)
     try:
         told = read_until(first, "rq requeue")
+        console = re.search(
+            r"^The console: (http://127\.0\.0\.1:\d+/) \(open to everybody on this machine\)$", told, re.M
+        )
+        assert console is not None
+        assert "The console" in told.partition("A first job")[0], "it comes first"
+        with urllib.request.urlopen(console[1], timeout=60) as page:
+            assert b"All is well" in page.read()
         assert re.search(r"Aurora 3 desk lamp: BUY \(\d+/100\)", told)
         url = re.search(r"export REDIS_URL=(\S+)", told)
         assert url is not None
@@ -106,10 +113,12 @@ def test_it_shows_a_verdict_serves_keeps_its_data_and_stops_cleanly(checkout: Pa
         second = develop(checkout, mark, port)
         told = read_until(second, "rq requeue")
         assert "A first job" not in told, "the demonstration is for the first start"
+        again = re.search(r"export REDIS_URL=(\S+)", told)  # another one if somebody took the port meanwhile
+        assert again is not None
         listed = subprocess.run(
             [sys.executable, "-m", "worker", "dead", "list"],
             cwd=checkout,
-            env={"PATH": os.environ["PATH"], "REDIS_URL": url[1]},
+            env={"PATH": os.environ["PATH"], "REDIS_URL": again[1]},
             capture_output=True,
             text=True,
             timeout=120,
