@@ -52,6 +52,7 @@ from worker.consumer.waiting import Waiting
 from worker.context import ConsumerContext
 from worker.engine import job_modules, rq_private
 from worker.engine.claims import Claims
+from worker.engine.errands import Errands
 from worker.engine.outcomes import TRACEBACK_CHARACTERS, Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim, ClaimReply
@@ -165,7 +166,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def capacity(self) -> int:
         """Return how many jobs to claim now."""
-        if self.supervision.quiet or self.child.stopping:
+        if self.supervision.quiet or self.child.stopping or self.errands.full:
             return 0
         if self.threads is None:
             most = self.prefetch.want
@@ -178,7 +179,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def has_nothing_left(self, reply: ClaimReply) -> bool:
         """Whether a consumer that ends when the queues are empty, or after some idle time, has come there."""
-        if not self.in_flight.empty or not reply.registered or not reply.asked:
+        if not self.in_flight.empty or not self.errands.idle or not reply.registered or not reply.asked:
             return False
         return self._burst or (self._max_idle is not None and monotonic() - self._idle_since >= self._max_idle)
 
@@ -250,6 +251,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         size = self.settings.worker_threads
         self.threads: ThreadPool | None = None
         self.aftermath = Aftermath(self.child, self._renew_descriptors, threads=size)
+        self.errands = Errands(self.slot.note_errands)
         self._make_roads()
         self.slot.job_id = self.slot.execution_id = b""
         self.slot.tick(State.CONNECTING)
@@ -267,6 +269,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.capacity,
             threads=self.threads,
             blocking_claim=ahead,
+            errands=self.errands,
+            ends_idle=self._burst or self._max_idle is not None,
             heard=self.heard,
             longest=self._max_idle,
         )
@@ -310,7 +314,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def _make_roads(self) -> None:
         """Make what a claim goes through: runner, RQ's finishing code, exchange with the server."""
         claims, decider, in_flight, slot = self.claims, self.decider, self.in_flight, self.slot
-        self.payloads = Payloads.of(self.settings)
+        self.payloads = Payloads.of(self.settings, self.errands)
         self.heard = Heard(self.supervision)
         self.accounts = accounts = Accounts(slot, in_flight)
         self.record = RqRecord(self, claims, self.settings.release or "")
@@ -348,6 +352,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.supervision.renew()
         if self.threads is not None:
             self.threads.renew()
+        self.errands.renew()
         queue.abandon_connections()
 
     def _make_rq(
@@ -422,6 +427,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.decider,
             self.accounts,
             self.threads,
+            self.errands,
             self.connection,
         ).run()
         self.hooks.stop()

@@ -17,6 +17,7 @@ from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.supervision import Supervision
 from worker.consumer.threads import ThreadPool
+from worker.engine.errands import Errands
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.records import Claim
@@ -44,6 +45,7 @@ class Shutdown:
     decider: Decider
     accounts: Accounts
     threads: ThreadPool | None
+    errands: Errands
     connection: Redis
 
     def run(self) -> None:
@@ -56,6 +58,7 @@ class Shutdown:
         while True:
             try:
                 self._hand_back()
+                self._finish_errands()
                 self.record.close()
                 break
             except RedisTrouble as trouble:
@@ -66,6 +69,8 @@ class Shutdown:
                     break
                 self._tick()
                 self.supervision.child.wait(self.outage.delay())
+        self.errands.forgo()
+        self.errands.close()
 
     def _drain(self, threads: ThreadPool) -> None:
         """Let the threads finish; a hard stop interrupts them, and what runs even after that is handed back, too."""
@@ -125,6 +130,14 @@ class Shutdown:
         self.exchanger.release_unknown()
         if claims:
             log.info("claims.released", jobs=len(claims) - len(lost), interrupted=len(interrupted))
+
+    def _finish_errands(self) -> None:
+        """Let webhooks be sent, until a hard stop; nobody's job waits for that."""
+        self.errands.end()
+        while not (self.errands.idle or self.supervision.child.hard):
+            self._tick()
+            self.supervision.child.wait(0.2, [self.errands.fileno()])
+            self.errands.answer()
 
     def _note(self, trouble: RedisTrouble) -> None:
         self.exchanger.doubt()

@@ -17,6 +17,7 @@ from worker.consumer.heard import Heard
 from worker.consumer.in_flight import InFlight
 from worker.consumer.supervision import SAFETY_POLL_SECONDS, TICK_SECONDS, Supervision
 from worker.consumer.threads import ThreadPool
+from worker.engine.errands import Errands
 from worker.engine.records import ClaimReply
 from worker.process.slot import Commands, State
 
@@ -32,7 +33,7 @@ class Waiting:
     """The waits of one consumer, each of `longest` seconds at most.
 
     `capacity` says how many jobs it may claim now. `threads` is its pool, if it has one; `blocking_claim` is None where
-    it does not claim ahead.
+    it does not claim ahead. With `ends_idle` it ends when there is nothing to do, errands included.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Waiting:
         *,
         threads: ThreadPool | None,
         blocking_claim: BlockingClaim | None,
+        errands: Errands,
+        ends_idle: bool,
         heard: Heard,
         longest: float | None,
     ) -> None:
@@ -53,6 +56,8 @@ class Waiting:
         self._capacity = capacity
         self._threads = threads
         self._blocking_claim = blocking_claim
+        self._errands = errands
+        self._ends_idle = ends_idle
         self._heard = heard
         self._slot = supervision.slot
         self._child = supervision.child
@@ -70,6 +75,10 @@ class Waiting:
             self._supervision.answered()
         if self._threads is not None and self._in_flight:
             self._for_threads(self._threads)
+        elif self._errands.full or (self._ends_idle and not self._errands.idle):
+            self._tick()
+            self._child.wait(PAUSE_SECONDS, [self._errands.fileno()])
+            self._errands.answer()
         elif reply.suspended or reply.problem or self._supervision.quiet:
             self._tick()
             self._child.wait(PAUSE_SECONDS)

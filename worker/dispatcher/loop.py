@@ -22,6 +22,7 @@ from worker.dispatcher.keepalive import Keepalive
 from worker.dispatcher.leader import Leadership
 from worker.dispatcher.wakeups import Wakeups
 from worker.engine import rq_private
+from worker.engine.errands import Errands
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
 from worker.engine.rescue import Rescuer
@@ -43,6 +44,8 @@ log = logs.get_logger()
 #: After an outage, wait this long before declaring it over: the doorbell only sends, and an error would arrive with its
 #: reply.
 PROOF_SECONDS: Final = 0.5
+#: How long a stop waits for what follows on jobs that were buried here; the supervisor waits two seconds in all.
+ERRANDS_SECONDS: Final = 1.0
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 5.0
 
@@ -82,7 +85,8 @@ class Dispatcher:
             now=self.calls.clock.today,
         )
         rq_private.use_clock(self.calls.clock.today)
-        payloads = Payloads.of(settings)
+        self.errands = Errands(slot.note_errands)
+        payloads = Payloads.of(settings, self.errands)
         self.leadership = Leadership(self.calls, name)
         self.rescuer = Rescuer(self.calls, queues, decider, payloads)
         self.doorbell = Doorbell(
@@ -218,6 +222,16 @@ class Dispatcher:
             self.outage.note(trouble)
         self.doorbell.close()
         self.rq_commands.close()
+        self._finish_errands()
+
+    def _finish_errands(self) -> None:
+        """Let webhooks of buried jobs be sent, as long as the supervisor waits."""
+        until = monotonic() + ERRANDS_SECONDS
+        self.errands.end()
+        while not self.errands.idle and (left := until - monotonic()) > 0:
+            self.child.wait(left, [self.errands.fileno()])
+            self.errands.answer()
+        self.errands.forgo()
 
     def _sleep_seconds(self) -> float:
         """Return how long nothing falls due."""

@@ -24,6 +24,7 @@ from rq.utils import utcparse
 
 from worker import logs
 from worker.engine import rq_private
+from worker.engine.errands import Errands
 from worker.engine.meta import MetaKeepingJob
 from worker.engine.records import Claim
 from worker.engine.serializers import Json, Refused, Serializer
@@ -54,7 +55,7 @@ class Payloads:
 
     `packages` are dotted names of packages whose functions may run; `serializers` are among "json" and "pickle";
     `classes` are the names of WORKER_PICKLE_CLASSES; a job may save `max_meta_bytes` of meta (0 = any); `most_bytes`
-    bounds a decompressed payload; `reach` is how far the job's webhooks go.
+    bounds a decompressed payload; `reach` is how far the job's webhooks go, which are among `errands` if there are any.
     """
 
     def __init__(
@@ -66,9 +67,11 @@ class Payloads:
         max_meta_bytes: int = 0,
         most_bytes: int = MOST_PAYLOAD_BYTES,
         reach: Reach = PUBLIC,
+        errands: Errands | None = None,
     ) -> None:
         self._most_bytes = most_bytes
         self._reach = reach
+        self._errands = errands
         self.packages = tuple(packages)
         self._package_set = frozenset(self.packages)
         known: dict[str, Serializer] = {"json": Json(), "pickle": AllowListedPickle(self.packages, classes)}
@@ -77,7 +80,7 @@ class Payloads:
         self._max_meta_bytes = max_meta_bytes
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, errands: Errands | None = None) -> Self:
         """Return the one that the settings describe."""
         return cls(
             settings.worker_job_modules,
@@ -86,6 +89,7 @@ class Payloads:
             max_meta_bytes=settings.worker_max_result_bytes,
             most_bytes=settings.worker_max_payload_bytes,
             reach=Reach.of(settings),
+            errands=errands,
         )
 
     def restore(self, claim: Claim, connection: Redis) -> Job:
@@ -169,7 +173,7 @@ class Payloads:
                 setattr(job, name.decode(), read_date(text))
             _bound_spans(job)
             if job.webhooks:
-                job.webhooks = [GuardedWebhook.of(webhook, self._reach) for webhook in job.webhooks]
+                job.webhooks = [GuardedWebhook.of(webhook, self._reach, self._errands) for webhook in job.webhooks]
         except Exception as error:
             raise Refused(
                 "unreadable_hash",

@@ -13,6 +13,7 @@ from rq.job import Job
 from rq.webhook import Webhook
 
 from worker import logs
+from worker.engine.errands import Errands
 from worker.settings import Settings
 
 log = logs.get_logger()
@@ -43,34 +44,31 @@ class GuardedWebhook(Webhook):  # type: ignore[misc]  # rq is untyped here
     """A webhook of RQ's whose request is a guarded one; `to_dict` is as before, so RQ's code stores the same."""
 
     _reach = PUBLIC
+    _errands: Errands | None = None
 
     @classmethod
-    def of(cls, webhook: Webhook, reach: Reach) -> Self:
-        """Return one that says the same."""
+    def of(cls, webhook: Webhook, reach: Reach, errands: Errands | None = None) -> Self:
+        """Return one that says the same. With `errands` its request is one of them: `send` does not wait for it."""
         guarded: Self = cls.from_dict(webhook.to_dict())
-        guarded._reach = reach
+        guarded._reach, guarded._errands = reach, errands
         return guarded
 
     def send(self, job: Job, *, exc_string: str | None = None) -> None:
         """Send the request, once; what goes wrong is logged and never raised, as in RQ."""
-        import httpx  # noqa: PLC0415 — most services have no webhooks
-
-        from worker.outbound.client import origin  # noqa: PLC0415
-
-        site = ""
         try:
-            url = httpx.URL(self.url)
-            site = origin(url)
-            self._request(url, self._body(job, exc_string))
+            body = self._body(job, exc_string)
         except Exception as error:  # noqa: BLE001 — the job has ended, however its receivers fare
-            log.warning("job.webhook_failed", job_id=job.id, site=site, error=f"{type(error).__name__}: {error}")
+            _Request(self, job.id, None).tell(error)
+            return
+        request = _Request(self, job.id, body)
+        if self._errands is None:
+            request.send()
+        else:
+            self._errands.submit(request)
 
-    def _body(self, job: Job, exc_string: str | None) -> bytes | None:
-        return None if self.method == "GET" else json.dumps(self.get_payload(job, exc_string=exc_string)).encode()
-
-    def _request(self, url: Any, body: bytes | None) -> None:
+    def request(self, url: Any, body: bytes | None) -> None:
         """Raise whatever keeps the request from an answer of 2xx."""
-        import httpx  # noqa: PLC0415
+        import httpx  # noqa: PLC0415 — most services have no webhooks
 
         from worker.outbound.client import GuardedClient, is_admitted  # noqa: PLC0415
 
@@ -83,3 +81,44 @@ class GuardedWebhook(Webhook):  # type: ignore[misc]  # rq is untyped here
         with client.send(httpx.Request(self.method, url, headers=headers, content=body)) as response:
             if not response.is_success:
                 raise ConnectionError(f"it answered {response.status_code}; redirects are not followed")
+
+    def _body(self, job: Job, exc_string: str | None) -> bytes | None:
+        return None if self.method == "GET" else json.dumps(self.get_payload(job, exc_string=exc_string)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The request of one webhook about one job, as an errand."""
+
+    webhook: GuardedWebhook
+    job_id: str
+    body: bytes | None
+
+    def run(self, _errands: Errands) -> None:
+        """Send it, whether or not the process is about to end."""
+        self.send()
+
+    def send(self) -> None:
+        """Send it, once."""
+        import httpx  # noqa: PLC0415
+
+        try:
+            self.webhook.request(httpx.URL(self.webhook.url), self.body)
+        except Exception as error:  # noqa: BLE001
+            self.tell(error)
+
+    def forgo(self) -> None:
+        """Say that it is not sent."""
+        self.tell(InterruptedError("the service stopped before it was its turn"))
+
+    def tell(self, error: Exception) -> None:
+        """Log why nobody has heard of the job; a URL's path and query may hold a secret."""
+        import httpx  # noqa: PLC0415
+
+        from worker.outbound.client import origin  # noqa: PLC0415
+
+        try:
+            site = origin(httpx.URL(self.webhook.url))
+        except Exception:  # noqa: BLE001 — it is no URL: then that is the error
+            site = ""
+        log.warning("job.webhook_failed", job_id=self.job_id, site=site, error=f"{type(error).__name__}: {error}")

@@ -84,6 +84,7 @@ class Children:
                 heartbeat_age=round(now - slot.heartbeat, 1),
                 job_id=_job_of(slot),
                 job_seconds=round(now - slot.job_started_at, 1) if slot.job_id else None,
+                errands=slot.errands or None,
                 finished=slot.finished,
                 failed=slot.failed,
             )

@@ -197,6 +197,7 @@ class Slot(ctypes.Structure):
         ("run_count", ctypes.c_int32),  #: how many of `runs` are in use; 0 = jobs run in the main thread only
         ("runs", ThreadRun * (1 + MOST_THREADS)),  #: the first is the main thread's, beside those of the pool
         ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due, as far as it knows
+        ("errands", ctypes.c_int32),  #: what follows on ended jobs and is under way: webhooks, many dependents
         ("refused", (ctypes.c_char * 40) * MOST_REFUSED),  #: executions whose outcome the server does not take
     )
 
@@ -237,6 +238,7 @@ class Slot(ctypes.Structure):
     run_count: int
     runs: ctypes.Array[ThreadRun]
     retry_due: float
+    errands: int
     refused: ctypes.Array[ctypes.Array[ctypes.c_char]]
 
     @property
@@ -329,6 +331,10 @@ class Slot(ctypes.Structure):
         for given in self.orders:
             if given.job_id and given.means(run):
                 given.order = Order.NONE
+
+    def note_errands(self, count: int) -> None:
+        """Show how many errands the child has (``engine/errands.py``)."""
+        self.errands = count
 
     def deaf_for(self, now: float) -> float:
         """Return for how many seconds jobs have waited although this child is idle; 0 = it is not deaf."""
