@@ -3,6 +3,10 @@
 Names and tags follow sentry-sdk's own RQ integration (transaction = function name, context ``rq-job``), which is not
 used itself: it patches RQ's `perform_job`, which our consumers do not run. Argument values are never sent. sentry-sdk
 is only imported when a DSN is set, and only set up after the fork, because its transport owns a thread.
+
+A team may bring its own Sentry: a job module or a `lifecycle` hook has called `sentry_sdk.init`. Then its client gets
+the same events and transactions, by its own options, without SENTRY_DSN. A trace that a producer has begun is
+continued: sentry-sdk puts its headers into the job's meta when its RQ integration is on.
 """
 
 from __future__ import annotations
@@ -21,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logs.get_logger()
 
-_enabled = False
-_traces = False
+#: Where sentry-sdk keeps the headers of the trace in which a job was enqueued.
+_TRACE_HEADERS: Final = "_sentry_trace_headers"
 #: Characters of a job's id and of its queue's name, which its producer has chosen.
 _MOST_CHARACTERS: Final = 255
 #: Used instead of a transaction when none is wanted; one for all jobs, because it has no state.
@@ -31,7 +35,6 @@ _UNTRACED: Final = nullcontext()
 
 def init(settings: Settings, role: str) -> None:
     """Turn reports on in this process if SENTRY_DSN is set."""
-    global _enabled, _traces  # noqa: PLW0603 — sentry-sdk's client is global to the process as well
     if settings.sentry_dsn is None:
         return
     import sentry_sdk  # noqa: PLC0415 — costs 140 ms and 20 MB, which services without Sentry do not pay
@@ -51,18 +54,22 @@ def init(settings: Settings, role: str) -> None:
         before_send_transaction=_without_secrets,
     )
     sentry_sdk.set_tag("role", role)
-    _enabled = True
-    _traces = settings.sentry_traces_sample_rate > 0
+
+
+def _client() -> Any:
+    """Return the client of this process, ours or the team's own; None where there is none. Imports nothing."""
+    sdk = sys.modules.get("sentry_sdk")
+    client = sdk.get_client() if sdk is not None else None
+    return client if client is not None and client.is_active() else None
 
 
 def become_fork() -> None:
     """Send by means of one's own, in a fork that runs a job: what waits to be sent, its consumer sends."""
-    if not _enabled:
+    client = _client()
+    if client is None:
         return
-    import sentry_sdk  # noqa: PLC0415
     from sentry_sdk.transport import make_transport  # noqa: PLC0415
 
-    client = sentry_sdk.get_client()
     client.transport = make_transport(client.options)
 
 
@@ -85,22 +92,38 @@ def _own_scopes(new_trace: bool) -> Iterator[None]:
         yield
 
 
-def trace(*, job_id: str, queue: str, function: str, attempt: int) -> AbstractContextManager[object]:
+def trace(*, job_id: str, queue: str, function: str, attempt: int, meta: object) -> AbstractContextManager[object]:
     """Make the block, a run of job code, one transaction; it costs nothing when no traces are wanted.
 
-    Names are those of Sentry's queues module (op ``queue.task``, data ``messaging.*``). An exception that ends the
+    It belongs to the trace in which the job was enqueued, if there is one, and so do the events of the block. Names
+    are those of Sentry's queues module (op ``queue.task``, data ``messaging.*``). An exception that ends the
     block marks it as an error.
     """
-    if not _traces:
+    client = _client()
+    if client is None:
         return _UNTRACED
     import sentry_sdk  # noqa: PLC0415
 
-    transaction = sentry_sdk.start_transaction(op="queue.task", name=function, source="task")
+    headers = _trace_headers(meta)
+    if not (client.options.get("traces_sample_rate") or client.options.get("traces_sampler")):
+        if headers:
+            sentry_sdk.continue_trace(headers)  # for the job's events
+        return _UNTRACED
+    transaction = sentry_sdk.start_transaction(
+        sentry_sdk.continue_trace(headers, op="queue.task", name=function, source="task")
+    )
     transaction.set_data("messaging.destination.name", queue[:_MOST_CHARACTERS])
     transaction.set_data("messaging.message.id", job_id[:_MOST_CHARACTERS])
     transaction.set_data("messaging.message.retry.count", attempt - 1)
     transaction.set_status("ok")  # an exception writes over it
     return transaction
+
+
+def _trace_headers(meta: object) -> dict[str, str]:
+    headers = meta.get(_TRACE_HEADERS) if isinstance(meta, dict) else None
+    if not isinstance(headers, dict):
+        return {}
+    return {name: value for name, value in headers.items() if isinstance(name, str) and isinstance(value, str)}
 
 
 def job_failed(
@@ -114,7 +137,7 @@ def job_failed(
     message: str,
 ) -> None:
     """Report a job that failed for good; `message` is used where there is no exception (a crash, a refusal)."""
-    if not _enabled:
+    if _client() is None:
         return
     import sentry_sdk  # noqa: PLC0415
 
@@ -133,7 +156,7 @@ def job_failed(
 
 def redis_outage(code: str, sentence: str, seconds: float) -> None:
     """Report an outage of Redis that lasts; once an outage."""
-    if not _enabled:
+    if _client() is None:
         return
     import sentry_sdk  # noqa: PLC0415
 
@@ -145,7 +168,7 @@ def redis_outage(code: str, sentence: str, seconds: float) -> None:
 
 def flush(seconds: float) -> None:
     """Send what is pending; call before the process ends."""
-    if not _enabled:
+    if _client() is None:
         return
     import sentry_sdk  # noqa: PLC0415
 

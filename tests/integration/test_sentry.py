@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis as redis_py
 from rq import Queue, Retry
 
 from tests.support import neighbours, tasks
+from tests.support.job_package import JobPackage
 from tests.support.sentry_sink import SentrySink
 from tests.support.server import RedisServer
-from tests.support.service import Service, until
+from tests.support.service import ROOT, Service, until
 from tests.support.waiting import PATIENCE_SECONDS
 
 
@@ -175,3 +179,57 @@ def test_a_lasting_outage_is_one_event(own_server: RedisServer, sink: SentrySink
     (event,) = sink.events
     assert event["message"].startswith("Redis is away (refused)")
     assert "127.0.0.1" not in event["message"]
+
+
+PRODUCER = """
+import sys, sentry_sdk
+from redis import Redis
+from rq import Queue
+from sentry_sdk.integrations.rq import RqIntegration
+sentry_sdk.init(dsn=sys.argv[1], traces_sample_rate=1.0, integrations=[RqIntegration()])
+with sentry_sdk.start_transaction(op="http.server", name="/checkout") as transaction:
+    Queue("default", connection=Redis.from_url(sys.argv[2])).enqueue("tests.support.tasks.boom", "no price")
+    print(transaction.trace_id)
+"""
+
+
+@pytest.mark.parametrize("rate", ["0", "1"])
+def test_a_trace_that_its_producer_has_begun_is_continued(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink, rate: str
+) -> None:
+    with (
+        SentrySink() as producers,
+        Service(server.url, SENTRY_DSN=sink.dsn, SENTRY_TRACES_SAMPLE_RATE=rate, WORKER_PROCESSES="1") as service,
+    ):
+        command = [sys.executable, "-c", PRODUCER, producers.dsn, server.url]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        service.wait_for("job.buried")
+        assert service.terminate() == 0
+    trace = done.stdout.strip()
+    assert [event["contexts"]["trace"]["trace_id"] for event in sink.events] == [trace]
+    assert [run["contexts"]["trace"]["trace_id"] for run in sink.transactions] == [trace] * int(rate)
+
+
+OWN = """
+import os, sentry_sdk
+from sentry_sdk.integrations.rq import RqIntegration
+sentry_sdk.init(dsn=os.environ["OWN_DSN"], environment="shop", traces_sample_rate=1.0, integrations=[RqIntegration()])
+"""
+
+
+@pytest.mark.parametrize("isolation", ["process", "job"])
+def test_a_sentry_that_the_team_has_set_up_itself_gets_what_ours_would(
+    server: RedisServer, redis: redis_py.Redis, sink: SentrySink, tmp_path: Path, isolation: str
+) -> None:
+    queue = Queue("default", connection=redis)
+    package = JobPackage(tmp_path, jobs="def boom(): raise ValueError('no price')", lifecycle=OWN)
+    environ = {**package.environ, "OWN_DSN": sink.dsn, "WORKER_ISOLATION": isolation}
+    with Service(server.url, WORKER_PROCESSES="1", **environ) as service:
+        job = queue.enqueue(package.function("boom"), retry=Retry(max=1))
+        until(lambda: job.get_status() == "failed", service=service)
+        assert service.terminate() == 0
+    (event,) = sink.events
+    assert (event["environment"], event["transaction"]) == ("shop", package.function("boom"))
+    assert event["contexts"]["rq-job"]["attempt"] == 2
+    assert event["exception"]["values"][-1]["value"] == "no price"
+    assert [run["transaction"] for run in sink.transactions] == [package.function("boom")] * 2

@@ -179,7 +179,7 @@ class Runner:
         bind_contextvars(job_id=claim.job_id, queue=claim.origin, attempt=attempt, function=name)
         log.debug("job.started")
         token = rq_private.enter_job(job)
-        traced = sentry.trace(job_id=claim.job_id, queue=claim.origin, function=name, attempt=attempt)
+        traced = sentry.trace(job_id=claim.job_id, queue=claim.origin, function=name, attempt=attempt, meta=job.meta)
         context.enter(own)
         try:
             with traced:

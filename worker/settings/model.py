@@ -253,7 +253,7 @@ class Settings(MonitorSettings):
     )
     sentry_dsn: Dsn | None = Field(
         None,
-        description="Sentry DSN to which errors are reported; empty = no reports",
+        description="Sentry DSN to which errors are reported; empty = no reports, unless jobs set sentry_sdk up",
         json_schema_extra=_wants("a Sentry DSN URL", "https://KEY@o0.ingest.sentry.io/0", secret=True),
     )
     sentry_traces_sample_rate: float = Field(
