@@ -107,9 +107,11 @@ class Runner:
             try:  # on the scoreboard: reading a payload may end this process, or never end
                 thread.read(claim)
                 job = job or self._payloads.restore(claim, self._connection)
-                if not self._payloads.knows(job):
-                    thread.look_up(job.timeout or Queue.DEFAULT_TIMEOUT)
-                function = self._payloads.function(job)
+                function = self._payloads.known(job)
+                if function is None:
+                    if self._payloads.imports(job):
+                        thread.look_up(job.timeout or Queue.DEFAULT_TIMEOUT)
+                    function = self._payloads.function(job)
                 policy = policy_of(function)
             except BaseException:
                 thread.end()

@@ -12,7 +12,6 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Self, TypeVar
@@ -20,12 +19,12 @@ from typing import Any, Final, Self, TypeVar
 from redis import Redis
 from rq.exceptions import DeserializationError
 from rq.job import Job
-from rq.utils import utcparse
 
 from worker import logs
-from worker.engine import rq_private
+from worker.engine import plain_hash, rq_private
 from worker.engine.errands import Errands
 from worker.engine.meta import MetaKeepingJob
+from worker.engine.plain_hash import LONGEST_SECONDS, read_date
 from worker.engine.records import Claim
 from worker.engine.serializers import Json, Refused, Serializer
 from worker.engine.unpickling import AllowListedPickle, belongs
@@ -38,9 +37,6 @@ log = logs.get_logger()
 
 #: Fields of a job's hash that hold dates; RQ parses each with strptime, which costs more than the rest of a job.
 _DATES: Final = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
-#: Longer times to live and timeouts on a job's hash are cut to this, 68 years. Producers that write milliseconds since
-#: 1970 for seconds exceed it; the server and the kernel would refuse such values when it is too late.
-LONGEST_SECONDS: Final = 2**31 - 1
 #: Characters of a function's dotted name.
 LONGEST_NAME: Final = 255
 #: A payload that grows beyond this when it is decompressed is refused, unless WORKER_MAX_PAYLOAD_BYTES says otherwise.
@@ -154,21 +150,30 @@ class Payloads:
         self, kind: type[_Job], claim: Claim, connection: Redis, data: bytes, serializer: Serializer | PlainData
     ) -> _Job:
         """Build a job of the fields of its hash, with `data` as its payload, decompressed."""
-        fields = dict(claim.fields)
-        fields[b"data"] = b""  # or RQ would decompress it once more, without a bound
-        fields.pop(b"exc_info", None)  # likewise; older releases of RQ wrote it
         try:
-            job = kind(claim.job_id, connection=connection)
+            job = plain_hash.blank(kind, claim.job_id, connection)
         except ValueError as error:
             raise Refused(
                 "unreadable_hash", f"The id {claim.job_id!r} is none that RQ gives to jobs: {error}."
             ) from None
         job.max_meta_bytes = self._max_meta_bytes
         job.serializer = serializer
+        known = plain_hash.read(claim.fields)
+        if known is None:
+            self._restore_with_rq(job, claim)
+        else:
+            job.__dict__.update(known)
+        job.data = data
+        job.origin = job.origin or claim.origin
+        return job
+
+    def _restore_with_rq(self, job: MetaKeepingJob, claim: Claim) -> None:
+        fields = dict(claim.fields)
+        fields[b"data"] = b""  # or RQ would decompress it once more, without a bound
+        fields.pop(b"exc_info", None)  # likewise; older releases of RQ wrote it
         dates = [(name, fields.pop(name)) for name in _DATES if fields.get(name)]
         try:
             job.restore(fields)
-            job.data = data
             for name, text in dates:
                 setattr(job, name.decode(), read_date(text))
             _bound_spans(job)
@@ -181,8 +186,6 @@ class Payloads:
                 f"would quit on it. Dates must look like 2026-11-25T04:37:30.000000Z, timeouts, TTLs and counters must "
                 f"be whole numbers, and the status must be one of RQ's.",
             ) from error
-        job.origin = job.origin or claim.origin
-        return job
 
     def _decompressed(self, data: bytes) -> bytes:
         """Return a payload as its serializer wrote it; raises `Refused` when it is too large."""
@@ -214,11 +217,18 @@ class Payloads:
             return self._method(instance, name)
         return self._named(name)
 
-    def knows(self, job: Job) -> bool:
-        """Whether `function` has nothing to import for `job`."""
+    def known(self, job: Job) -> Callable[..., Any] | None:
+        """Return what `function` returns, where that is known already and takes no importing; else None."""
+        if rq_private.instance(job) is not None or any(rq_private.callback_names(job)):
+            return None
+        name = rq_private.function_name(job)
+        return self._functions.get(name) if isinstance(name, str) else None
+
+    def imports(self, job: Job) -> bool:
+        """Whether `function` has something to import for `job`."""
         names = (rq_private.function_name(job), *rq_private.callback_names(job))
         known = (not name or (isinstance(name, str) and name in self._functions) for name in names)
-        return rq_private.instance(job) is not None or all(known)
+        return rq_private.instance(job) is None and not all(known)
 
     def _resolve_callbacks(self, job: Job, names: tuple[str | None, str | None, str | None]) -> None:
         # None first: should one be refused, RQ's code that buries the job must not import what the hash names.
@@ -296,13 +306,6 @@ class Payloads:
                 else "Move the function there or add its package to the variable."
             ),
         )
-
-
-def read_date(text: bytes) -> datetime:
-    """Read a date of RQ's, ten times faster than RQ if it has the form that RQ writes. Raises ValueError."""
-    if len(text) == 27 and text.endswith(b"Z"):  # 2026-11-25T04:37:30.000000Z
-        return datetime.fromisoformat(text.decode())
-    return utcparse(text.decode())  # type: ignore[no-any-return]
 
 
 _SPANS: Final = (

@@ -49,7 +49,8 @@ from rq.utils import utcparse
 
 from tests.support import engine, tasks, worker
 from worker.engine import pickle_names
-from worker.engine.payload import LONGEST_SECONDS, Payloads, read_date
+from worker.engine.payload import Payloads
+from worker.engine.plain_hash import LONGEST_SECONDS, read_date
 from worker.engine.records import Claim
 from worker.engine.serializers import Json, Refused, encode_result
 from worker.engine.unpickling import AllowListedPickle
