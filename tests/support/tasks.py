@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -524,3 +525,23 @@ def meet(pair: str, error: str = "") -> None:
         begun = int(job.connection.get(f"meet:{pair}"))
     if error:
         raise ValueError(error)
+
+
+def journal_and_return(path: str, gate: str, error: str = "") -> None:
+    """Return, or raise, at once; `callback_behind_a_gate` takes its time."""
+    journal(path, "begin")
+    if error:
+        raise RuntimeError(error)
+
+
+def callback_behind_a_gate(job: Any, connection: Any, *rest: Any) -> None:
+    """Run as a callback of `journal_and_return` until the test opens the gate."""
+    path, gate = job.args[:2]
+    with open(path, "a") as file:
+        file.write(f"{job.id} callback {os.getpid()}\n")
+    while not os.path.exists(gate):
+        time.sleep(0.02)
+
+
+def callback_that_exits(job: Any, connection: Any, *rest: Any) -> None:
+    sys.exit("that was all")

@@ -39,12 +39,14 @@ class Ending:
     outcome: Retried | Buried | None = None
     stopped: bool = False
     tries: int = 0
+    thread: int = 0  #: the thread of the pool that finishes it, by its ident; 0 = whoever settles
+    lost: bool = False  #: its claim was handed back while its callbacks ran: what comes of them is dropped
     letter: tuple[Value, ...] = ()  #: what makes its dead letter, once RQ has been told to fail it
     context: Context = field(default_factory=copy_context, repr=False)
 
 
 class InFlight:
-    """The claims of one consumer. Its length is how many of them have begun or will."""
+    """The claims of one consumer. Its length is how many of them have begun or will, in the main thread or the pool."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -59,7 +61,7 @@ class InFlight:
     # -- what is there -----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._running)
+        return len(self._waiting) + len(self._running) + (len(self.in_callbacks) if self._for_rq else 0)
 
     @property
     def empty(self) -> bool:
@@ -83,8 +85,13 @@ class InFlight:
 
     @property
     def endings(self) -> list[Ending]:
-        """The jobs that RQ's code must finish, in their order."""
-        return self._for_rq[:]
+        """The jobs that RQ's code must finish, in their order, but for those that a thread of the pool sees to."""
+        return [ending for ending in self._for_rq if not ending.thread]
+
+    @property
+    def in_callbacks(self) -> list[Ending]:
+        """The jobs that RQ's code finishes in threads of the pool."""
+        return [ending for ending in self._for_rq if ending.thread]
 
     @property
     def interrupted(self) -> list[Claim]:
@@ -142,6 +149,8 @@ class InFlight:
     def interrupt(self, claim: Claim) -> None:
         """Note that a hard stop cut a claim short."""
         with self._lock:
+            for ending in self._for_rq:
+                ending.lost = ending.lost or ending.claim is claim
             self._forget(claim)
             self._interrupted.append(claim)
 
@@ -161,6 +170,12 @@ class InFlight:
         """Forget a claim that RQ's code has finished, unless it has an outcome now."""
         with self._lock:
             self._forget(ending.claim)
+
+    def leave_to_main_thread(self) -> None:
+        """Let the main thread finish what threads of the pool have not."""
+        with self._lock:
+            for ending in self._for_rq:
+                ending.thread = 0
 
     @contextmanager
     def giving_back(self) -> Iterator[list[Claim]]:

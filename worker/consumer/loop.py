@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -85,11 +86,12 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     waiting: Waiting
     housekeeper: Housekeeper
     _given_connection: Redis
-    death_penalty_class = JobTimeout
+    death_penalty_class: Any = JobTimeout  #: with threads something that is called like one
 
     def __init__(
         self, *args: Any, supervision: Supervision | None = None, settings: Settings | None = None, **kwargs: Any
     ) -> None:
+        self._stopped = threading.local()
         self._will_work = kwargs.get("prepare_for_work", True) or supervision is not None
         super().__init__(*args, **kwargs)
         self.settings = settings or settings_of_environment()
@@ -224,6 +226,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         threads.submit(claims)
         self.housekeeper.wake()
 
+    def _run_in_thread(self, claim: Claim, thread: ThreadPool) -> None:
+        """Run a job, and its callbacks, in a thread of the pool."""
+        self.runner.run(claim, thread)
+        self.rq.settle_own(thread)
+
     def _finish_early(self) -> None:
         """Let RQ's code finish a job before the rest of its batch runs; with Redis away it waits for the exchange."""
         try:
@@ -259,8 +266,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.main_thread = MainThread(self.slot, self.child, self.aftermath)
         if size > 1:
             self.threads = ThreadPool(
-                size, self.in_flight, self.runner.run, self.slot, lambda: self.child.stopping, self.aftermath
+                size, self.in_flight, self._run_in_thread, self.slot, lambda: self.child.stopping, self.aftermath
             )
+            self.death_penalty_class = self.threads.limit
         ahead = BlockingClaim(self.claims) if consumers_block(len(self.claims.queues), size) else None
         self.waiting = Waiting(
             self.exchanger,
@@ -319,7 +327,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.accounts = accounts = Accounts(slot, in_flight)
         self.record = RqRecord(self, claims, self.settings.release or "")
         shown = BesideThreads(slot) if self.settings.worker_threads > 1 else slot
-        self._ending, self.rq = self._make_rq(in_flight, accounts, shown, self.aftermath)
+        pooled = self.settings.worker_threads > 1
+        self._ending, self.rq = self._make_rq(in_flight, accounts, shown, self.aftermath, pooled=pooled)
         forked = ForkedJobs(
             self._forks_parts(), in_flight=in_flight, decider=decider, accounts=accounts, slot=slot, child=self.child
         )
@@ -356,7 +365,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         queue.abandon_connections()
 
     def _make_rq(
-        self, in_flight: InFlight, accounts: Accounts, shown: Shown, aftermath: Aftermath
+        self, in_flight: InFlight, accounts: Accounts, shown: Shown, aftermath: Aftermath, *, pooled: bool = False
     ) -> tuple[RqEnding, RqFinish]:
         claims, decider = self.claims, self.decider
         ending = RqEnding(self, claims, decider, accounts=accounts, note_scheduled=self.supervision.note_scheduled)
@@ -369,6 +378,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             shown=shown,
             accounts=accounts,
             aftermath=aftermath,
+            pooled=pooled,
         )
 
     def _make_runner(
@@ -447,6 +457,16 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.connection = own
 
     # -- what RQ calls -----------------------------------------------------------------------------------------------
+
+    @property
+    def _stopped_job_id(self) -> str | None:
+        """The job that RQ's code ends as stopped: one in each thread, because threads end jobs side by side."""
+        job_id: str | None = getattr(self._stopped, "job_id", None)
+        return job_id
+
+    @_stopped_job_id.setter
+    def _stopped_job_id(self, job_id: str | None) -> None:
+        self._stopped.job_id = job_id
 
     def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
         """Count a failure; RQ does so in the transaction that ends the job, so its dead letter goes there too."""

@@ -7,6 +7,7 @@ failed job gets another attempt, when, and what stands in its dead letter is our
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from copy import copy
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from rq.worker import BaseWorker
 from worker import logs
 from worker.consumer.accounts import Accounts
 from worker.consumer.in_flight import Ending
+from worker.context import ClaimLost
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import TRACES, Claims
 from worker.engine.dependents import ParentQueue
@@ -39,6 +41,18 @@ from worker.redis.translate import translate
 from worker.redis.troubles import trouble
 
 log = logs.get_logger()
+
+
+class _Here(threading.local):
+    """What RQ's code is ending in this thread."""
+
+    ending: Ending | None = None
+
+    def current(self) -> Ending | None:
+        """Return it; raises `ClaimLost` once its claim was handed back: RQ's transaction checks no claim."""
+        if self.ending is not None and self.ending.lost:
+            raise ClaimLost("it was handed back while its callbacks ran")
+        return self.ending
 
 
 class RqEnding:
@@ -62,7 +76,7 @@ class RqEnding:
         self._decider = decider
         self._accounts = accounts
         self._note_scheduled = note_scheduled
-        self._ending: Ending | None = None  #: the one that RQ's code is ending now
+        self._here = _Here()
 
     def end(self, ending: Ending) -> None:
         """Do what RQ does at the end of a job; raises `RedisTrouble`."""
@@ -71,7 +85,7 @@ class RqEnding:
             return
         job = ending.job
         # RQ counts repeats and retries on the object before it writes them: each try begins with what is stored.
-        self._ending, ending.job = ending, copy(job)
+        self._here.ending, ending.job = ending, copy(job)
         try:
             self._with_rq(ending, ending.job)
         except RedisError as error:
@@ -80,7 +94,7 @@ class RqEnding:
                 raise
             raise reason from error
         finally:
-            self._ending, ending.job = None, job
+            self._here.ending, ending.job = None, job
         if isinstance(ending.outcome, Buried) and ending.outcome.meta is not None:  # others may have written in between
             ending.outcome.meta.write(self._claims.redis, ending.claim.job_id)
         failed = ending.outcome is not None or ending.stopped or isinstance(ending.value, Retry)
@@ -90,7 +104,7 @@ class RqEnding:
 
     def dead_letter(self, pipeline: Pipeline) -> None:
         """Dead-letter the job in the transaction in which RQ fails it; there is no moment between the two."""
-        ending = self._ending
+        ending = self._here.current()
         if ending is None or ending.job is None or self._worker.disable_default_exception_handler:
             return
         job, claim, started = ending.job, ending.claim, ending.started
@@ -112,7 +126,7 @@ class RqEnding:
 
     def drop_journal(self, pipeline: Pipeline) -> None:
         """Delete the job's journal in the transaction in which RQ ends it well: if it repeats, it begins anew."""
-        ending = self._ending
+        ending = self._here.current()
         if ending is not None and ending.job is not None and b"journal" in ending.claim.fields:
             pipeline.delete(self._claims.keys.journal(ending.job.id))
             pipeline.hdel(ending.job.key, "journal")
@@ -145,9 +159,9 @@ class RqEnding:
             job.connection.hset(job.key, "past", 1)  # before the end: a job that repeats may be claimed at once
         try:
             rq_private.finalize_success(self._worker, job, queue, execution, ending.value)
-        except RedisError:
+        except (RedisError, ClaimLost):
             raise
-        except Exception as raised:  # noqa: BLE001 — a callback that raises fails the job, as in RQ
+        except BaseException as raised:  # noqa: BLE001 — a callback that raises, or exits, fails the job, as in RQ
             job.connection.hdel(job.key, "past")
             decider = self._decider
             error = presentable(raised)
@@ -180,7 +194,7 @@ class RqEnding:
             execute_stopped_callback(job, worker.death_penalty_class)
         except RedisError:
             raise
-        except Exception:
+        except BaseException:
             log.exception("job.stopped_callback_failed", job_id=job.id)
         text = "Job stopped by user, work-horse terminated."
         worker.handle_job_failure(job, queue=queue, exc_string=text, execution=execution)

@@ -8,6 +8,7 @@ is away stays in flight; a callback may then run again, as with any at-least-onc
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from rq.job import Job, Retry
@@ -19,14 +20,16 @@ from worker.consumer.aftermath import Aftermath
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.refusals import ABOUT_CONTENT
 from worker.consumer.rq_ending import RqEnding
+from worker.context import ClaimLost
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.raised import presentable
-from worker.engine.records import ClaimReply, Finished, Outcome
+from worker.engine.records import Claim, ClaimReply, Finished, Outcome
 from worker.engine.serializers import Encoded
 from worker.engine.unread import Unread
 from worker.process import forked
+from worker.redis.outage import delay_after
 from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
@@ -35,6 +38,8 @@ log = logs.get_logger()
 MOST_TRIES: Final = 5
 #: How long finishing a job may take before its process counts as stuck: more than two of RQ's default callbacks.
 CALLBACKS_SECONDS: Final = 300.0
+#: The longest wait of a thread of the pool between two tries to finish its job while Redis is away.
+MOST_WAIT_SECONDS: Final = 2.0
 
 
 class Shown(Protocol):
@@ -49,8 +54,28 @@ class Shown(Protocol):
         ...
 
 
+class CallbackThread(Protocol):
+    """A thread of the pool, in which the callbacks of its job run."""
+
+    def begin_callbacks(self, claim: Claim, timeout: float) -> None:
+        """Show the job; `timeout` in seconds, after which its process counts as stuck."""
+        ...
+
+    def end(self) -> None:
+        """Say that its callbacks have ended."""
+        ...
+
+    def wait(self, seconds: float, fds: Sequence[int]) -> list[int]:
+        """Sleep."""
+        ...
+
+
 class RqFinish:
-    """Finishes jobs of one consumer with RQ's code. `worker` is the consumer as RQ knows it."""
+    """Finishes jobs of one consumer with RQ's code. `worker` is the consumer as RQ knows it.
+
+    Callbacks and handlers of exceptions are code of jobs: they run where their job has run, in its thread if jobs are
+    `pooled`, else in the main thread, before the next job. Other ends are a matter of some commands.
+    """
 
     def __init__(
         self,
@@ -63,6 +88,7 @@ class RqFinish:
         shown: Shown,
         accounts: Accounts,
         aftermath: Aftermath,
+        pooled: bool,
     ) -> None:
         self._worker = worker
         self._claims = claims
@@ -72,6 +98,7 @@ class RqFinish:
         self._shown = shown
         self._accounts = accounts
         self._aftermath = aftermath
+        self._pooled = pooled
         self._lock = threading.Lock()
 
     def wants_success(self, job: Job, value: Any) -> bool:
@@ -89,6 +116,12 @@ class RqFinish:
         _, fails, _ = rq_private.callback_names(job)
         handled = rq_private.exception_handlers(self._worker) or self._worker.disable_default_exception_handler
         return bool(fails or job.webhooks or job.has_rate_limit or handled)
+
+    def accept(self, ending: Ending) -> None:
+        """Take in a job that has just ended in the calling thread."""
+        if self._pooled and threading.current_thread() is not threading.main_thread() and self._runs_code(ending):
+            ending.thread = threading.get_ident()  # which calls `settle_own`
+        self._in_flight.finish_with_rq(ending)
 
     @property
     def pending_beside_job(self) -> list[Ending]:
@@ -117,14 +150,30 @@ class RqFinish:
         with self._lock:
             while endings := self._in_flight.endings:
                 ending = endings[0]
+                runs_code = self._runs_code(ending)
                 # Callbacks are job code: they have the job's name, and a deadline, on the scoreboard.
                 self._shown.begin_job(ending.claim.job_id, ending.claim.execution_id, CALLBACKS_SECONDS)
                 try:
                     self._settle(ending)
                 finally:
                     self._shown.end_job()
-                    if self._runs_code(ending):
+                    if runs_code:
                         self._aftermath.after_code()
+
+    def settle_own(self, thread: CallbackThread) -> None:
+        """Finish what the calling thread of the pool has run, again while Redis is away; the main thread names that."""
+        ident = threading.get_ident()
+        while ending := next((one for one in self._in_flight.in_callbacks if one.thread == ident), None):
+            thread.begin_callbacks(ending.claim, CALLBACKS_SECONDS)
+            try:
+                self._settle(ending)
+            except RedisTrouble as trouble:
+                reason = trouble
+            else:
+                continue
+            finally:
+                thread.end()
+            thread.wait(min(MOST_WAIT_SECONDS, delay_after(ending.tries + 1, reason)), ())
 
     def settle_beside_job(self) -> None:
         """Finish what may be finished while a job runs (housekeeper's thread): dependents need not wait for it."""
@@ -154,11 +203,13 @@ class RqFinish:
         if self._claims.extend(ending.claim):
             try:
                 self._ending.end(ending)
+            except ClaimLost:  # it is somebody else's by now
+                return
             except RedisTrouble as error:
                 if not self._is_its_own(ending, error):
                     raise
                 self._give_up(ending, error)
-            except Exception as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
+            except BaseException as error:  # noqa: BLE001 — RQ's code chokes on this job: it must not on the next ones
                 self._give_up(ending, error)
         elif ending.letter:
             self._ending.complete_letter(ending)
@@ -176,10 +227,17 @@ class RqFinish:
         return ending.tries >= MOST_TRIES
 
     def _runs_code(self, ending: Ending) -> bool:
-        callbacks = ending.job is not None and any(rq_private.callback_names(ending.job))
-        return bool(callbacks or rq_private.exception_handlers(self._worker))
+        """Whether code of jobs runs at this end: a callback, or a handler of exceptions."""
+        if ending.job is None:
+            return False
+        succeeds, fails, stops = rq_private.callback_names(ending.job)
+        if ending.stopped:
+            return bool(stops)
+        if ending.error is not None:
+            return bool(fails or rq_private.exception_handlers(self._worker))
+        return ending.outcome is None and bool(succeeds)
 
-    def _give_up(self, ending: Ending, error: Exception) -> None:
+    def _give_up(self, ending: Ending, error: BaseException) -> None:
         """Bury a job that RQ's code cannot finish; its own error, if it had one, stands in the dead letter."""
         try:
             self._bury(ending, error)
@@ -189,7 +247,7 @@ class RqFinish:
             outcome.forced = True
             self._accounts.note(outcome, None, None)
 
-    def _bury(self, ending: Ending, error: Exception) -> None:
+    def _bury(self, ending: Ending, error: BaseException) -> None:
         claim, started = ending.claim, ending.started
         log.error("job.finish_failed", job_id=claim.job_id, error=dead_letter.words(presentable(error)))
         reason = ending.error or presentable(error)

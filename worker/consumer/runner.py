@@ -220,7 +220,7 @@ class Runner:
         if self._rq.wants_success(job, value):
             if not self._rq.reads_value(job, value):
                 value = Encoded.of_result(stored)
-            self._in_flight.finish_with_rq(Ending(job, claim, started, value=value))
+            self._rq.accept(Ending(job, claim, started, value=value))
             return
         outcome.notes = (job, None)
         self._in_flight.finish(outcome)
@@ -242,7 +242,7 @@ class Runner:
         outcome = self._decider.failure(job, claim, error, policy, started, monotonic())
         if self._rq.wants_failure(job):
             self._accounts.ended(outcome, job, error)
-            self._in_flight.finish_with_rq(Ending(job, claim, started, error=error, outcome=outcome))
+            self._rq.accept(Ending(job, claim, started, error=error, outcome=outcome))
             return
         self._accounts.note(outcome, job, error)
 
@@ -275,7 +275,7 @@ class Runner:
             self.fail(job, claim, KilledByOrder(), policy, started)
             return
         log.warning("job.stopped")
-        self._in_flight.finish_with_rq(Ending(job, claim, started, stopped=True))
+        self._rq.accept(Ending(job, claim, started, stopped=True))
 
 
 def _decimals_in(context: Context) -> decimal.Context | None:

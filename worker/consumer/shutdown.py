@@ -76,7 +76,7 @@ class Shutdown:
         """Let the threads finish; a hard stop interrupts them, and what runs even after that is handed back, too."""
         child = self.supervision.child
         until = float("inf")
-        while self.in_flight.running and monotonic() < until:
+        while (self.in_flight.running or self.in_flight.in_callbacks) and monotonic() < until:
             if child.hard and until == float("inf"):
                 threads.interrupt()
                 until = monotonic() + INTERRUPT_SECONDS
@@ -93,6 +93,7 @@ class Shutdown:
         threads.end_all_processes()
         for claim in threads.begun():
             self.in_flight.interrupt(claim)
+        self.in_flight.leave_to_main_thread()
         threads.close()
 
     def _hand_back_at_once(self) -> None:

@@ -15,12 +15,14 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from time import monotonic
+from types import TracebackType
+from typing import Any
 
-from rq.timeouts import JobTimeoutException
+from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 
 from worker.consumer.aftermath import Aftermath
 from worker.consumer.in_flight import InFlight
-from worker.consumer.main_thread import READ_SECONDS, JobThread, running
+from worker.consumer.main_thread import READ_SECONDS, JobTimeout, running
 from worker.context import JobStopped, ShutdownRequested
 from worker.engine.records import Claim
 from worker.process import descendants, forked
@@ -36,20 +38,26 @@ _NOTHING = ctypes.py_object()
 class _Run:
     """What one thread is doing."""
 
-    __slots__ = ("claim", "deadline", "forked", "raised", "reading", "started", "timeout")
+    __slots__ = ("claim", "deadline", "forked", "limit", "limited", "raised", "reading", "started", "timeout")
 
-    def __init__(self, claim: Claim, timeout: float, *, forked: bool = False, reading: bool = False) -> None:
+    def __init__(
+        self, claim: Claim, timeout: float, *, forked: bool = False, reading: bool = False, ending: bool = False
+    ) -> None:
         self.claim = claim
         self.timeout = timeout
         self.started = monotonic()
         self.deadline = self.started + timeout if timeout > 0 else float("inf")
-        self.forked = forked  #: it runs in a process of its own, which the thread ends
+        self.forked = forked or ending  #: it runs in a process of its own, which the thread ends, or is RQ's code
         self.reading = reading
-        self.raised = forked or reading  #: nothing is raised in code of ours
+        self.raised = forked or reading or ending  #: nothing is raised in code of ours
+        self.limit = float("inf")  #: until when the callback may run that RQ's code has called
+        self.limited = False
 
 
 class ThreadPool:
     """`size` threads that begin what is in flight; `run` is called in one of them with each claim and must not raise.
+
+    It runs a job and its callbacks: a slow callback holds up what its own thread runs next, and nobody else.
 
     Once `halted()` they begin nothing more. The pool is the `JobThread` of each of its threads.
     """
@@ -58,7 +66,7 @@ class ThreadPool:
         self,
         size: int,
         in_flight: InFlight,
-        run: Callable[[Claim, JobThread], None],
+        run: Callable[[Claim, ThreadPool], None],
         slot: Slot,
         halted: Callable[[], bool],
         aftermath: Aftermath,
@@ -144,6 +152,29 @@ class ThreadPool:
                 self._aftermath.after_all()
             self._enter(_Run(claim, timeout, forked=True), pid)
 
+    def begin_callbacks(self, claim: Claim, timeout: float) -> None:
+        """Show the job whose callbacks run from here on; only those are ended from outside, by their own limits."""
+        with self._lock:
+            if self._aftermath.owed and not self._runs:
+                self._aftermath.after_all()
+            self._enter(_Run(claim, timeout, ending=True))
+
+    def limit(self, timeout: float, exception: type[BaseException], **_ignored: Any) -> BaseDeathPenalty:
+        """Return what limits a callback in the calling thread: RQ's code takes this method for a class."""
+        if threading.get_ident() in self._runs:
+            return _CallbackTimeout(self, timeout)
+        return JobTimeout(timeout, exception)
+
+    def let_run(self, seconds: float) -> None:
+        """Raise `JobTimeoutException` in this thread in so many seconds; inf: never, nor is one on its way then."""
+        ident = threading.get_ident()
+        with self._lock:
+            run = self._runs[ident]
+            run.limit = monotonic() + seconds
+            if run.limited:
+                run.limited = False
+                _raise_in(ident, _NOTHING)
+
     def end(self) -> None:
         """Let nothing raise any more; an exception that is already on its way is caught here."""
         ident = threading.get_ident()
@@ -182,6 +213,9 @@ class ThreadPool:
             for ident, run in self._runs.items():
                 if now >= run.deadline and not run.raised:
                     run.raised = True
+                    _raise_in(ident, ctypes.py_object(JobTimeoutException))
+                elif now >= run.limit:
+                    run.limit, run.limited = float("inf"), True
                     _raise_in(ident, ctypes.py_object(JobTimeoutException))
 
     def obey(self) -> None:
@@ -261,6 +295,37 @@ class ThreadPool:
         self._slot.job_id = first.claim.job_id.encode()[:128]
         self._slot.job_started_at = first.started
         self._slot.job_deadline = 0.0 if first.deadline == float("inf") else first.deadline
+
+
+class _CallbackTimeout(BaseDeathPenalty):  # type: ignore[misc]  # rq is untyped here
+    """Limits a callback that RQ's code calls in a thread of the pool; 0 or less means no limit."""
+
+    def __init__(self, pool: ThreadPool, timeout: float) -> None:
+        super().__init__(timeout, JobTimeoutException)
+        self._pool = pool
+
+    def setup_death_penalty(self) -> None:
+        """Start the clock."""
+        if self._timeout > 0:
+            self._pool.let_run(self._timeout)
+
+    def cancel_death_penalty(self) -> None:
+        """Stop the clock."""
+        while True:
+            try:
+                self._pool.let_run(float("inf"))
+            except JobTimeoutException:  # it was on its way
+                continue
+            break
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        """End a process here that the callback has forked and left, and say what a timeout was of."""
+        forked.end_if_strayed(error)
+        if isinstance(error, JobTimeoutException) and not error.args:
+            error.args = (f"The job's callback exceeded its timeout of {self._timeout:g} seconds",)
+        return super().__exit__(kind, error, trace)
 
 
 class BesideThreads:
