@@ -30,6 +30,15 @@ class Done:
     then: str
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file."""
+
+    name: str
+    kind: str
+    body: bytes
+
+
 class Problem(Exception):
     """What was asked for cannot be shown or done; the sentence is shown."""
 

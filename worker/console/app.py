@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from worker import logs
 from worker.console import headers, requests, routes
 from worker.console.access import Access, Refusal, same_origin
-from worker.console.answers import Done, Page, Problem, plain
+from worker.console.actions import ActionRefused
+from worker.console.answers import Done, Download, Page, Problem, plain
 from worker.console.requests import BadRequest, Request
 from worker.console.routes import Route
 from worker.console.site import Site
@@ -77,7 +78,7 @@ class Console:
             sentence = "The console failed over this page. Its log has the traceback, as console.failed."
             return self._show(request, _problem(sentence, HTTPStatus.INTERNAL_SERVER_ERROR))
 
-    def _page(self, request: Request, environ: WSGIEnvironment) -> Page | Done:
+    def _page(self, request: Request, environ: WSGIEnvironment) -> Page | Done | Download:
         found = routes.find(request.method, request.path)
         if not isinstance(found, Route):
             return found
@@ -89,14 +90,19 @@ class Console:
             done = found.page(self.site, request)
         except Problem as problem:
             return _problem(str(problem), problem.status)
+        except ActionRefused as refused:
+            return _problem(str(refused), HTTPStatus.CONFLICT)
         except RedisTrouble as trouble:
             return _problem(f"Redis: {trouble}", HTTPStatus.SERVICE_UNAVAILABLE)
         if found.acts:
-            self.site.shelf.forget()
+            self.site.forget()
             log.info("console.acted", action=request.path, who=request.visitor.who)
         return done
 
-    def _show(self, request: Request, page: Page | Done) -> Answer:
+    def _show(self, request: Request, page: Page | Done | Download) -> Answer:
+        if isinstance(page, Download):
+            named = f'attachment; filename="{page.name}"'
+            return Answer(HTTPStatus.OK, {"Content-Type": page.kind, "Content-Disposition": named}, page.body)
         if isinstance(page, Done):
             if request.wants_json:
                 return _json(HTTPStatus.OK, {"done": page.sentence, "then": page.then})
@@ -117,12 +123,12 @@ class Console:
                 tabs=routes.TABS,
                 note=self.site.notes.read(request.text("note")),
                 settings=self.site.settings,
-                letters=self._letters(),
+                dead_letters=self._dead_letters(),
             )
         )
         return Answer(page.status, {**page.headers, "Content-Type": _HTML}, shown.encode(errors="backslashreplace"))
 
-    def _letters(self) -> int:
+    def _dead_letters(self) -> int:
         """Return how many dead letters there were last, for the tab; asks nobody."""
         fleet = self.site.known_fleet()
         return fleet.dead_letters if fleet else 0

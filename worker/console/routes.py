@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from worker.console.answers import Done, Page
-from worker.console.pages import now, queues
+from worker.console.answers import Done, Download, Page
+from worker.console.pages import dead, now, queues
 from worker.console.requests import Request
 from worker.console.site import Site
 
@@ -18,7 +18,7 @@ class Route:
     """`path` ends with a slash where any text may follow."""
 
     path: str
-    page: Callable[[Site, Request], Page | Done]
+    page: Callable[[Site, Request], Page | Done | Download]
     acts: bool = False
 
 
@@ -26,10 +26,22 @@ class Route:
 TABS: Final = (
     ("/", "Now", "now"),
     ("/queues", "Queues", "queues"),
+    ("/dead", "Dead letters", "dead"),
 )
 ROUTES: Final = (
     Route("/", now.show),
     Route("/queues", queues.show),
+    Route("/dead", dead.show),
+    Route("/dead/replay", dead.plan),
+    Route("/dead/discard", dead.plan),
+    Route("/dead/runs/", dead.run),
+    Route("/dead/audit", dead.audit),
+    Route("/do/dead-replay", dead.replay, acts=True),
+    Route("/do/dead-abort", dead.abort, acts=True),
+    Route("/do/dead-discard", dead.discard, acts=True),
+    Route("/do/dead-edit", dead.edit, acts=True),
+    Route("/do/dead-undo", dead.edit, acts=True),
+    Route("/do/dead-export", dead.export, acts=True),
 )
 _EXACT: Final = {(route.acts, route.path): route for route in ROUTES}
 

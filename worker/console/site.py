@@ -14,6 +14,8 @@ from redis import Redis
 from rq.defaults import RQ_KEY_PREFIX
 
 from worker import queue
+from worker.console.actions.replays import Replays
+from worker.console.reading.dead import Surveys
 from worker.console.shelf import Seen, Shelf
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.fleet import reading
@@ -43,6 +45,8 @@ class Site:
         self.keys = Keys(RQ_KEY_PREFIX)
         self.shelf = Shelf()
         self.notes = Notes()
+        self.surveys = Surveys(lambda: self.dead_letters)
+        self.replays = Replays()
         self._monitor = monitor
         self._own_history = History()
 
@@ -68,9 +72,16 @@ class Site:
         return None if self._monitor is None else self._monitor.autoscaler
 
     def close(self) -> None:
-        """Close the connections."""
+        """Stop what goes on, and close the connections."""
+        self.replays.stop()
+        self.surveys.forget()
         if "redis" in self.__dict__:
             self.redis.close()
+
+    def forget(self) -> None:
+        """Read everything anew at the next look, because somebody has changed something."""
+        self.shelf.forget()
+        self.surveys.forget()
 
     def fleet(self) -> Seen[Fleet]:
         """Return the fleet as it was seen last."""

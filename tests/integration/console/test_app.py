@@ -6,9 +6,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Iterator
 
-import pytest
 import redis as redis_py
 from rq import Queue
 
@@ -18,12 +16,6 @@ from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 from worker.console.routes import ROUTES
-
-
-@pytest.fixture
-def console(server: RedisServer) -> Iterator[Client]:
-    with serving(server.url) as client:
-        yield client
 
 
 def test_nothing_is_shown_to_strangers_and_every_answer_is_guarded(console: Client) -> None:

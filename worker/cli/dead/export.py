@@ -11,7 +11,7 @@ import click
 
 from worker.cli.common import RedisCommand
 from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters
-from worker.cli.dead.exported import chunks, lines
+from worker.dead_letters.exported import chunks, lines
 from worker.exits import Exit
 
 #: Letters that are read in one round trip.

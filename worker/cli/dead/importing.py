@@ -10,7 +10,7 @@ import click
 
 from worker.cli.common import RedisCommand
 from worker.cli.dead.choosing import log_done, open_changes
-from worker.cli.dead.exported import BadLine, chunks, letters
+from worker.dead_letters.exported import BadLine, chunks, letters
 from worker.exits import Exit
 from worker.redis.trouble import RedisTrouble
 

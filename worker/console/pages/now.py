@@ -11,16 +11,17 @@ from typing import Final
 
 from worker.console import verdict
 from worker.console.answers import Page
+from worker.console.pages.letters import Kind, kind
 from worker.console.requests import Request
 from worker.console.site import Site
-from worker.dead_letters.groups import Group, group
+from worker.dead_letters.groups import group
 from worker.fleet import server, upcoming
 from worker.fleet.history import Sample
 from worker.fleet.state import ConsumerState, Fleet
 
 #: Only so many of the newest dead letters are grouped here, and so many groups and running jobs shown.
 GROUPED_LETTERS: Final = 1000
-MOST_GROUPS: Final = 5
+MOST_KINDS: Final = 5
 MOST_RUNNING: Final = 12
 #: How far back the curves reach, and over how long a pace is a mean.
 CURVE_SECONDS: Final = 900.0
@@ -67,7 +68,7 @@ def show(site: Site, request: Request) -> Page:
         "scales": scaler is not None,
         "dry_run": scaler is not None and scaler.dry_run,
         "coming": site.look("coming", lambda: _coming(site, fleet), fresh=5.0),
-        "groups": site.look("groups-now", lambda: _groups(site), fresh=5.0),
+        "kinds": site.look("kinds", lambda: _kinds(site), fresh=5.0),
     }
     return Page("now", "Now", data)
 
@@ -125,5 +126,5 @@ def _coming(site: Site, fleet: Fleet | None) -> upcoming.Coming:
     return upcoming.read(site.redis, site.keys, names)
 
 
-def _groups(site: Site) -> list[Group]:
-    return group(islice(site.dead_letters, GROUPED_LETTERS))[:MOST_GROUPS]
+def _kinds(site: Site) -> list[Kind]:
+    return [kind(one) for one in group(islice(site.dead_letters, GROUPED_LETTERS))[:MOST_KINDS]]

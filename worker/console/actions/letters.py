@@ -1,0 +1,80 @@
+"""What the pages do to dead letters besides replaying them. Each raises `ActionRefused` with a sentence."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+from functools import partial
+from typing import Any, Final
+
+from worker.console.actions import ActionRefused
+from worker.dead_letters.batches import Batches, Throttle
+from worker.dead_letters.changes import Changes
+from worker.dead_letters.filter import Filter
+from worker.engine.serializers import Json
+from worker.settings import Settings
+from worker.text import counted, not_json
+
+#: Letters that one click deletes; the command goes through more.
+MOST_DISCARDED: Final = 10_000
+_SWITCHED_OFF: Final = "WORKER_SERIALIZERS takes no json, so the service would refuse arguments that are written here."
+
+
+def discard(changes: Changes, job_ids: tuple[str, ...], chosen: Filter) -> str:
+    """Delete some letters by id, or else those that match."""
+    work = Batches(
+        changes.dead_letters,
+        chosen,
+        partial(changes.discard, action="discard"),
+        throttle=Throttle(None, lambda seconds: not threading.Event().wait(seconds)),
+        limit=MOST_DISCARDED,
+    )
+    for _ in work.over(changes.dead_letters.letters(job_ids)) if job_ids else work.through_all():
+        pass
+    if job_ids and not work.tally.done:
+        raise ActionRefused("It is no dead letter any more: it was replayed or deleted meanwhile.")
+    more = " There are more; the same again goes on." if work.tally.done >= MOST_DISCARDED else ""
+    return f"{counted(work.tally.done, 'dead letter')} deleted.{more}"
+
+
+def edit(changes: Changes, settings: Settings, job_id: str, function: str, args: str, kwargs: str) -> str:
+    """Write what a letter's job calls: a function, a JSON list and a JSON object. The first payload is kept."""
+    if "json" not in settings.worker_serializers:
+        raise ActionRefused(_SWITCHED_OFF)
+    if not function or not all(part.isidentifier() for part in function.split(".")):
+        raise ActionRefused("The function must be a dotted name, like jobs.products.analyze_product.")
+    positional, named = _json("The arguments", args, list), _json("The named arguments", kwargs, dict)
+    shown = ", ".join([*map(repr, positional), *(f"{name}={value!r}" for name, value in named.items())])
+    data = zlib.compress(Json().dumps((function, None, positional, named)))
+    _done(changes.edit(job_id, _payload(changes, job_id), data, f"{function}({shown})"))
+    kept = " Its steps keep what they returned before; replay it from the beginning to call them again."
+    return f"It calls {function} with what you wrote now.{kept if changes.dead_letters.journal(job_id) else ''}"
+
+
+def undo(changes: Changes, job_id: str) -> str:
+    """Bring the first payload back."""
+    _done(changes.undo(job_id, _payload(changes, job_id)))
+    return "The first arguments are back."
+
+
+def _payload(changes: Changes, job_id: str) -> bytes:
+    found: bytes | None = changes.dead_letters.redis.hget(  # type: ignore[assignment]
+        changes.dead_letters.keys.job(job_id), "data"
+    )
+    return found or b""
+
+
+def _done(trouble: str) -> None:
+    if trouble:
+        raise ActionRefused(f"Nothing was changed: {trouble}.")
+
+
+def _json(name: str, text: str, kind: type) -> Any:
+    try:
+        value = json.loads(text, parse_constant=not_json)
+    except (ValueError, RecursionError) as error:
+        raise ActionRefused(f"{name} are not JSON: {error}.") from None
+    if not isinstance(value, kind):
+        raise ActionRefused(f"{name} must be a JSON {'list, like [1, true]' if kind is list else 'object'}.")
+    return value

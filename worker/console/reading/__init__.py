@@ -1,0 +1,1 @@
+"""What the pages show, read from Redis with bounds; nothing is changed there."""
