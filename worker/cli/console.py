@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
+    from worker.console.app import Console
     from worker.fleet.monitor import Monitor
 
 
-def console_of(settings: Settings, monitor: Monitor | None = None) -> WSGIApplication | None:
+def console_of(settings: Settings, monitor: Monitor | None = None) -> Console | None:
     """Return the console if a setting opens it. What it needs is only then imported: some megabytes."""
     if not settings.console_is_open:
         return None

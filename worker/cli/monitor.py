@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 from redis import Redis
@@ -22,6 +23,9 @@ from worker.health.server import HealthPortError, Pages
 from worker.keys import Keys
 from worker.process import signals
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.console.app import Console
 
 log = logs.get_logger()
 
@@ -47,7 +51,10 @@ def run(settings: Settings) -> Exit:
     watching = Monitor(settings, redis, make_autoscaler(settings, redis))
     watching.start()
     log.info("monitor.started", queues=list(settings.worker_queues), autoscales=watching.autoscaler is not None)
-    server.serve(pages(watching), listener, lambda: child.stopping or watching.crashed)
+    console = console_of(settings, watching)
+    server.serve(pages(watching, console), listener, lambda: child.stopping or watching.crashed)
+    if console is not None:
+        console.close()
     watching.stop()
     sentry.flush(1.0)
     log.info("monitor.stopped")
@@ -67,7 +74,7 @@ def make_autoscaler(settings: Settings, redis: Redis) -> Autoscaler | None:
     return Autoscaler(redis, keys, api, settings.autoscale_service, policy, dry_run=settings.autoscale_dry_run)
 
 
-def pages(watching: Monitor) -> Pages:
+def pages(watching: Monitor, console: Console | None = None) -> Pages:
     """Return the pages of the HTTP endpoint."""
     queues, max_wait = watching.settings.worker_queues, watching.settings.monitor_max_wait
     return Pages(
@@ -79,7 +86,7 @@ def pages(watching: Monitor) -> Pages:
         lambda: facts(watching),
         lambda accept, named: metrics(watching, accept, named=named),
         watching.settings.metrics_token,
-        console_of(watching.settings, watching),
+        console,
     )
 
 

@@ -74,7 +74,7 @@ class Site:
     def close(self) -> None:
         """Stop what goes on, and close the connections."""
         self.replays.stop()
-        self.surveys.forget()
+        self.surveys.close()
         if "redis" in self.__dict__:
             self.redis.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import threading
 import zlib
 from functools import partial
@@ -18,7 +19,8 @@ from worker.text import counted, not_json
 
 #: Letters that one click deletes; the command goes through more.
 MOST_DISCARDED: Final = 10_000
-_SWITCHED_OFF: Final = "WORKER_SERIALIZERS takes no json, so the service would refuse arguments that are written here."
+#: Pickles that every Python from 3.8 on reads; nothing is read as one here.
+_PROTOCOL: Final = 5
 
 
 def discard(changes: Changes, job_ids: tuple[str, ...], chosen: Filter) -> str:
@@ -40,14 +42,18 @@ def discard(changes: Changes, job_ids: tuple[str, ...], chosen: Filter) -> str:
 
 def edit(changes: Changes, settings: Settings, job_id: str, function: str, args: str, kwargs: str) -> str:
     """Write what a letter's job calls: a function, a JSON list and a JSON object. The first payload is kept."""
-    if "json" not in settings.worker_serializers:
-        raise ActionRefused(_SWITCHED_OFF)
     if not function or not all(part.isidentifier() for part in function.split(".")):
         raise ActionRefused("The function must be a dotted name, like jobs.products.analyze_product.")
     positional, named = _json("The arguments", args, list), _json("The named arguments", kwargs, dict)
     shown = ", ".join([*map(repr, positional), *(f"{name}={value!r}" for name, value in named.items())])
-    data = zlib.compress(Json().dumps((function, None, positional, named)))
-    _done(changes.edit(job_id, _payload(changes, job_id), data, f"{function}({shown})"))
+    seen = _payload(changes, job_id)
+    # In the format that the job had: its producer reads the result in that one, too.
+    name = "pickle" if _begins(seen).startswith(b"\x80") else "json"
+    if name not in settings.worker_serializers:
+        raise ActionRefused(f"WORKER_SERIALIZERS takes no {name}, so no consumer would read what is written here.")
+    call = (function, None, tuple(positional), named)
+    data = pickle.dumps(call, protocol=_PROTOCOL) if name == "pickle" else Json().dumps(call)
+    _done(changes.edit(job_id, seen, zlib.compress(data), f"{function}({shown})"))
     kept = " Its steps keep what they returned before; replay it from the beginning to call them again."
     return f"It calls {function} with what you wrote now.{kept if changes.dead_letters.journal(job_id) else ''}"
 
@@ -63,6 +69,14 @@ def _payload(changes: Changes, job_id: str) -> bytes:
         changes.dead_letters.keys.job(job_id), "data"
     )
     return found or b""
+
+
+def _begins(data: bytes) -> bytes:
+    """Return the first bytes of a payload, which may be compressed."""
+    try:
+        return zlib.decompressobj().decompress(data, 16)
+    except zlib.error:
+        return data[:16]
 
 
 def _done(trouble: str) -> None:

@@ -30,6 +30,8 @@ _BADLY: Final = ("failed", "stopped", "canceled")
 #: Replays that go on at the same time, and how many ended ones are remembered.
 MOST_RUNNING: Final = 4
 MOST_REMEMBERED: Final = 20
+#: How long the end waits for each batch that is under way.
+_STOP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +204,13 @@ class Replays:
         return True
 
     def stop(self) -> None:
-        """Stop all of them, because the process ends."""
+        """Stop all of them, because the process ends; waits for the batches that are under way."""
         with self._lock:
             runs = list(self._runs.values())
         for run in runs:
             run.over.set()
+        for run in runs:
+            run.join(_STOP_SECONDS)
 
 
 class _Background:
@@ -221,6 +225,10 @@ class _Background:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         phase, trouble = "failed", ""

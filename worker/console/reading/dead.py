@@ -29,6 +29,8 @@ FRESH_TIMES: Final = 10.0
 MOST_KINDS: Final = 500
 SAMPLE: Final = 10
 MOST_KEPT: Final = 8
+#: How long the end waits for a batch that is under way.
+_STOP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,14 @@ class Surveys:
                 self._surveyors.popitem(last=False)[1].dropped = True
         found.thread.join(PATIENCE_SECONDS)
         return found.survey
+
+    def close(self) -> None:
+        """End the surveys that go on: they use connections that are closed next."""
+        with self._lock:
+            surveyors = list(self._surveyors.values())
+        self.forget()
+        for surveyor in surveyors:
+            surveyor.thread.join(_STOP_SECONDS)
 
     def forget(self) -> None:
         """Survey anew at the next look, because somebody has changed something."""
