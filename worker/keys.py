@@ -11,6 +11,8 @@ from typing import Final
 
 #: The name under which RQ's tools show our cron schedule.
 SCHEDULER_NAME: Final = "worker"
+#: How the queue begins on which jobs of a paused function wait.
+PARKED_QUEUE: Final = "paused:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,25 @@ class Keys:
     def autoscaler_lock(self) -> str:
         """String: held by the monitor that scales."""
         return f"{self.prefix}:autoscaler-lock"
+
+    @property
+    def paused(self) -> str:
+        """Hash: what `pause` has paused, `<function> <queue>` → its end and who, when and why."""
+        return f"{self.prefix}:paused"
+
+    @property
+    def parked(self) -> str:
+        """Set: `<function> <queue>` of each list of jobs that were put aside because of a pause."""
+        return f"{self.prefix}:parked"
+
+    @property
+    def resumed(self) -> str:
+        """List: there for seconds after the end of a pause."""
+        return f"{self.prefix}:resumed"
+
+    def parked_queue(self, function: str, queue: str) -> str:
+        """List: the jobs of a paused function of one queue, the next one first. RQ's tools show it as a queue."""
+        return self.queue(f"{PARKED_QUEUE}{queue}:{function}")
 
     def journal(self, job_id: str) -> str:
         """Hash: what a job's steps have returned, and where its cursors stand (``worker/journal.py``)."""

@@ -22,6 +22,8 @@ log = logs.get_logger()
         "enqueue": "worker.cli.enqueue:enqueue",
         "migrate": "worker.cli.migration.command:migrate",
         "monitor": "worker.cli.monitor:monitor",
+        "pause": "worker.cli.pause:pause",
+        "resume": "worker.cli.pause:resume",
         "status": "worker.cli.status:status",
         "stop": "worker.cli.stop:stop",
     },

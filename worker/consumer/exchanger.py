@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from time import monotonic
+from typing import Final
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -24,11 +25,11 @@ from worker.consumer.refusals import Refusals
 from worker.consumer.rq_finish import RqFinish, Shown
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.supervision import Supervision
-from worker.engine import key_types
+from worker.engine import key_types, pauses
 from worker.engine.claims import Claims
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
-from worker.engine.records import Buried, Claim, ClaimReply, Retried
+from worker.engine.records import Buried, Claim, ClaimReply, Paused, Retried
 from worker.engine.unread import Unread
 from worker.exits import OUT_OF_MEMORY, explain, explain_out_of_memory
 from worker.process import memory
@@ -41,6 +42,9 @@ from worker.redis.troubles import trouble
 from worker.retry import RetryPolicy
 
 log = logs.get_logger()
+
+#: A pause has ended for sure so long after the server said that it would.
+PAUSE_MARGIN_SECONDS: Final = 0.005
 
 
 class Exchanger:
@@ -76,6 +80,8 @@ class Exchanger:
         self._settling = threading.Lock()
         self._uncertain = True
         self._problem = ""
+        self._queues = claims.queues  #: in the order of the settings
+        self._pause_ends_at = float("inf")
         self._may_claim = False  #: whether no command that a claim takes is known to be refused
 
     def settle_and_claim(self, capacity: int) -> ClaimReply:
@@ -117,6 +123,28 @@ class Exchanger:
             self._record.write()
         if reply.problem or self._problem:
             self._note_problem(reply)
+        if reply.paused is not None:
+            self._note_pauses(reply, reply.paused)
+
+    @property
+    def pause_ends_in(self) -> float:
+        """In how many seconds a pause ends by itself, as far as the server has said; infinity if none does."""
+        return self._pause_ends_at - monotonic()
+
+    def _note_pauses(self, reply: ClaimReply, paused: Paused) -> None:
+        """Take in what is paused, and put claimed jobs of paused functions aside."""
+        self._claims.paused = paused
+        self._supervision.show_pauses(self._queues, paused, suspended=reply.suspended)
+        ends_at = monotonic() + paused.ends_in + PAUSE_MARGIN_SECONDS
+        if ends_at < float("inf") and abs(ends_at - self._pause_ends_at) > 1:
+            self._supervision.note_scheduled(paused.ends_in)  # the dispatcher lets go what was put aside
+        self._pause_ends_at = ends_at
+        aside = pauses.of_paused_functions(reply.claims, paused) if paused.functions else []
+        if aside:
+            answers = self._claims.park(aside)
+            gone = {claim.execution_id for (claim, _), answer in zip(aside, answers, strict=True) if answer}
+            reply.claims = [claim for claim in reply.claims if claim.execution_id not in gone]
+            reply.asked = reply.asked and bool(reply.claims)  # else there may be others behind them
 
     def _note_problem(self, reply: ClaimReply) -> None:
         """Log that a queue cannot be claimed from because of what its keys hold; any other refusal is an outage."""

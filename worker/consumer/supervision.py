@@ -11,6 +11,8 @@ from time import monotonic
 from typing import Final, Protocol
 
 from worker.consumer.command_listener import CommandListener
+from worker.engine import pauses
+from worker.engine.records import Paused
 from worker.engine.rq_commands import RqCommands
 from worker.process import forked
 from worker.process.claim_turn import ClaimTurn
@@ -89,6 +91,10 @@ class Supervision(Protocol):
 
     def note_scheduled(self, delay: float) -> None:
         """Note that a job was scheduled that is due in `delay` seconds."""
+        ...
+
+    def show_pauses(self, queues: Sequence[str], paused: Paused, *, suspended: bool) -> None:
+        """Show what is paused, and whether `rq suspend` holds, to whoever watches the queues."""
         ...
 
     def redis_edge(self, state: RedisState, reason: str, commands: str) -> None:
@@ -198,6 +204,10 @@ class Supervised:
         self.slot.note_scheduled(delay)
         self._wake_dispatcher.send()
 
+    def show_pauses(self, queues: Sequence[str], paused: Paused, *, suspended: bool) -> None:
+        """Show it on the scoreboard; dispatcher and health endpoint read it there."""
+        pauses.show(self._header, queues, paused, suspended=suspended)
+
     def redis_edge(self, state: RedisState, reason: str, commands: str) -> None:
         """Show it on the scoreboard; the first connection of the instance is what deploys wait for."""
         self.slot.redis_changed(state, reason, commands)
@@ -253,7 +263,7 @@ class Standalone:
         until = monotonic() + timeout
         while not self.child.stopping and (left := until - monotonic()) > 0:
             tick()
-            self._doorbell.arm()
+            self._doorbell.arm(self._scoreboard.header.closed)
             ready = self.child.wait(min(left, TICK_SECONDS), [*self._doorbell.filenos(), *also])
             if ready and (self._doorbell.rung() or any(fd in ready for fd in also)):
                 return
@@ -282,6 +292,10 @@ class Standalone:
 
     def note_scheduled(self, delay: float) -> None:
         """Nobody to show it to: whoever schedules for this worker looks for it."""
+
+    def show_pauses(self, queues: Sequence[str], paused: Paused, *, suspended: bool) -> None:
+        """Note it for the own doorbell."""
+        pauses.show(self._scoreboard.header, queues, paused, suspended=suspended)
 
     def redis_edge(self, state: RedisState, reason: str, commands: str) -> None:
         """Note it on the slot."""

@@ -146,7 +146,7 @@ class Waiting:
         return reply
 
     def _longest_sleep(self, longest: float) -> float:
-        return min(longest, self._exchanger.check.due_in)
+        return max(0.0, min(longest, self._exchanger.check.due_in, self._exchanger.pause_ends_in))
 
     def _tick(self) -> None:
         self._slot.tick(State.WAITING)

@@ -160,7 +160,7 @@ class Dispatcher:
     def arm_doorbell(self) -> None:
         """Arm the doorbell if a consumer waits to be woken; otherwise leave the queues alone."""
         if self.somebody_waits() and monotonic() >= self.wakeups.paused_until:
-            self.doorbell.arm()
+            self.doorbell.arm(self.scoreboard.header.closed)
 
     def listen(self) -> None:
         """Sleep until a queue has something, a consumer wakes us, a signal or a command comes, or a chore is due."""

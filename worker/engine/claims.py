@@ -21,7 +21,16 @@ from rq.worker import DequeueStrategy
 
 from worker.engine.leases import BUSY_TTL_SECONDS, EXECUTION_MARK, IDLE_TTL_SECONDS, LEASE_SECONDS
 from worker.engine.meta import MOST_TRIES, NO_CHANGE
-from worker.engine.records import Buried, Claim, ClaimReply, Finished, LeftBehind, Outcome, Retried
+from worker.engine.records import (
+    NOTHING_PAUSED,
+    Buried,
+    Claim,
+    ClaimReply,
+    Finished,
+    LeftBehind,
+    Outcome,
+    Retried,
+)
 from worker.redis import scripts
 from worker.redis.calls import Command, ScriptCalls, Value, flat
 from worker.text import count_of, name_of
@@ -40,6 +49,7 @@ class Claims(ScriptCalls):
         self.worker_name = worker_name
         self.queues = tuple(queues)  #: highest priority first; the consumer may reorder them between two requests
         self.letters_queue = letters_queue
+        self.paused = NOTHING_PAUSED  #: as the server's last reply says
         self._generation = 0
         self._counter = 0
         self.fence = ""
@@ -79,14 +89,28 @@ class Claims(ScriptCalls):
     def claim_when_ready(self, capacity: int, block: float, *, if_heard: bool) -> list[Command]:
         """Return two commands: wait up to `block` seconds for the first queue to have something, then claim.
 
+        While that queue is paused, the wait is for the end of a pause.
+
         With `if_heard` the claim takes nothing if nobody listens then for RQ's commands to this worker. What the
         second one answers is for `ClaimReply.read`. See ``consumer/claim_ahead.py``.
         """
-        key = self._queue_keys()[0]
+        key = self.keys.resumed if self.paused.closes(self.queues[0]) else self._queue_keys()[0]
         return [
             ("BLMOVE", key, key, "LEFT", "LEFT", block),
             self._finish_and_claim((), capacity, monotonic(), others_running=False, if_heard=if_heard),
         ]
+
+    def park(self, aside: Iterable[tuple[Claim, str]]) -> list[int]:
+        """Put claims aside whose function, which is named beside each, is paused: see ``scripts/park.lua``.
+
+        Returns 1 for each that waits there now, 0 if it is to run after all, -1 if it is not ours any more.
+        """
+        args = [
+            part
+            for claim, function in aside
+            for part in (claim.job_id, claim.execution_id, claim.origin, claim.queue, function)
+        ]
+        return list(self.call(scripts.PARK, *args, worker_name=self.worker_name))
 
     def release(self, claims: Iterable[Claim], *, interrupted: frozenset[str] = frozenset()) -> list[str]:
         """Put `claims` back at the head of their queues, in order; returns the ids that were not ours any more.

@@ -16,9 +16,9 @@ from worker.text import one_line, text_of
 _WORDS: Final = {"zset": "a sorted set", "list": "a list", "set": "a set", "hash": "a hash", "string": "a string"}
 #: Keys of the whole database, by their names without the prefix.
 SHARED: Final = {
-    **dict.fromkeys(("queues", "workers", "groups", "rl-keys", "origins"), "set"),
+    **dict.fromkeys(("queues", "workers", "groups", "rl-keys", "origins", "parked"), "set"),
     **dict.fromkeys(("suspended", "leader-token", "maintained", "autoscaler-lock"), "string"),
-    **dict.fromkeys(("leader", "agenda", "cron-runs", "autoscaler"), "hash"),
+    **dict.fromkeys(("leader", "agenda", "cron-runs", "autoscaler", "paused"), "hash"),
     "cron_schedulers": "zset",
     "dead-letter:audit": "stream",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from worker.engine.meta import MetaChange
 from worker.redis.calls import Value
@@ -72,6 +72,40 @@ class Buried:
 Outcome: TypeAlias = Finished | Retried | Buried
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """What was paused when the server was asked for claims: (function, queue), "" for any of them.
+
+    `ends_in`: seconds until the first of these pauses ends by itself; infinity = none does.
+    """
+
+    what: tuple[tuple[str, str], ...] = ()
+    ends_in: float = float("inf")
+
+    @classmethod
+    def read(cls, reply: Sequence[bytes]) -> Paused:
+        """Read what ``scripts/_claim.lua`` lists: function, queue, seconds left, …"""
+        names = tuple((name_of(reply[at]), name_of(reply[at + 1])) for at in range(0, len(reply), 3))
+        left = [float(seconds) for seconds in reply[2::3] if float(seconds) >= 0]
+        return cls(names, min(left, default=float("inf")))
+
+    def closes(self, queue: str) -> bool:
+        """Whether nothing is claimed from a queue."""
+        return any(not function and paused in ("", queue) for function, paused in self.what)
+
+    def holds(self, function: str, queue: str) -> bool:
+        """Whether jobs of a function, on a queue that is not closed, must wait."""
+        return any(name == function and paused in ("", queue) for name, paused in self.what)
+
+    @property
+    def functions(self) -> bool:
+        """Whether it concerns single functions."""
+        return any(function for function, _ in self.what)
+
+
+NOTHING_PAUSED: Final = Paused()
+
+
 @dataclass(slots=True)
 class ClaimReply:
     """What the server answered to outcomes and a request for claims."""
@@ -83,6 +117,7 @@ class ClaimReply:
     left: int = 0  #: ids that remained on the queues (only counted when the batch is full)
     problem: str = ""  #: what the server answered when it refused to let a queue be claimed from; the others were
     moment: float = 0.0  #: the server's time (Unix seconds)
+    paused: Paused | None = None  #: None: nobody looked, because no claims were asked for
     fenced: list[str] = field(default_factory=list)  #: executions whose outcome was dropped: the claim was lost
     unsettled: list[str] = field(default_factory=list)  #: executions that RQ's own code must finish
 
@@ -90,7 +125,7 @@ class ClaimReply:
     def read(cls, reply: Any, *, settled: bool) -> ClaimReply:
         """Read what ``scripts/settle.lua`` replied, or without `settled` ``scripts/claim.lua``."""
         claimed, fenced, unsettled = reply if settled else (reply, (), ())
-        suspended, registered, left, problem, moment, *rows = claimed
+        suspended, registered, left, problem, moment, paused, *rows = claimed
         claims = [
             Claim(name_of(job_id), name_of(execution), name_of(origin), name_of(queue), pairs(flat))
             for job_id, execution, origin, queue, flat in rows
@@ -102,6 +137,7 @@ class ClaimReply:
             left=left,
             problem=problem.decode(errors="replace"),
             moment=float(moment),
+            paused=None if isinstance(paused, bytes) else Paused.read(paused) if paused else NOTHING_PAUSED,
             fenced=list(map(name_of, fenced)),
             unsettled=list(map(name_of, unsettled)),
         )

@@ -167,11 +167,12 @@ def facts(fleet: Fleet, queues: Iterable[str], instances: int, idle_for: float, 
     """Sum up the fleet as far as it works on `queues`."""
     names = set(queues)
     ours = [queue for queue in fleet.queues if queue.name in names]
+    open_ones = [queue for queue in ours if not queue.paused]  # more instances would not begin what is paused
     return Facts(
         instances=instances,
         consumers=sum(1 for consumer in fleet.consumers if names & set(consumer.queues)),
-        oldest_wait=max((queue.next_waits or 0.0 for queue in ours), default=0.0),
-        waiting=sum(queue.waiting for queue in ours),
+        oldest_wait=max((queue.next_waits or 0.0 for queue in open_ones), default=0.0),
+        waiting=sum(queue.waiting for queue in open_ones),
         running=sum(queue.running for queue in ours),
         queues_suspended=fleet.suspended,
         idle_for=idle_for,

@@ -29,6 +29,7 @@ _QUEUE = {
         "next_waits",
         "How long the job has waited that waits longest; 0 = none waits.",
     ),
+    "worker_fleet_queue_paused": ("paused", "1 while nothing is claimed from the queue because of `pause`."),
     "worker_fleet_queue_consumers": ("consumers", "Living consumers that read the queue."),
 }
 
@@ -65,6 +66,9 @@ def _fleet(fleet: Fleet) -> Iterator[Metric]:
     yield gauge("worker_fleet_busy_consumers", "Consumers that have claimed jobs.", busy)
     yield gauge("worker_fleet_dead_letters", "Jobs that failed for good and wait for a person.", fleet.dead_letters)
     yield gauge("worker_fleet_suspended", "1 while `rq suspend` holds.", fleet.suspended)
+    yield gauge("worker_fleet_pauses", "Pauses that hold, of queues, functions or everything.", len(fleet.pauses))
+    aside = sum(pause.parked for pause in fleet.pauses)
+    yield gauge("worker_fleet_paused_jobs", "Jobs of paused functions that were put aside.", aside)
     stranded = sum(fleet.stranded.values())
     yield gauge("worker_fleet_stranded_jobs", "Claims of workers that are gone, before their rescue.", stranded)
     for name, (attribute, text) in _QUEUE.items():

@@ -91,7 +91,7 @@ class Monitor:
         """Read the fleet and publish it."""
         names = self.settings.worker_queues
         seen = reading.read(self._redis, self._keys, names, self.settings.dead_letter_queue)
-        busy = any(one.waiting or one.running for one in seen.queues if one.name in names)
+        busy = any((one.waiting and not one.paused) or one.running for one in seen.queues if one.name in names)
         now = monotonic()
         self.history.add(now, seen)
         since = None if busy else self.view.idle_since if self.view.idle_since is not None else now

@@ -6,15 +6,18 @@ workers), so these are plain reads of the keys that RQ and we write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from redis import Redis
 
+from worker.fleet import pauses
+from worker.fleet.pauses import Pause
 from worker.fleet.state import ConsumerState, Fleet, QueueState
 from worker.journal import described, standing_of
-from worker.keys import Keys
+from worker.keys import PARKED_QUEUE, Keys
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.text import count_of, text_of
@@ -30,7 +33,7 @@ _REGISTRIES: Final = {"running": "wip", "scheduled": "scheduled", "deferred": "d
 
 
 def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) -> Fleet:
-    """Read the fleet in six round trips; `queues` are shown even when nothing was ever put on them.
+    """Read the fleet in eight round trips; `queues` are shown even when nothing was ever put on them.
 
     Of more than `MOST_NAMES` queues or workers, so many are read, `queues` among them.
     """
@@ -49,11 +52,27 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) ->
     consumers, stranded = _consumers(redis, keys, _names(workers[1], keys.worker(""))[:MOST_NAMES], now)
     names = dict.fromkeys([*queues, *_names(known[1], keys.queue(""))[:MOST_NAMES]])
     names.pop(letters_queue, None)
+    held, aside = pauses.read(redis, keys, now)
+    for function, queue in aside:
+        names.pop(f"{PARKED_QUEUE}{queue}:{function}", None)
     states, heads = _queues(redis, keys, list(names), consumers, now)
+    states = tuple(_with_pauses(state, held, aside) for state in states)
     running = [job for consumer in consumers for job in consumer.jobs]
     handed_back, standing = _about_jobs(redis, keys, [*running, *filter(None, heads)])
     unread = max(0, count - len(names) - 1) if count > MOST_NAMES else 0
-    return Fleet(bool(suspended), states, consumers, stranded, letters_queue, letters, handed_back, unread, standing)
+    return Fleet(
+        bool(suspended),
+        states,
+        consumers,
+        stranded,
+        letters_queue,
+        letters,
+        handed_back,
+        unread,
+        standing,
+        held,
+        now,
+    )
 
 
 def readers(redis: Redis, keys: Keys, queue: str) -> int:
@@ -127,6 +146,17 @@ def _queues(
         for name, row, (length, _, moment) in zip(names, rows, waits, strict=True)
     )
     return states, heads
+
+
+def _with_pauses(state: QueueState, held: Sequence[Pause], aside: Mapping[tuple[str, str], int]) -> QueueState:
+    """Return a queue as pauses leave it."""
+    go_on = sum(
+        count
+        for (function, queue), count in aside.items()
+        if queue == state.name and not any(one.function in ("", function) and one.queue in ("", queue) for one in held)
+    )
+    paused = pauses.closed(held, state.name)
+    return replace(state, waiting=state.waiting + go_on, paused=paused) if go_on or paused else state
 
 
 def _about_jobs(redis: Redis, keys: Keys, jobs: list[str]) -> tuple[dict[str, int], dict[str, str]]:

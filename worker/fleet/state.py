@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.fleet.pauses import Pause
 from worker.text import counted
 
 #: A job that this many stops of the service have interrupted needs attention.
@@ -18,7 +19,8 @@ NOTICED_HANDBACKS: Final = 3
 class QueueState:
     """One queue. `next_waits`: for how many seconds the job has waited that waits longest; None = empty or unknown.
 
-    A wait begins when a job is put on the queue, also when it was handed back, is tried again or replayed.
+    A wait begins when a job is put on the queue, also when it was handed back, is tried again or replayed. `paused`:
+    our consumers claim nothing from it. Jobs that were put aside because of a pause and may go on count as waiting.
     """
 
     name: str
@@ -29,6 +31,7 @@ class QueueState:
     failed: int
     next_waits: float | None
     consumers: int
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Fleet:
     handed_back: dict[str, int] = field(default_factory=dict)
     unread: int = 0
     standing: dict[str, str] = field(default_factory=dict)
+    pauses: tuple[Pause, ...] = ()
+    now: float = 0.0  #: the server's time (Unix seconds)
 
     def attention(self) -> list[str]:
         """Return sentences about what a person should look at."""
@@ -92,6 +97,7 @@ class Fleet:
         found = []
         if self.suspended:
             found.append(Concern("All queues are suspended: nothing is claimed until `rq resume`.", "queues"))
+        found += [Concern(pause.sentence(self.now), "queues", pause.queue) for pause in self.pauses]
         found += [
             Concern(f"{jobs_wait(queue.waiting)} on {queue.name!r} and no consumer reads it.", "queues", queue.name)
             for queue in self.queues

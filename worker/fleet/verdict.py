@@ -45,6 +45,9 @@ def ready(view: View, now: float, queues: Iterable[str], max_wait: float) -> Ver
     for queue in view.fleet.queues:
         if queue.name in wanted and not queue.consumers:
             return Verdict(False, ProbeStatus.DEGRADED, f"No living consumer reads the queue {queue.name!r}.")
+        if queue.name in wanted and queue.paused:
+            paused = f"The queue {queue.name!r} is paused: nothing on it is begun until `python -m worker resume`."
+            return Verdict(False, ProbeStatus.QUIET, paused)
         if queue.name in wanted and (queue.next_waits or 0.0) > max_wait:
             late = f"{queue.next_waits:.0f} s, longer than {max_wait:g} s"
             return Verdict(False, ProbeStatus.DEGRADED, f"The oldest job on {queue.name!r} has waited {late}.")

@@ -106,8 +106,11 @@ def healthy(board: Scoreboard, now: float) -> Verdict:
         return Verdict(True, ProbeStatus.DEGRADED, _ignores(slot, seconds))
     for slot in _absent(board):
         return Verdict(True, ProbeStatus.DEGRADED, f"{_name(slot)} has ended and is being replaced.")
-    if board.header.quiet:
-        return Verdict(True, ProbeStatus.QUIET, "The worker is quiet: it claims no jobs until it is resumed.")
+    if stopped := _claims_nothing(board):
+        return Verdict(True, ProbeStatus.QUIET, stopped)
+    if closed := board.header.closed.bit_count():
+        but = counted(closed, "paused queue")
+        return Verdict(True, ProbeStatus.OK, f"Connected to Redis and consuming, but for {but}.")
     return Verdict(True, ProbeStatus.OK, "Connected to Redis and consuming.")
 
 
@@ -123,8 +126,8 @@ def ready(board: Scoreboard, now: float) -> Verdict:
     redis = redis_view(board, now)
     if redis.state == "outage":
         return Verdict(False, ProbeStatus.DEGRADED, _outage(redis))
-    if board.header.quiet:
-        return Verdict(False, ProbeStatus.QUIET, "The worker is quiet: it claims no jobs until it is resumed.")
+    if stopped := _claims_nothing(board):
+        return Verdict(False, ProbeStatus.QUIET, stopped)
     wanted = board.header.wanted_consumers
     connected = sum(1 for slot in board.consumers if slot.pid and slot.redis_state == RedisState.CONNECTED)
     if not wanted:
@@ -198,6 +201,17 @@ def _unresponsive(board: Scoreboard, now: float, seconds: float) -> Iterator[tup
 
 def _ignores(slot: Slot, seconds: float) -> str:
     return f"{_name(slot)} is idle although jobs have waited for it for {seconds:.0f} s."
+
+
+def _claims_nothing(board: Scoreboard) -> str:
+    """Say why the instance claims nothing although all is well with it; "" if it claims."""
+    if board.header.quiet:
+        return "The worker is quiet: it claims no jobs until it is resumed."
+    if board.header.suspended:
+        return "All queues are suspended (rq suspend): nothing is claimed until `rq resume`."
+    if board.header.all_closed:
+        return "Every queue of this worker is paused: nothing is claimed until `python -m worker resume`."
+    return ""
 
 
 def _absent(board: Scoreboard) -> list[Slot]:

@@ -31,6 +31,9 @@ class Header(ctypes.Structure):
             "ever_connected",
             ctypes.c_int32,
         ),  #: 1 once any consumer reached Redis (written by consumers, never undone)
+        ("suspended", ctypes.c_int32),  #: 1 while `rq suspend` holds (this and the next two: written by all children)
+        ("all_closed", ctypes.c_int32),  #: 1 while every queue is paused
+        ("closed", ctypes.c_uint64),  #: a bit for each paused queue, in the order of WORKER_QUEUES
         ("fate", ctypes.c_int32),  #: the exit code, if it is to be another than 0 (written by the self-probe)
         ("started_at", ctypes.c_double),
         ("heartbeat", ctypes.c_double),  #: last tick of the supervisor
@@ -42,6 +45,9 @@ class Header(ctypes.Structure):
     quiet: int
     stopping: int
     ever_connected: int
+    suspended: int
+    all_closed: int
+    closed: int
     fate: int
     started_at: float
     heartbeat: float

@@ -43,12 +43,13 @@ class Doorbell:
     ) -> None:
         self._client = connect()
         self._block = block
-        self._lines = [_Line(self._client, Keys(prefix).queue(queue), block) for queue in queues]
+        keys = Keys(prefix)
+        self._lines = [_Line(self._client, keys.queue(queue), keys.resumed, block) for queue in queues]
 
-    def arm(self) -> None:
-        """Watch every queue that is not watched yet."""
-        for line in self._lines:
-            line.arm()
+    def arm(self, closed: int = 0) -> None:
+        """Watch every queue that is not watched yet; of the paused ones (`closed`: a bit each) the end of a pause."""
+        for at, line in enumerate(self._lines):
+            line.arm(closed=bool(closed >> at & 1))
 
     @property
     def armed(self) -> bool:
@@ -71,16 +72,20 @@ class Doorbell:
 
 
 class _Line:
-    def __init__(self, client: Redis, key: str, block: float) -> None:
+    def __init__(self, client: Redis, queue: str, resumed: str, block: float) -> None:
         self._pool = client.connection_pool
-        self._key = key
+        self._keys = (queue, resumed)
+        self._key = queue  #: which of them is watched
         self._block = block
         self._connection: Any = None
         self._armed_at = 0.0
         self._not_before = 0.0
         self.fileno = -1
 
-    def arm(self) -> None:
+    def arm(self, *, closed: bool) -> None:
+        if self._key != self._keys[closed]:
+            self.drop()
+            self._key, self._not_before = self._keys[closed], 0.0
         if monotonic() < self._not_before:
             return
         if self.fileno >= 0:

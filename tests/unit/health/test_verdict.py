@@ -203,6 +203,22 @@ def test_readiness_wants_every_consumer_connected() -> None:
     assert verdict.ready(coming, NOW).reason == "1 of 2 consumers connected to Redis."
 
 
+@pytest.mark.parametrize(("field", "word"), [("suspended", "rq suspend"), ("all_closed", "Every queue")])
+def test_an_instance_that_may_claim_nothing_is_healthy_but_not_ready(field: str, word: str) -> None:
+    stopped = board()
+    setattr(stopped.header, field, 1)
+    assert answers(stopped) == (True, False, True)
+    assert verdict.healthy(stopped, NOW).status is ProbeStatus.QUIET
+    assert word in verdict.healthy(stopped, NOW).reason
+
+
+def test_an_instance_with_one_paused_queue_says_so() -> None:
+    partly = board()
+    partly.header.closed = 0b10
+    assert answers(partly) == (True, True, True)
+    assert verdict.healthy(partly, NOW).reason == "Connected to Redis and consuming, but for 1 paused queue."
+
+
 def test_a_quiet_instance_is_healthy_but_not_ready() -> None:
     quiet = board()
     quiet.header.quiet = 1

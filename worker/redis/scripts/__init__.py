@@ -2,7 +2,7 @@
 
 Each file's header lists its KEYS, ARGV and reply. ``_common.lua`` is put before every script; a script that claims gets
 ``_claim.lua`` too, one that only the leader may run ``_leader.lua``, one with which operators change dead letters
-``_letters.lua``, one that enqueues what has waited ``_enqueue.lua``.
+``_letters.lua``, one that enqueues what has waited ``_enqueue.lua``, one that heeds pauses ``_pauses.lua``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 #: Parts besides _common that a script needs.
 _PARTS = {
-    "claim": ["_claim"],
-    "settle": ["_claim"],
+    "claim": ["_pauses", "_claim"],
+    "settle": ["_pauses", "_claim"],
+    "park": ["_pauses"],
+    "pause": ["_pauses"],
+    "resume": ["_pauses"],
     "lead": ["_leader"],
     "done": ["_leader"],
     "resign": ["_leader"],
@@ -25,9 +28,9 @@ _PARTS = {
     "discard": ["_letters"],
     "edit": ["_letters"],
     "restore": ["_letters"],
-    "strays": ["_strays"],
-    "return_strays": ["_leader", "_strays"],
-    "move_due": ["_enqueue"],
+    "strays": ["_pauses", "_strays"],
+    "return_strays": ["_leader", "_pauses", "_strays"],
+    "move_due": ["_pauses", "_enqueue"],
     "maintain": ["_enqueue"],
     "ready": ["_enqueue"],
 }
@@ -89,11 +92,14 @@ READY = load("ready")
 LETTER_MARKS = load("letter_marks")
 WAITS = load("waits")
 TYPES = load("types")
+PARK = load("park")
+PAUSE = load("pause")
+RESUME = load("resume")
 #: What a claimed job goes through.
-OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE)
+OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 #: Loaded together into a server that has lost its scripts. Those about dead letters, except replaying, are loaded when
 #: they are used.
 ALL = (
     *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
-    *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL),
+    *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL, PARK),
 )

@@ -11,9 +11,10 @@ end
 
 -- claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running): take up to `want` jobs in queue order
 -- and write all that RQ's worker writes before it runs one. Numbers come as the texts of ARGV.
--- Returns {suspended, registered, left, problem, time, claim...}, where `left` is how many ids remain on the last queue that was
--- taken from (counted only when the batch is full), `problem` is the first refusal that a queue met ('' = none) and a claim
--- is {id, execution, origin, queue, hash}.
+-- Returns {suspended, registered, left, problem, time, paused, claim...}, where `left` is how many ids remain on the last queue
+-- that was taken from (counted only when the batch is full), `problem` is the first refusal that a queue met ('' = none), `paused`
+-- is what is paused, function, queue, seconds left (-1 = no end), … (see _pauses.lua; '' = nobody looked), and a claim is {id,
+-- execution, origin, queue, hash}. Paused queues are passed over; whoever gets a job of a paused function puts it aside (park.lua).
 -- An execution is named token .. counter (hex), so that names sort in the order of the claims. The token is a fence too: a
 -- claim that was under way while its worker recovered (the connection was given up, the server had not read it yet)
 -- comes with an old one and gets nothing, because nobody waits for its reply.
@@ -25,10 +26,20 @@ end
 -- P:origins, so that the claim is found should the worker die.
 -- Ids leave their queue last. A refusal before that undoes the claims of its queue, and the other queues go on.
 local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running)
-  local reply = {0, REGISTERED, 0, '', string.format('%d.%06d', NOW, NOW_US)}
+  local reply = {0, REGISTERED, 0, '', string.format('%d.%06d', NOW, NOW_US), ''}
   want, counter = tonumber(want), tonumber(counter)
-  if want > 0 and call('EXISTS', P .. ':suspended') == 1 then
-    reply[1], want = 1, 0
+  local found, aside = {}, {} -- pauses; functions whose jobs were put aside and may go on
+  if want > 0 then
+    reply[6] = {}
+    if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
+      found = pauses()
+      aside = released(found)
+      for _, pause in ipairs(found) do
+        local at = #reply[6]
+        reply[6][at + 1], reply[6][at + 2], reply[6][at + 3] = pause[1], pause[2], tostring(pause[3])
+      end
+      if call('EXISTS', P .. ':suspended') == 1 then reply[1], want = 1, 0 end
+    end
   end
   local fence = field(WORKER_KEY, 'fence')
   if fence and fence ~= token then
@@ -97,8 +108,10 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     end
   end
 
-  local function claim_from(queue, claims)
-    local list, seen, gone = P .. ':queue:' .. queue, 0, 0
+  -- Claim from one list of a queue. Of jobs that were put aside (`parked`) those go on that still wait: RQ's cancel()
+  -- takes them off their queue only.
+  local function claim_from(queue, claims, list, was_aside)
+    local seen = 0
     while taken + #claims < want and not alone do
       local wanted = want - taken - #claims
       local ids = call('LRANGE', list, seen, seen + wanted - 1)
@@ -107,7 +120,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
         if hash.err and not wrong_type(hash) then raise(hash) end
         seen = seen + 1
         if #hash > 0 and is_text(id) then -- where the key holds something else there is no job
-          local origin, suspect, letter, past = nil, false, false, false
+          local origin, suspect, letter, past, waits, parked = nil, false, false, false, false, was_aside
           for at = 1, #hash, 2 do
             local field = hash[at]
             if field == 'origin' then
@@ -119,6 +132,10 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
               letter = true
             elseif field == 'past' then
               past = true
+            elseif field == 'parked' then
+              parked = true
+            elseif field == 'status' then
+              waits = hash[at + 1] == 'queued'
             end
           end
           suspect = suspect and not (letter or past)
@@ -126,7 +143,12 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
             seen, alone = seen - 1, true
             break
           end
-          take_in(claims, id, queue, hash, origin, letter, past)
+          if waits or not parked then
+            take_in(claims, id, queue, hash, origin, letter, past)
+            if parked then call('HDEL', job_prefix .. id, 'parked') end
+          else
+            suspect = false
+          end
           if suspect then
             alone = true
             break
@@ -148,20 +170,32 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
       for _, entries in pairs(claims.wip) do call('ZADD', unpack(entries)) end
     end
     if seen > 0 then call('LPOP', list, seen) end
-    return list
   end
 
-  for _, queue in ipairs(queues) do
-    if taken >= want or alone then break end
+  local function take_from(queue, list, was_aside)
+    if taken >= want or alone then return end
     local claims = {members = {}, wip = {}, anew = {}}
-    local well, list = pcall(claim_from, queue, claims)
+    local well, problem = pcall(claim_from, queue, claims, list, was_aside)
     if well then
       for _, c in ipairs(claims) do reply[#reply + 1] = c end
       taken = taken + #claims
-      if taken >= want then reply[3] = redis.pcall('LLEN', list) end
+      if taken >= want then
+        reply[3] = redis.pcall('LLEN', list)
+        if was_aside then reply[3] = reply[3] + call('LLEN', P .. ':queue:' .. queue) end
+      end
     else
       undo(claims)
-      if reply[4] == '' then reply[4] = type(list) == 'table' and list.err or tostring(list) end
+      if reply[4] == '' then reply[4] = type(problem) == 'table' and problem.err or tostring(problem) end
+    end
+  end
+
+  for _, queue in ipairs(queues) do
+    if #found == 0 or not is_paused(found, '', queue) then
+      for _, name in ipairs(aside[queue] or {}) do
+        take_from(queue, parked_list(queue, name), true)
+        tidy(forget_parked, queue, name)
+      end
+      take_from(queue, P .. ':queue:' .. queue, false)
     end
   end
   if REGISTERED == 1 then

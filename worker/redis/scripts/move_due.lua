@@ -1,8 +1,9 @@
 -- Move up to ARGV[3] jobs that are due from the scheduled registries to their queues, in the order they fell due.
 -- Read, push and remove are one step: several dispatchers never move a job twice, none is lost between.
 -- KEYS: none. ARGV: prefix, '' (no single worker), limit, queue names…
--- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s), time}, the
--- last three as decimals: RQ's scores are whole seconds, this server's clock is not.
+-- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s), time, 1 while
+-- `rq suspend` holds, paused: function, queue, seconds left (-1 = no end), …}, those in the middle as decimals: RQ's scores are whole seconds, this server's clock is not. The end of a
+-- pause (_pauses.lua) is due as a job is: jobs that were put aside go on, and whoever waits for it is woken.
 local moved, next_due, late = 0, -1, 0
 local limit = tonumber(ARGV[3])
 local exact = NOW + NOW_US / 1000000
@@ -27,9 +28,20 @@ local function move(queue)
   end
 end
 
+local suspended, paused = 0, {}
+if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
+  suspended = call('EXISTS', P .. ':suspended')
+  local found = pauses()
+  for _, pause in ipairs(found) do
+    local at = #paused
+    paused[at + 1], paused[at + 2], paused[at + 3] = pause[1], pause[2], tostring(pause[3])
+    if pause[3] >= 0 and (next_due < 0 or pause[3] < next_due) then next_due = pause[3] end
+  end
+  let_go(found)
+end
 for at = 4, #ARGV do
   local registry = P .. ':scheduled:' .. ARGV[at]
   local found = call('TYPE', registry).ok
   if found == 'zset' then move(ARGV[at]) end -- what else is there keeps no other queue from its jobs
 end
-return {moved, tostring(next_due), string.format('%.3f', late), string.format('%d.%06d', NOW, NOW_US)}
+return {moved, tostring(next_due), string.format('%.3f', late), string.format('%d.%06d', NOW, NOW_US), suspended, paused}

@@ -97,5 +97,5 @@ if succeeded > 0 then
   end
 end
 local claimed_well, reply = pcall(claim, queues, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10])
-if not claimed_well then reply = {0, 1, 0, type(reply) == 'table' and reply.err or tostring(reply), tostring(NOW)} end
+if not claimed_well then reply = {0, 1, 0, type(reply) == 'table' and reply.err or tostring(reply), tostring(NOW), ''} end
 return {reply, fenced, unsettled}
