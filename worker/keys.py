@@ -86,6 +86,10 @@ class Keys:
         """Hash: what RQ's tools show of a cron scheduler."""
         return f"{self.prefix}:cron_scheduler:{name}"
 
+    def cron_history(self, name: str) -> str:
+        """Sorted set: the ids of the last jobs of a line of the schedule, by the moment of their enqueuing."""
+        return f"{self.prefix}:cron_job:{name}:jobs"
+
     def channel(self, name: str) -> str:
         """Pub/sub channel of the commands to one worker."""
         return f"{self.prefix}:pubsub:{name}"

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from worker.console.answers import Done, Download, Page
-from worker.console.pages import dead, now, queues
+from worker.console.pages import dead, fleet, functions, now, queues, schedule
 from worker.console.requests import Request
 from worker.console.site import Site
 
@@ -27,6 +27,9 @@ TABS: Final = (
     ("/", "Now", "now"),
     ("/queues", "Queues", "queues"),
     ("/dead", "Dead letters", "dead"),
+    ("/schedule", "Schedule", "schedule"),
+    ("/fleet", "Fleet", "fleet"),
+    ("/functions", "Functions", "functions"),
 )
 ROUTES: Final = (
     Route("/", now.show),
@@ -36,6 +39,10 @@ ROUTES: Final = (
     Route("/dead/discard", dead.plan),
     Route("/dead/runs/", dead.run),
     Route("/dead/audit", dead.audit),
+    Route("/schedule", schedule.show),
+    Route("/fleet", fleet.show),
+    Route("/functions", functions.show),
+    Route("/do/cron-run", schedule.run_now, acts=True),
     Route("/do/dead-replay", dead.replay, acts=True),
     Route("/do/dead-abort", dead.abort, acts=True),
     Route("/do/dead-discard", dead.discard, acts=True),

@@ -11,6 +11,7 @@ from typing import Final
 
 from worker.console import verdict
 from worker.console.answers import Page
+from worker.console.pages.fleet import functions
 from worker.console.pages.letters import Kind, kind
 from worker.console.requests import Request
 from worker.console.site import Site
@@ -61,6 +62,7 @@ def show(site: Site, request: Request) -> Page:
         "trouble": seen.trouble,
         "figures": figures(fleet, site.history.since(monotonic() - CURVE_SECONDS), monotonic()),
         "running": _running(fleet),
+        "functions": functions(site, fleet),
         "queues": fleet.queues if fleet else (),
         "releases": _releases(fleet),
         "redis": redis,
