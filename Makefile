@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' -)
 
-.PHONY: run test test-all check lint bench docs captures outages storm soak rehearsal lock sbom clean
+# What the JavaScript is tested with. Without npm its tests are skipped, but not in CI.
+NODE_STAMP := node_modules/.installed-$(shell cat package-lock.json | cksum | tr ' ' -)
+
+.PHONY: node_modules run test test-all check lint bench docs captures outages storm soak rehearsal lock sbom clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -15,12 +18,12 @@ run: $(STAMP)
 # these processes reads the tests, which is a matter of seconds without their bytecode.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 8 --dist load --maxschedchunk 1
 
-test: $(STAMP)
+test: $(STAMP) node_modules
 	@$(PYTEST)
 
 # The slow tests too: storms, deploys, soaks, a minute's waits. Where a redis-server is installed (Debian's), everything
 # that talks to a server runs once more against that: not what installs environments or looks at the tests' own means.
-test-all: $(STAMP)
+test-all: $(STAMP) node_modules
 	@$(PYTEST) -m "slow or not slow"
 	@server=$$(command -v redis-server) || { echo "No redis-server here: the bundled Valkey was all."; exit 0; }; \
 		echo "Against $$($$server --version | cut -d' ' -f1-3):"; \
@@ -40,6 +43,7 @@ bench: $(STAMP)
 
 # Renew what docs/ quotes from the code. A test fails when it is stale.
 docs: $(STAMP)
+	@$(BIN)/python -m tests.support.js_scripts
 	@$(BIN)/python -m tests.support.trouble_page
 	@$(BIN)/python -m tests.support.troubleshooting_page
 
@@ -76,8 +80,10 @@ sbom: $(STAMP)
 	@mkdir -p build && $(BIN)/cyclonedx-py requirements --output-reproducible --of JSON -o build/sbom.cdx.json requirements.lock
 	@$(BIN)/python -m tests.support.sbom build/sbom.cdx.json
 
+node_modules: $(NODE_STAMP)
+
 clean:
-	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) node_modules build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(STAMP): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -89,3 +95,8 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@rm -f $(VENV)/.installed-*
 	@touch $@
+
+$(NODE_STAMP): package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "Installing into node_modules …" && npm ci --silent --no-audit --no-fund && touch $@; \
+	else echo "npm is missing (on Debian and Ubuntu: apt-get install npm), so the JavaScript is not tested." >&2; fi

@@ -12,6 +12,7 @@ from .client import Producer
 from .errors import (
     InvalidJob,
     JobFailed,
+    KeyReused,
     Misconfigured,
     NoSuchJob,
     NotFinished,
@@ -20,22 +21,28 @@ from .errors import (
     Refused,
     Unreachable,
 )
-from .payload import Retry
+from .options import Call, Debounce, Options, RateLimit, Retry, Throttle
 from .reading import JobState
 
 __all__ = [
     "Answer",
+    "Call",
+    "Debounce",
     "Enqueued",
     "InvalidJob",
     "JobFailed",
     "JobState",
+    "KeyReused",
     "Misconfigured",
     "NoSuchJob",
     "NotFinished",
+    "Options",
     "Producer",
     "ProducerError",
+    "RateLimit",
     "RateLimited",
     "Refused",
     "Retry",
+    "Throttle",
     "Unreachable",
 ]

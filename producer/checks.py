@@ -1,17 +1,14 @@
-"""What names, times and values a job may have; everything else is refused in a sentence."""
+"""What names and times a job may have; everything else is refused in a sentence."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from typing import Any, Final, TypeGuard
+from typing import Final, TypeGuard
 
 from .errors import InvalidJob
+from .json_text import is_text
 
-MAX_DEPTH: Final = 50
-#: JSON numbers beyond it change in other languages, and Python refuses to read very long ones.
-MAX_INTEGER: Final = 2**63
 #: Seconds or calls: nobody waits longer, and Redis counts no further.
 MAX_SPAN: Final = 2**31 - 1
 
@@ -72,53 +69,15 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_text(value: str) -> bool:
-    """Tell whether UTF-8 can carry `value`."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def check_text(what: str, value: object, most: int) -> str:
+    """Return `value` if it is a text of 1 to `most` characters; raises `InvalidJob`, which calls it `what`."""
+    if not isinstance(value, str) or not 1 <= len(value) <= most or not is_text(value):
+        raise InvalidJob(f"{what} must be a text of 1 to {most} characters")
+    return value
 
 
-def json_text(value: Any, what: str, most: int) -> str:
-    """Return `value` as JSON of at most `most` bytes; raises `InvalidJob`, which calls it `what`."""
-    _check_plain(value, what, 0)
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    size = len(text.encode())
-    if size > most:
-        raise InvalidJob(
-            f"{what} have {size:,} bytes as JSON, and at most {most:,} are taken; store them elsewhere and pass a link"
-        )
-    return text
-
-
-def _check_plain(value: Any, what: str, depth: int) -> None:
-    """Raise `InvalidJob` unless JSON carries `value` unchanged (tuples arrive as lists)."""
-    if depth > MAX_DEPTH:
-        raise InvalidJob(f"{what} are nested more than {MAX_DEPTH} levels deep, or contain themselves")
-    if isinstance(value, str):
-        if not is_text(value):
-            raise InvalidJob(f"{what} hold a text with half a character (a lone surrogate) in it")
-    elif value is None or isinstance(value, bool):
-        pass
-    elif isinstance(value, int):
-        if abs(value) > MAX_INTEGER:
-            raise InvalidJob(f"{what} hold a whole number beyond 2^63; pass it as text")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise InvalidJob(f"{what} hold {value}, which JSON cannot carry")
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check_plain(item, what, depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise InvalidJob(f"{what} hold an object with a key of type {type(key).__name__}; JSON has only texts")
-            _check_plain(key, what, depth + 1)
-            _check_plain(item, what, depth + 1)
-    else:
-        raise InvalidJob(
-            f"{what} hold a value of type {type(value).__name__}, which JSON cannot carry; pass texts, numbers, "
-            f"booleans, None, lists and dicts"
-        )
+def check_name(what: str, value: object) -> str:
+    """Return `value` if it can be part of a key that tools show; raises `InvalidJob`, which calls it `what`."""
+    if not isinstance(value, str) or not _QUEUE.fullmatch(value) or not is_text(value):
+        raise InvalidJob(f"{what} must be a name of 1 to 100 characters without spaces and commas")
+    return value

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from .answers import Answer, Enqueued
 from .checks import check_job_id, check_span, check_wait
-from .errors import Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
-from .payload import JobSpec, Retry, callback_fields, chosen_id
+from .errors import KeyReused, Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
+from .options import Call, Options, Retry
+from .payload import moment
 from .reading import ENDED, FIELDS, JobState, NotANumber, load_json, read
+from .record import Record, check_batch, record
 from .scripts import CANCEL, ENQUEUE, READ
 from .transport import Transport
 
-#: Seconds for one call, all tries together; a Netlify function has 10.
+#: Seconds for one call, all tries together; a Netlify function has 60, and its caller less patience.
 DEFAULT_SECONDS: Final = 8.0
 #: `wait` looks after this, then ever more slowly, up to the second.
 _FIRST_LOOK, _SLOWEST_LOOK = 0.1, 2.0
@@ -65,37 +67,23 @@ class Producer:
         """Close connections that are kept for the next call."""
         self._transport.close()
 
-    def enqueue(
-        self,
-        function: str,
-        *args: Any,
-        kwargs: Mapping[str, Any] | None = None,
-        queue: str = "default",
-        job_id: str | None = None,
-        unique: str | None = None,
-        rerun_after: float | None = None,
-        timeout: int | None = None,
-        result_ttl: int | None = None,
-        failure_ttl: int | None = None,
-        ttl: int | None = None,
-        retry: Retry | int | None = None,
-        meta: Mapping[str, Any] | None = None,
-        description: str | None = None,
-        at_front: bool = False,
-        callback_url: str | None = None,
-    ) -> Enqueued:
+    def enqueue(self, function: str, *args: Any, **options: Unpack[Options]) -> Enqueued:
         """Enqueue ``function(*args, **kwargs)`` once; `function` is named with its module.
 
-        An id that exists is left and returned as it is, whatever its state, so a call may be repeated. `job_id` names
-        the job; `unique` says what it is about, so that all such jobs share one id. `rerun_after`: a job of that id
-        that ended so many seconds ago or more is run again, in place. `callback_url` is told when the job has ended,
-        by a signed request from the worker (`jobs.delivery`). Times are seconds.
+        An id that exists is left and returned as it is, whatever its state, so a call may be repeated. What `options`
+        there are, and what they mean: `Options`. Raises `InvalidJob` before anything is sent, and `KeyReused`.
         """
-        spec = JobSpec(function, args, kwargs, queue, timeout, result_ttl, failure_ttl, ttl, retry, meta, description)
-        outcome, job_id, status, _, _ = self._enqueue(
-            spec, chosen_id(function, job_id, unique), rerun_after, at_front, callback_url
-        )
-        return Enqueued(job_id, outcome == "created", status)
+        return self.enqueue_many([Call(function, *args, **options)])[0]
+
+    def enqueue_many(self, calls: Iterable[Call]) -> list[Enqueued]:
+        """Enqueue up to 1,000 jobs, all or none, in one request; each once, as `enqueue` does it.
+
+        Of jobs that depend on each other, the one that waits comes after those that it waits for.
+        """
+        token = uuid.uuid4().hex
+        records = [record(call, token) for call in calls]
+        check_batch(records)
+        return self._enqueue(records, token)[2]
 
     def ask(
         self,
@@ -119,18 +107,20 @@ class Producer:
         older one is answered too, and refreshed in the background. `limit` is (who asks, calls, seconds): above it,
         `RateLimited` is raised. All in one request.
         """
-        spec = JobSpec(function, args, kwargs, queue, timeout, result_ttl, retry=retry)
-        outcome, job_id, status, cached, wait = self._enqueue(
-            spec,
-            chosen_id(function, None, unique),
-            rerun_after,
-            False,
-            callback_url,
-            cache=(cache_key, freshness),
-            limit=limit,
-        )
-        if outcome == "limited":
-            raise RateLimited(max(1, int(wait)))
+        check_span("freshness", freshness)
+        token = uuid.uuid4().hex
+        options: Options = {
+            "unique": unique,
+            "rerun_after": rerun_after,
+            "kwargs": kwargs,
+            "queue": queue,
+            "timeout": timeout,
+            "result_ttl": result_ttl,
+            "retry": retry,
+            "callback_url": callback_url,
+        }
+        records = [record(Call(function, *args, **options), token)]
+        outcome, cached, jobs = self._enqueue(records, token, cache=(cache_key, freshness), limit=limit)
         try:
             value = load_json(cached) if cached else None
         except NotANumber as error:
@@ -138,9 +128,7 @@ class Producer:
         except (ValueError, RecursionError):
             raise Refused("What is cached there is not JSON.") from None
         fresh = outcome == "fresh"
-        return Answer(
-            value, cached is not None and not fresh, None if fresh else Enqueued(job_id, outcome == "created", status)
-        )
+        return Answer(value, cached is not None and not fresh, None if fresh else jobs[0])
 
     def status(self, job_id: str, *, limit: tuple[str, int, int] | None = None) -> JobState:
         """Return where the job is; raises `NoSuchJob`.
@@ -193,63 +181,42 @@ class Producer:
         A running job goes on; its outcome is dropped, and it is never started again. Raises `NoSuchJob`.
         """
         check_job_id(job_id)
-        script = ["EVAL", CANCEL, "1", self._key("job", job_id), job_id, self._prefix]
+        script = ["EVAL", CANCEL, "1", self._key("job", job_id), job_id, self._prefix, moment()]
         ((outcome, status),) = self._transport.call([script], self._seconds)
         if outcome == "missing":
             raise NoSuchJob(job_id)
-        if outcome == "limited":
-            raise Refused(f"The job {job_id} has a rate limit, so that its slot must go to another: cancel it with RQ.")
         return str(status)
 
     def _enqueue(
         self,
-        spec: JobSpec,
-        job_id: str,
-        rerun_after: float | None,
-        at_front: bool,
-        callback_url: str | None,
+        records: list[Record],
+        token: str,
         *,
         cache: tuple[str, int] | None = None,
         limit: tuple[str, int, int] | None = None,
-    ) -> tuple[str, str, str, str | None, int]:
-        fields = spec.fields()
-        if rerun_after is not None:
-            check_span("rerun_after", rerun_after)
-        if cache is not None:
-            check_span("freshness", cache[1])
+    ) -> tuple[str, str | None, list[Enqueued]]:
+        """Return the outcome, what was cached, and the jobs; raises `RateLimited`, `KeyReused` and `Unreachable`."""
         caller, calls, window = ("", "", "") if limit is None else _checked_limit(limit)
-        token = uuid.uuid4().hex
-        if rerun_after is not None:
-            fields["call"] = token  # a repeated call knows its own run by it, even when that has ended meanwhile
-        callback: list[str] = [""]
-        if callback_url is not None:
-            callback = [f"callback-{token}", *_flat(callback_fields(callback_url, job_id, spec.queue))]
-        keys = [self._key("job", job_id), self._key("queue", spec.queue), f"{self._prefix}:queues"]
+        keys = [f"{self._prefix}:queues"]
         cache_key, freshness = cache or ("", "")
         if cache is not None or limit is not None:
             keys.append(self._key("cache", cache_key))
         if limit is not None:
             keys.append(self._key("rate", caller))
-        flat = _flat(fields)
-        arguments = [job_id, spec.queue, self._prefix, "L" if at_front else "R", fields.get("ttl", "")]
-        arguments += [
-            "" if rerun_after is None else str(rerun_after),
-            token,
-            str(freshness),
-            str(calls),
-            str(window),
-        ]
-        script = ["EVAL", ENQUEUE, str(len(keys)), *keys, *arguments, str(len(flat)), *flat, *callback]
+        arguments = [self._prefix, token, moment(), str(freshness), str(calls), str(window), str(len(records))]
+        jobs = [text for one in records for text in one.arguments]
         try:
-            (answer,) = self._transport.call([script], self._seconds)
+            ((outcome, cached, number, *made),) = self._transport.call(
+                [["EVAL", ENQUEUE, str(len(keys)), *keys, *arguments, *jobs]], self._seconds
+            )
         except Unreachable as error:
-            raise Unreachable(
-                f"{error} It is not known whether the job {job_id} was enqueued; enqueue it again with that job_id, "
-                f"and it runs once.",
-                job_id,
-            ) from None
-        outcome, found, status, cached, wait = answer
-        return outcome, found, status, cached, wait
+            alone = len(records) == 1 and not records[0].mark
+            raise Unreachable(f"{error} {_not_known(records)}", records[0].id if alone else None) from None
+        if outcome == "limited":
+            raise RateLimited(max(1, int(number)))
+        if outcome == "conflict":
+            raise KeyReused(int(number) - 1)
+        return outcome, cached, [Enqueued(job_id, what == "created", status) for what, job_id, status in made]
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"
@@ -261,5 +228,15 @@ def _checked_limit(limit: tuple[str, int, int]) -> tuple[str, int, int]:
     return limit
 
 
-def _flat(fields: Mapping[str, str]) -> list[str]:
-    return [part for pair in fields.items() for part in pair]
+def _not_known(records: list[Record]) -> str:
+    if all(one.mark for one in records):
+        return "It is not known whether it was enqueued; make the same call again, and its key makes it one job."
+    if len(records) == 1:
+        return (
+            f"It is not known whether the job {records[0].id} was enqueued; enqueue it again with that job_id, and it "
+            f"runs once."
+        )
+    return (
+        "It is not known whether the jobs were enqueued: all of them, or none. Jobs with a job_id, a unique or an "
+        "idempotency key may be enqueued again, and run once."
+    )

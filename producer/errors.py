@@ -7,6 +7,7 @@
     ├── Misconfigured    the environment names no Redis, or a bad one; nothing was sent (also a ValueError)
     ├── Unreachable      Redis did not answer within the deadline; whether the call took effect is not known
     ├── Refused          Redis answered, and what it said will not change by asking again
+    ├── KeyReused        the idempotency key belongs to a call with other arguments; nothing was enqueued
     ├── RateLimited      the caller asks too often; `retry_after` seconds are left
     ├── NoSuchJob        there is no job of that id (any more)
     ├── NotFinished      the job has not ended
@@ -41,6 +42,17 @@ class Unreachable(ProducerError):
 
 class Refused(ProducerError):
     """Redis answered, and what it said will not change by asking again."""
+
+
+class KeyReused(ProducerError):
+    """The idempotency key of the job at `index` of the call was used with other arguments; nothing was enqueued."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(
+            "This idempotency key was used before with another function or other arguments, so no job was enqueued. "
+            "Take a new key for a new job, and the old one only to send the same call again."
+        )
+        self.index = index
 
 
 class RateLimited(ProducerError):

@@ -6,14 +6,13 @@
  * Links to one page share one job. With "callback_url", whose origin must be in WORTHIT_CALLBACK_ORIGINS, the worker tells
  * that address when the job has ended; a fresh verdict is answered at once, and no callback follows.
  *
- * Environment: see lib/web.mjs and lib/producer.d.mts; WORTHIT_QUEUE (default), WORTHIT_RATE_LIMIT (30 calls a minute from
+ * Environment: see lib/web.mjs and the package @worthit/producer; WORTHIT_QUEUE (default), WORTHIT_RATE_LIMIT (30 calls a minute from
  * one IPv4 address or IPv6 network; counted in Redis in the same request).
  */
 
-import { Producer } from "../lib/producer.mjs";
-import { sha256 } from "../lib/payload.mjs";
+import { Producer } from "@worthit/producer";
 import { BadUrl, canonicalUrl } from "../lib/urls.mjs";
-import { endpoint, limited, list, number, reply, WebError } from "../lib/web.mjs";
+import { endpoint, limited, list, number, reply, sha256, WebError } from "../lib/web.mjs";
 
 export const FUNCTION = "jobs.products.analyze_product";
 /** jobs/products.py has these, too: CACHE_VERSION, and KEEP_SECONDS − FRESH_SECONDS. */

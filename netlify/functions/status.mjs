@@ -4,11 +4,11 @@
  * `verdict` is there once the status is "finished", `error` {"code", "message"} once it is "failed", "stopped" or
  * "canceled". Only analyses are told of: their ids can be guessed, other jobs' results are nobody's business.
  *
- * Environment: see lib/web.mjs and lib/producer.d.mts; WORTHIT_STATUS_LIMIT (120 calls a minute from one IPv4 address or
+ * Environment: see lib/web.mjs and the package @worthit/producer; WORTHIT_STATUS_LIMIT (120 calls a minute from one IPv4 address or
  * IPv6 network: two pages that ask once a second; counted in Redis in the same request).
  */
 
-import { Producer } from "../lib/producer.mjs";
+import { Producer } from "@worthit/producer";
 import { endpoint, limited, number, reply, WebError } from "../lib/web.mjs";
 
 const ANALYSIS = /^analyze_product-[0-9a-f]{32}$/;
@@ -29,7 +29,7 @@ export default endpoint("GET", async (request, context) => {
   return reply({ id, status, ended, percent, message, verdict: job.result, error: failure(job) }, 200, headers);
 });
 
-/** Why there is no verdict. @param {import("../lib/producer.d.mts").JobState} job */
+/** Why there is no verdict. @param {import("@worthit/producer").JobState} job */
 function failure(job) {
   if (!job.ended || job.status === "finished") return null;
   if (job.status !== "failed") return { code: job.status, message: `The analysis was ${job.status}.` };

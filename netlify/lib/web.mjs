@@ -6,18 +6,24 @@
  * @module
  */
 
-import { ProducerError, tooMany } from "./errors.mjs";
-import { sha256 } from "./payload.mjs";
+import { ProducerError } from "@worthit/producer";
 
 /** What an error's code means to a web client. */
 const HTTP_STATUS = {
   invalid_job: 400,
+  key_reused: 409,
   rate_limited: 429,
   no_such_job: 404,
   unreachable: 503,
   misconfigured: 500,
   refused: 502,
 };
+
+/** @param {string} text @returns {Promise<string>} hex */
+export async function sha256(text) {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 /** An error of the caller's. */
 export class WebError extends Error {
@@ -77,7 +83,10 @@ const refused = new Map();
 export async function limited(kind, context, calls, ask) {
   const who = await caller(kind, context);
   const left = (refused.get(who) ?? 0) - performance.now();
-  if (left > 0) throw tooMany(Math.ceil(left / 1000));
+  if (left > 0) {
+    const retryAfter = Math.ceil(left / 1000);
+    throw new ProducerError("rate_limited", `Too many requests. Try again in ${retryAfter} seconds.`, { retryAfter });
+  }
   refused.delete(who);
   try {
     return await ask({ who, calls, seconds: WINDOW });

@@ -1,4 +1,4 @@
-"""JavaScript in tests: Node 20 or newer as a subprocess."""
+"""JavaScript in tests: Node 18 or newer as a subprocess, and the tools that `make` has installed with npm."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.support.processes import belong_to_the_tests
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
 FUNCTIONS = ROOT / "netlify" / "functions"
+MODULES = ROOT / "node_modules" / "@worthit"
 
 
 def _missing() -> str:
@@ -26,14 +27,25 @@ def _missing() -> str:
     if node is None:
         return "node is not installed: apt-get install nodejs, or https://nodejs.org"
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    return (
-        "" if int(version.lstrip("v").partition(".")[0]) >= 20 else f"node is {version}, and Netlify runs 20 or newer"
-    )
+    if int(version.lstrip("v").partition(".")[0]) < 18:
+        return f"node is {version}, and the producer runs on 18 or newer"
+    return "" if MODULES.is_dir() else "node_modules is missing: `make node_modules` installs it, with npm"
 
 
 MISSING = _missing()
+if MISSING and os.environ.get("CI"):
+    raise RuntimeError(f"CI tests the JavaScript too, and {MISSING}")
 #: For modules whose tests need Node. CI has it.
 needs_node = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+
+
+def tool(name: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a program of node_modules; returns what it said."""
+    program = ROOT / "node_modules" / ".bin" / name
+    command = [str(program), *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True, timeout=240, check=False
+    )
 
 
 def evaluate(program: str, given: Any = None) -> Any:
@@ -48,10 +60,10 @@ def calls(environ: dict[str, str], *rows: list[Any], together: int = 1) -> list[
 
 
 @contextmanager
-def site(environ: dict[str, str]) -> Iterator[str]:
-    """Serve the functions; yields the site's URL."""
+def site(environ: dict[str, str], functions: list[Path] | None = None) -> Iterator[str]:
+    """Serve the functions, or bundles of them; yields the site's URL."""
     process = subprocess.Popen(
-        ["node", str(SUPPORT / "netlify_host.mjs"), *map(str, sorted(FUNCTIONS.glob("*.mjs")))],
+        ["node", str(SUPPORT / "netlify_host.mjs"), *map(str, functions or sorted(FUNCTIONS.glob("*.mjs")))],
         env=_environment(environ),
         stdout=subprocess.PIPE,
         text=True,

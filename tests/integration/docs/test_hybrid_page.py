@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis as redis_py
 
-from producer import Producer, RateLimited
+from producer import Call, Debounce, Producer, RateLimit, RateLimited, Throttle
 from tests.support.server import RedisServer
 
 PAGE = Path(__file__).parents[3] / "docs" / "hybrid.md"
@@ -33,6 +33,20 @@ def test_it_can_do_what_producers_do(url: str, redis: redis_py.Redis) -> None:
     with Producer.from_environment({"REDIS_URL": url}, seconds=30) as producer:
         one = producer.enqueue(FUNCTION, 1, 2, ttl=60, callback_url="https://receiver.example/")
         producer.enqueue(FUNCTION, 1, 2, at_front=True)
+        limit = RateLimit("shop", 1)
+        producer.enqueue_many(
+            [
+                Call(FUNCTION, 1, delay=100, group="mail"),
+                Call(FUNCTION, 1, depends_on=one.id, ttl=60),
+                Call(FUNCTION, 1, job_id="first", rate_limit=limit),
+                Call(FUNCTION, 1, rate_limit=limit),
+                *(Call(FUNCTION, 1, debounce=Debounce(key, 60)) for key in ("a", "b")),
+                Call(FUNCTION, 1, throttle=Throttle("a", 60)),
+                Call(FUNCTION, 1, idempotency_key="a"),
+            ]
+        )
+        producer.enqueue(FUNCTION, 1, debounce=Debounce("a", 60))
+        assert producer.cancel("first") == "canceled"
         assert producer.status(one.id).status == "queued"
         assert producer.status(one.id, limit=("me", 1, 60)).status == "queued"
         with pytest.raises(RateLimited):

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-import producer as package
-from tests.support import node, rest_faults, snapshots
+from tests.support import node, rest_faults
 from tests.support.node import needs_node
-from tests.support.producers import over_rest, rest_environment, work_by_rq
+from tests.support.producers import rest_environment, work_by_rq
 from tests.support.rest_stub import RestStub
 from tests.support.worker import consumer, work
 
@@ -26,41 +25,6 @@ ADD = "tests.support.tasks.add"
 @pytest.fixture
 def calls(stub: RestStub) -> Callable[..., list[dict[str, Any]]]:
     return lambda *rows, **options: node.calls(rest_environment(stub), *rows, **options)
-
-
-@pytest.mark.parametrize(
-    ("options", "same"),
-    [
-        ({}, {}),
-        (
-            {"timeout": 9, "resultTtl": 7, "failureTtl": 8, "meta": {"a": 1}, "kwargs": {"right": "ä"}},
-            {"timeout": 9, "result_ttl": 7, "failure_ttl": 8, "meta": {"a": 1}, "kwargs": {"right": "ä"}},
-        ),
-        ({"retry": {"max": 3, "interval": [10, 60]}, "ttl": 60}, {"retry": package.Retry(3, [10, 60]), "ttl": 60}),
-        ({"retry": 2, "queue": "high", "atFront": True}, {"retry": 2, "queue": "high", "at_front": True}),
-        ({"callbackUrl": "https://me.example/done"}, {"callback_url": "https://me.example/done"}),
-    ],
-)
-def test_it_writes_key_by_key_what_the_python_producer_writes(
-    stub: RestStub,
-    calls: Callable[..., list[dict[str, Any]]],
-    redis: redis_py.Redis,
-    options: dict[str, Any],
-    same: dict[str, Any],
-) -> None:
-    with over_rest(stub) as producer:
-        producer.enqueue(ADD, 1, job_id="job", description="add", **same)
-    by_python = plain(snapshots.take(redis))
-    redis.flushall()
-    (answer,) = calls(["enqueue", ADD, [1], {"jobId": "job", "description": "add", **options}])
-    assert answer == {"value": {"id": "job", "created": True, "status": "queued"}}
-    assert snapshots.differences(by_python, plain(snapshots.take(redis))) == {}
-
-
-def plain(seen: snapshots.Snapshot) -> snapshots.Snapshot:
-    """JSON as values: the two languages space it differently."""
-    texts = {"data", "retry_intervals", "dependency_ids"}
-    return {at: json.loads(value) if at[1] in texts else value for at, value in seen.items()}
 
 
 @pytest.mark.parametrize("work", [work_by_rq, work])
@@ -96,37 +60,6 @@ def test_failures_cancels_and_reruns(calls: Callable[..., list[dict[str, Any]]],
     assert kept["value"] == {"id": job_id, "created": False, "status": "failed"}
     assert again["value"] == {"id": job_id, "created": True, "status": "queued"}
     assert redis.lrange("rq:queue:default", 0, -1) == [job_id.encode()]
-
-
-BAD: list[tuple[Any, Any, dict[str, Any], str]] = [
-    ("add", [], {}, "named with its module"),
-    ("jobs.add\n", [], {}, "named with its module"),
-    (ADD, "no list", {}, "args must be an array"),
-    (ADD, ["__nan__"], {}, "NaN, which JSON cannot carry"),
-    (ADD, ["__undefined__"], {}, "type undefined"),
-    (ADD, [2**60], {}, "beyond 2\\^53"),
-    (ADD, ["x" * 1_000_001], {}, "at most 1000000"),
-    (ADD, [], {"timeout": 0}, "timeout must be whole seconds"),
-    (ADD, [], {"timeout": "60"}, "timeout must be whole seconds"),
-    (ADD, [], {"resultTtl": 1.5}, "result_ttl must be whole seconds"),
-    (ADD, [], {"retry": 0}, "retry must be a whole number"),
-    (ADD, [], {"retry": {"max": 1, "interval": [-1]}}, "interval"),
-    (ADD, [], {"queue": "a b"}, "the queue must be"),
-    (ADD, [], {"queue": "dead-letter"}, "no consumer reads it"),
-    (ADD, [], {"jobId": "a:b"}, "a job id must have"),
-    (ADD, [], {"jobId": "a", "unique": "b"}, "not both"),
-    (ADD, [], {"unique": ""}, "unique must be a text"),
-    (ADD, [], {"callbackUrl": "me.example"}, "callbackUrl must be"),
-]
-
-
-def test_what_would_make_a_poison_job_is_refused(
-    calls: Callable[..., list[dict[str, Any]]], redis: redis_py.Redis
-) -> None:
-    for row, answer in zip(BAD, calls(*(["enqueue", *row[:3]] for row in BAD)), strict=True):
-        assert answer.get("code") == "invalid_job", row
-        assert row[3].replace("\\", "") in answer["message"]
-    assert redis.keys() == []
 
 
 @pytest.mark.parametrize(

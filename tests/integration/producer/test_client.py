@@ -9,18 +9,21 @@ import sys
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_py
 from rq import Queue, Retry, SimpleWorker
-from rq.job import Job
+from rq.group import Group
+from rq.job import Dependency, Job
+from rq.rate_limit import RateLimit
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 import producer as package
-from producer import InvalidJob, JobFailed, NoSuchJob, NotFinished, Producer
+from producer import Call, InvalidJob, JobFailed, NoSuchJob, NotFinished, Producer
 from tests.support import snapshots, tasks
 from tests.support.producers import over_rest, over_tcp, rest_environment, work_by_rq
 from tests.support.rest_stub import RestStub
@@ -48,6 +51,10 @@ def unpacked(seen: snapshots.Snapshot) -> snapshots.Snapshot:
     """The payload as JSON: RQ compresses it, and over REST nobody can."""
 
     def value(at: tuple[str, str], content: Any) -> Any:
+        if at[1] in ("retry_intervals", "dependency_ids"):
+            return json.loads(content)
+        if at[1] == "description":
+            return content.partition("(")[0]  # RQ shows arguments as Python writes them, a producer as JSON
         if at[1] != "data":
             return content
         return json.loads(content if content[:1] == b"[" else zlib.decompress(content))
@@ -79,6 +86,63 @@ def test_it_writes_key_by_key_what_rqs_own_enqueue_writes(
     redis.flushall()
     producer.enqueue(ADD, 1, kwargs={"right": {"ä": [None, "x" * 100]}}, job_id="job", **options)
     assert snapshots.differences(by_rq, unpacked(snapshots.take(redis))) == {}
+
+
+def by_rq(queue: Queue, kind: str) -> None:
+    """Let RQ's own queue enqueue what `by_producer` does."""
+    add: dict[str, Any] = {"args": [1, 2], "job_id": "job"}
+    if kind == "delay":
+        queue.enqueue_in(timedelta(seconds=100), ADD, 1, 2, job_id="job")
+    elif kind == "at, at the front":
+        queue.enqueue_at(datetime(2100, 1, 1, tzinfo=UTC), ADD, 1, 2, job_id="job", at_front=True)
+    elif kind == "group":
+        data = Queue.prepare_data(ADD, **add)
+        Group.create(connection=queue.connection, name="mail").enqueue_many(queue, [data])
+    elif kind.startswith("depends"):
+        queue.enqueue(ADD, 1, 2, job_id="one")
+        queue.enqueue(ADD, 1, 2, job_id="two")
+        wanted = Dependency(["one", "two"], allow_failure="failure" in kind)
+        queue.enqueue(ADD, **add, depends_on=wanted)
+    else:
+        for number in range(2):
+            limited = {"rate_limit": RateLimit("shop", 1), "at_front": "front" in kind}
+            queue.enqueue(ADD, 1, 2, job_id=f"job{number}", **limited)
+
+
+def by_producer(producer: Producer, kind: str) -> None:
+    add: dict[str, Any] = {"job_id": "job"}
+    if kind == "delay":
+        producer.enqueue(ADD, 1, 2, **add, delay=100)
+    elif kind == "at, at the front":
+        producer.enqueue(ADD, 1, 2, **add, at=datetime(2100, 1, 1, tzinfo=UTC), at_front=True)
+    elif kind == "group":
+        producer.enqueue(ADD, 1, 2, **add, group="mail")
+    elif kind.startswith("depends"):
+        first = [Call(ADD, 1, 2, job_id=name) for name in ("one", "two")]
+        last = Call(ADD, 1, 2, **add, depends_on=["one", "two"], allow_failure="failure" in kind)
+        producer.enqueue_many([*first, last])
+    else:
+        for number in range(2):
+            limit = package.RateLimit("shop", 1)
+            producer.enqueue(ADD, 1, 2, job_id=f"job{number}", rate_limit=limit, at_front="front" in kind)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("delay", "at, at the front", "group", "depends", "depends, allow failure"),
+        *("rate limit", "rate limit, at the front"),
+    ],
+)
+def test_what_waits_is_written_key_by_key_as_rq_writes_it(
+    server: RedisServer, redis: redis_py.Redis, kind: str
+) -> None:
+    by_rq(Queue("default", connection=redis, serializer="json"), kind)
+    theirs = unpacked(snapshots.take(redis))
+    redis.flushall()
+    with over_tcp(server) as producer:
+        by_producer(producer, kind)
+    assert snapshots.differences(theirs, unpacked(snapshots.take(redis))) == {}
 
 
 @WORKERS

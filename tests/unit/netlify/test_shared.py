@@ -14,6 +14,7 @@ from jobs.products import analyze_product
 from jobs.urls import canonical, checked
 from producer import scripts
 from producer.payload import unique_id
+from tests.support import js_scripts
 from tests.support.node import evaluate, needs_node
 from worker.retry import PermanentError
 
@@ -92,13 +93,16 @@ def test_a_url_that_cannot_be_used_is_explained(url: str | None, said: str) -> N
 
 
 def test_the_scripts_are_the_same_text() -> None:
-    loaded = evaluate('import * as s from "./netlify/lib/scripts.mjs"; console.log(JSON.stringify({ ...s }))')
+    assert js_scripts.MODULE.read_text() == js_scripts.text(), "renew it with `make docs`"
+    module = "./packages/producer-js/src/scripts.js"
+    loaded = evaluate(f'import * as s from "{module}"; console.log(JSON.stringify({{ ...s }}))')
     assert loaded == {"ENQUEUE": scripts.ENQUEUE, "CANCEL": scripts.CANCEL, "READ": scripts.READ}
 
 
 def test_the_function_knows_what_the_job_knows() -> None:
     told = evaluate(
-        'import * as f from "./netlify/functions/analyze.mjs"; import { uniqueId } from "./netlify/lib/payload.mjs";'
+        'import * as f from "./netlify/functions/analyze.mjs";'
+        'import { uniqueId } from "./packages/producer-js/src/payload.js";'
         "console.log(JSON.stringify([f.FUNCTION, f.CACHE_VERSION, f.FRESHNESS, await uniqueId(f.FUNCTION, 'ä')]))"
     )
     function = f"{analyze_product.__module__}.{analyze_product.__name__}"

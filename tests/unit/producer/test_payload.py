@@ -13,9 +13,9 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from producer import InvalidJob, Misconfigured, Producer, Retry
+from producer import Call, InvalidJob, Misconfigured, Producer, Retry
 from producer.checks import check_job_id
-from producer.payload import JobSpec, unique_id
+from producer.payload import job_fields, unique_id
 from producer.rest import RestTransport
 
 SELF_CONTAINING: list[Any] = []
@@ -28,7 +28,7 @@ SELF_CONTAINING.append(SELF_CONTAINING)
 )
 def test_a_function_needs_a_dotted_name(function: Any) -> None:
     with pytest.raises(InvalidJob, match="must be named with its module"):
-        JobSpec(function).fields()
+        job_fields(Call(function))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_a_function_needs_a_dotted_name(function: Any) -> None:
 )
 def test_arguments_must_survive_json(value: Any, said: str) -> None:
     with pytest.raises(InvalidJob, match=said):
-        JobSpec("jobs.add", (value,)).fields()
+        job_fields(Call("jobs.add", value))
     with pytest.raises(InvalidJob, match=said):
-        JobSpec("jobs.add", kwargs={"value": value}).fields()
+        job_fields(Call("jobs.add", kwargs={"value": value}))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_arguments_must_survive_json(value: Any, said: str) -> None:
 )
 def test_what_would_make_a_poison_job_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidJob):
-        JobSpec("jobs.add", **options).fields()
+        job_fields(Call("jobs.add", **options))
 
 
 @pytest.mark.parametrize("job_id", ["", "a b", "a:b", "ä", "a\n", "x" * 201, None, 1])
@@ -117,7 +117,7 @@ PLAIN = st.recursive(
 
 @given(args=st.lists(PLAIN, max_size=3), kwargs=st.dictionaries(st.text("abc_", min_size=1), PLAIN, max_size=3))
 def test_rq_reads_what_was_accepted_as_it_was_given(args: list[Any], kwargs: dict[str, Any]) -> None:
-    fields = JobSpec("jobs.add", tuple(args), kwargs, retry=Retry(2, [1, 5]), ttl=7).fields()
+    fields = job_fields(Call("jobs.add", *args, kwargs=kwargs, retry=Retry(2, [1, 5]), ttl=7))
     job = Job("id", connection=Redis(), serializer=JSONSerializer)  # never used
     job.restore({name.encode(): value.encode() for name, value in fields.items()})
     job._deserialize_data()

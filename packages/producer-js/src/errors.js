@@ -1,14 +1,6 @@
-/**
- * What can go wrong in a producer, in words. No message holds a URL, a token or an argument's value.
- * `code` is stable and for programs, `message` is a sentence for people.
- * @module
- */
-
-/** @typedef {"invalid_job" | "misconfigured" | "unreachable" | "refused" | "rate_limited" | "no_such_job"
- *  | "not_finished" | "job_failed"} Code */
+/** Errors, in words. No message holds a URL, a token or an argument's value. */
 
 export class ProducerError extends Error {
-  /** @param {Code} code @param {string} message @param {Record<string, unknown>} [facts] */
   constructor(code, message, facts = {}) {
     super(message);
     this.name = "ProducerError";
@@ -17,21 +9,24 @@ export class ProducerError extends Error {
   }
 }
 
-/** The caller asks too often. @param {number} retryAfter seconds that are left of this window */
+/** The caller asks too often. */
 export function tooMany(retryAfter) {
   return new ProducerError("rate_limited", `Too many requests. Try again in ${retryAfter} seconds.`, { retryAfter });
 }
 
+export function invalid(message) {
+  throw new ProducerError("invalid_job", message);
+}
+
 /** Trouble that may be over at the next try. */
 export class Passing extends Error {
-  /** @param {string} message @param {number} [afterMs] */
   constructor(message, afterMs = 0) {
     super(message);
     this.afterMs = afterMs;
   }
 }
 
-/** Throw what an error reply of Redis means. @param {string} error @returns {never} */
+/** Throw what an error reply of Redis means. */
 export function throwFor(error) {
   const code = error.split(" ", 1)[0];
   if (["LOADING", "BUSY", "READONLY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN"].includes(code)) {

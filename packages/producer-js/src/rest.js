@@ -1,9 +1,6 @@
-/**
- * Redis over Upstash's REST API (https://upstash.com/docs/redis/features/restapi), with fetch alone.
- * @module
- */
+/** Upstash's REST API: https://upstash.com/docs/redis/features/restapi */
 
-import { Passing, ProducerError, throwFor } from "./errors.mjs";
+import { Passing, ProducerError, throwFor } from "./errors.js";
 
 /** One try; a lost answer must leave time for another one. */
 const TRY_MS = 3000;
@@ -17,7 +14,6 @@ export class Rest {
   #token;
   #fetch;
 
-  /** @param {string | undefined} url @param {string | undefined} token @param {typeof fetch} [fetcher] */
   constructor(url, token, fetcher = fetch) {
     this.#url = checkedUrl(url);
     if (!token || !/^[!-~]+$/.test(token)) {
@@ -32,7 +28,6 @@ export class Rest {
 
   /**
    * Run commands that are safe to send twice, in order, within `ms` in all.
-   * @param {string[][]} commands @param {number} ms @returns {Promise<any[]>}
    */
   async call(commands, ms) {
     const end = performance.now() + ms;
@@ -50,7 +45,6 @@ export class Rest {
     }
   }
 
-  /** @param {string[][]} commands @param {number} ms */
   async #once(commands, ms) {
     const single = commands.length === 1;
     const { status, text, afterMs } = await this.#post(single ? "/" : "/pipeline", single ? commands[0] : commands, ms);
@@ -76,7 +70,7 @@ export class Rest {
     return entries.map((entry) => entry.result);
   }
 
-  /** The timeout covers all of it, the reading of the body too. @param {string} path @param {unknown} body @param {number} ms */
+  /** The timeout covers all of it, the reading of the body too. */
   async #post(path, body, ms) {
     const headers = { Authorization: `Bearer ${this.#token}`, "Content-Type": "application/json" };
     const signal = AbortSignal.timeout(Math.ceil(ms));
@@ -98,14 +92,12 @@ export class Rest {
   }
 }
 
-/** @param {number} status */
 function odd(status) {
   return new ProducerError("refused", `Redis's REST API answered in a form that it should not have (HTTP status ${status}).`);
 }
 
-/** @param {string | undefined} text */
 function checkedUrl(text) {
-  const wrong = (/** @type {string} */ what) =>
+  const wrong = (what) =>
     new ProducerError("misconfigured", `UPSTASH_REDIS_REST_URL ${what}. It looks like https://NAME.upstash.io`);
   let url;
   try {

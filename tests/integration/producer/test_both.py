@@ -1,0 +1,224 @@
+"""The producers of both languages write the same, to the byte, and refuse the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+import redis as redis_py
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from producer import InvalidJob, Producer
+from tests.support import node, producer_cases
+from tests.support.node import needs_node
+from tests.support.producers import over_rest, rest_environment
+from tests.support.rest_stub import RestStub
+
+pytestmark = needs_node
+FUNCTION = producer_cases.FUNCTION
+
+
+def compared(stub: RestStub, redis: redis_py.Redis, jobs: list[dict[str, Any]]) -> tuple[Any, Any]:
+    """What each language's producer has written, and answered, for the same jobs."""
+    redis.flushall()
+    with over_rest(stub) as producer:
+        answered = producer.enqueue_many(producer_cases.in_python(jobs))
+    by_python = producer_cases.held(redis), [(one.created, one.status) for one in answered]
+    redis.flushall()
+    (answer,) = node.calls(rest_environment(stub), ["enqueueMany", jobs])
+    assert "value" in answer, answer
+    return by_python, (producer_cases.held(redis), [(one["created"], one["status"]) for one in answer["value"]])
+
+
+def differences(one: dict[str, list[str]], other: dict[str, list[str]]) -> dict[str, Any]:
+    return {key: (one.get(key), other.get(key)) for key in {*one, *other} if one.get(key) != other.get(key)}
+
+
+def test_every_case_of_the_table_is_written_the_same(stub: RestStub, redis: redis_py.Redis) -> None:
+    jobs = producer_cases.in_javascript()
+    (held, answered), by_javascript = compared(stub, redis, jobs)
+    assert differences(by_javascript[0], held) == {}
+    assert by_javascript[1] == answered
+    assert all(created for created, _ in answered)
+    assert {status for _, status in answered} == {"queued", "scheduled", "deferred", "rate_limited"}
+    assert len([key for key in held if key.startswith("rq:job:")]) >= len(jobs)
+
+
+def test_one_by_one_they_write_what_they_write_together(stub: RestStub, redis: redis_py.Redis) -> None:
+    jobs = producer_cases.in_javascript()
+    (together, _), _ = compared(stub, redis, jobs)
+    redis.flushall()
+    with over_rest(stub) as producer:
+        for call in producer_cases.in_python(jobs):
+            producer.enqueue(call.function, *call.args, **call.options)
+    one_by_one = producer_cases.held(redis)
+    # Together, jobs that wait for a place under a rate limit come after the others.
+    queue = "rq:queue:default"
+    assert sorted(json.loads(one_by_one.pop(queue)[0])[0]) == sorted(json.loads(together.pop(queue)[0])[0])
+    assert differences(one_by_one, together) == {}
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
+#: JavaScript has no 1.0 beside 1, and moves keys like "7" to the front of an object.
+FLOATS = st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not number.is_integer())
+KEYS = WORDS.filter(lambda key: not key.isascii() or not key.isdigit())
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | FLOATS | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=6,
+)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "kwargs": st.dictionaries(KEYS, VALUES, max_size=3),
+        "queue": st.sampled_from(["default", "high", "größe"]),
+        "timeout": st.integers(1, 86400),
+        "resultTtl": st.integers(-1, 10**6),
+        "ttl": st.integers(1000, 10**6),
+        "meta": st.dictionaries(KEYS, VALUES, max_size=3),
+        "description": WORDS,
+        "retry": st.integers(1, 9)
+        | st.fixed_dictionaries({"max": st.just(3), "interval": st.lists(st.integers(0, 99), min_size=1)}),
+        "atFront": st.booleans(),
+        "delay": st.integers(0, 10**5) | st.floats(0, 10**5),
+        "group": st.sampled_from(["a", "b"]),
+        "idempotencyKey": st.uuids().map(str),
+    },
+)
+
+
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=st.lists(st.tuples(st.lists(VALUES, max_size=3), OPTIONS), min_size=40, max_size=40))
+def test_any_other_call_is_written_the_same(
+    stub: RestStub, redis: redis_py.Redis, drawn: list[tuple[list[Any], dict[str, Any]]]
+) -> None:
+    jobs = [
+        {"function": FUNCTION, "args": args, "jobId": f"job-{number}", **options}
+        for number, (args, options) in enumerate(drawn)
+    ]
+    by_python, by_javascript = compared(stub, redis, jobs)
+    assert differences(by_javascript[0], by_python[0]) == {}
+    assert by_javascript[1] == by_python[1]
+
+
+#: What cannot be a job: arguments and options, with "__nan__" and "__half__" (a lone surrogate) as Node reads them.
+BAD: list[tuple[list[Any], dict[str, Any]]] = [
+    (["__nan__"], {}),
+    ([{"a": ["__half__"]}], {}),
+    (["x" * 1_000_001], {}),
+    ([], {"kwargs": {"a": "__nan__"}}),
+    ([], {"meta": {"a": "__half__"}}),
+    ([], {"description": "__half__"}),
+    ([], {"timeout": 0}),
+    ([], {"timeout": "60"}),
+    ([], {"resultTtl": 1.5}),
+    ([], {"retry": 0}),
+    ([], {"retry": {"max": 1, "interval": [-1]}}),
+    ([], {"queue": "a b"}),
+    ([], {"queue": "dead-letter"}),
+    ([], {"jobId": "a:b"}),
+    ([], {"jobId": "a", "unique": "b"}),
+    ([], {"unique": ""}),
+    ([], {"callbackUrl": "me.example"}),
+    ([], {"delay": -1}),
+    ([], {"delay": "__nan__"}),
+    ([], {"delay": 1, "at": 2}),
+    ([], {"at": -1}),
+    ([], {"at": "tomorrow"}),
+    ([], {"dependsOn": []}),
+    ([], {"dependsOn": ["a", "a"]}),
+    ([], {"dependsOn": "a b"}),
+    ([], {"dependsOn": 7}),
+    ([], {"jobId": "a", "dependsOn": "a"}),
+    ([], {"dependsOn": "a", "delay": 1}),
+    ([], {"dependsOn": "a", "allowFailure": 1}),
+    ([], {"group": "a b"}),
+    ([], {"rateLimit": {"key": "", "concurrency": 1}}),
+    ([], {"rateLimit": {"key": "a", "concurrency": 0}}),
+    ([], {"throttle": {"key": "", "seconds": 5}}),
+    ([], {"throttle": {"key": "a", "seconds": 0.5}}),
+    ([], {"throttle": {"key": "a", "seconds": 5}, "jobId": "b"}),
+    ([], {"debounce": {"key": "a", "seconds": 0}}),
+    ([], {"debounce": {"key": "a", "seconds": 5, "maxWait": -1}}),
+    ([], {"debounce": {"key": "a", "seconds": 5}, "delay": 1}),
+    ([], {"debounce": {"key": "a", "seconds": 5}, "callbackUrl": "https://me.example/"}),
+    ([], {"idempotencyKey": ""}),
+    ([], {"idempotencyKey": "a", "idempotencyTtl": 0}),
+    ([], {"idempotencyKey": "a", "unique": "b"}),
+    ([], {"traceparent": "00-0-0-00"}),
+    ([], {"traceparent": "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}),
+    ([], {"tracestate": "a=1"}),
+    ([], {"atFront": "yes"}),
+]
+
+
+def odd(value: Any) -> Any:
+    """Put in what JSON could not carry to Node."""
+    if isinstance(value, list):
+        return [odd(item) for item in value]
+    if isinstance(value, dict):
+        return {odd(key): odd(item) for key, item in value.items()}
+    return {"__nan__": math.nan, "__half__": "\ud800"}.get(value, value) if isinstance(value, str) else value
+
+
+def test_both_refuse_the_same_before_anything_is_sent(stub: RestStub, redis: redis_py.Redis) -> None:
+    rows = [{"function": FUNCTION, "args": args, **options} for args, options in BAD]
+    with over_rest(stub) as producer:
+        for row in rows:
+            with pytest.raises(InvalidJob):
+                producer.enqueue_many(producer_cases.in_python([odd(row)]))
+    answers = node.calls(rest_environment(stub), *(["enqueueMany", [row]] for row in rows))
+    assert [(row, answer.get("code")) for row, answer in zip(rows, answers, strict=True)] == [
+        (row, "invalid_job") for row in rows
+    ]
+    assert stub.requests == 0
+    assert redis.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        ([], "1 to 1000 jobs"),
+        ([{"jobId": f"a{n}"} for n in range(1001)], "1 to 1000 jobs; these are 1001"),
+        ([{"jobId": "a"}, {"jobId": "a"}], "same id or key"),
+        ([{"throttle": {"key": "a", "seconds": 5}}] * 2, "same id or key"),
+        ([{"dependsOn": "b"}, {"jobId": "b"}], "depends on a later one"),
+        ([{"dependsOn": [f"a{n}" for n in range(100)]}] * 11, "at most 1000 dependencies"),
+        ([{"args": ["x" * 999_000]}] * 9, "a request takes at most"),
+    ],
+)
+def test_what_one_request_cannot_carry_is_refused_by_both(
+    stub: RestStub, jobs: list[dict[str, Any]], said: str
+) -> None:
+    rows = [{"function": FUNCTION, "args": [], **job} for job in jobs]
+    with over_rest(stub) as producer, pytest.raises(InvalidJob, match=said):
+        producer.enqueue_many(producer_cases.in_python(rows))
+    (answer,) = node.calls(rest_environment(stub), ["enqueueMany", rows])
+    assert answer["code"] == "invalid_job"
+    assert said in answer["message"]
+    assert stub.requests == 0
+
+
+def test_a_whole_number_that_javascript_would_round_is_said(stub: RestStub, redis: redis_py.Redis) -> None:
+    beyond = 2**53 + 1
+    with over_rest(stub) as producer:
+        for number, job_id in ((beyond, "beyond"), (beyond - 2, "safe")):
+            producer.enqueue("tests.support.tasks.parse", str(number), job_id=job_id)
+        assert read_by(producer, redis) == beyond
+    answers = node.calls(
+        rest_environment(stub), ["enqueue", FUNCTION, [beyond]], ["result", "beyond"], ["result", "safe"]
+    )
+    assert [answer.get("code") for answer in answers] == ["invalid_job", "refused", None]
+    assert "2^53" in answers[0]["message"]
+    assert "holds the whole number 9007199254740993, which JavaScript would round" in answers[1]["message"]
+    assert answers[2]["value"] == beyond - 2
+
+
+def read_by(producer: Producer, redis: redis_py.Redis) -> Any:
+    from tests.support.worker import work
+
+    work(redis)
+    return producer.result("beyond")
