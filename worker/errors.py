@@ -4,6 +4,7 @@
 
     WorkerError
     ├── SettingsError      the environment is wrong: every problem at once
+    ├── NoScripts          what stands in for Redis in a test runs no scripts
     └── RedisTrouble       Redis does not do what it should: a cause, a likely fix
 
 Everything that can be wrong with Redis is listed in ``redis/troubles.py``: add a new one there. ``redis/client.py``
@@ -18,6 +19,16 @@ from dataclasses import dataclass
 
 class WorkerError(Exception):
     """The root of the project's errors."""
+
+
+class NoScripts(WorkerError):
+    """fakeredis without Lua stands in for Redis, and each step of a worker is a script."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Redis is fakeredis without Lua, and each step of the worker is a script. Install fakeredis[lua] "
+            "(pip install 'fakeredis[lua]') or give it a real server: docs/testing-jobs.md."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ from weakref import WeakSet
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, parse_url
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
+from worker.errors import NoScripts
 from worker.redis.outage import delay_after
 from worker.redis.private import abandon, leave_to_parent
 from worker.redis.translate import translate
@@ -85,6 +86,15 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
         asked = {name: value for name, value in named.items() if name not in redis_url.IGNORED}
         return _client_of(ConnectionPool(**{**own, **asked}))
     raise trouble("bad_url")
+
+
+def require_scripts(client: Redis) -> None:
+    """Raise `NoScripts` if `client` is fakeredis without Lua, which would look like an outage that never ends."""
+    if client.connection_pool.connection_class.__module__.partition(".")[0] == "fakeredis":
+        try:
+            client.eval("return 1", 0)
+        except ResponseError as error:
+            raise NoScripts from error
 
 
 def clone(client: Redis, *, blocking: bool = False) -> Redis:

@@ -371,6 +371,39 @@ def test_rqs_own_command_line_can_run_the_consumer(server: RedisServer, redis: r
     assert redis.lrange("rq:queue:dead-letter", 0, -1) == [bad.id.encode()]
 
 
+def test_a_lone_consumer_stops_in_time_while_redis_is_away(own_server: RedisServer) -> None:
+    worker = subprocess.Popen(
+        [
+            Path(sys.executable).parent / "rq",
+            "worker",
+            "-u",
+            own_server.url,
+            "-w",
+            "worker.consumer.Consumer",
+            "default",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "WORKER_JOB_MODULES": "tests.support.tasks", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        with own_server.client() as client:
+            until(lambda: client.smembers("rq:workers"))
+        own_server.kill()
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            if "redis.outage_started" in line:
+                break
+        worker.terminate()
+        worker.communicate(timeout=60)
+        assert worker.returncode == 0
+    finally:
+        worker.kill()
+        worker.wait()
+
+
 @pytest.mark.parametrize("threads", ["1", "4"])
 def test_rqs_stop_job_command_stops_a_job_and_nothing_else(
     server: RedisServer, redis: redis_py.Redis, queue: Queue, tmp_path: Path, threads: str

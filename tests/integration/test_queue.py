@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -20,6 +23,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from tests.support.server import RedisServer, answers, free_port
+from tests.support.service import ROOT
 from tests.support.waiting import eventually
 from worker import queue
 from worker.redis.translate import translate
@@ -386,6 +390,33 @@ def test_a_clone_knows_user_database_and_socket(tmp_path: Path) -> None:
             (me,) = [entry for entry in twin.client_list() if entry["id"] == str(twin.client_id())]
             assert (me["db"], "U" in me["flags"]) == ("3", True)
             queue.close(twin)
+
+
+FAKE = """
+import sys
+if sys.argv[1] == "without":
+    sys.modules.update(dict.fromkeys(["lupa", "lupa.lua51", "lupa.lua53", "lupa.lua54"]))
+import fakeredis
+from rq import Queue
+from worker.consumer import Consumer
+redis = fakeredis.FakeStrictRedis()
+queue = Queue("default", connection=redis)
+job = queue.enqueue("tests.support.tasks.add", 1, 2)
+try:
+    Consumer([queue], connection=redis).work(burst=True)
+finally:
+    print(job.get_status().value)
+"""
+
+
+@pytest.mark.parametrize(("lua", "status"), [("with", "finished"), ("without", "queued")])
+def test_fakeredis_works_with_lua_and_ends_in_a_sentence_without(lua: str, status: str) -> None:
+    environ = {**os.environ, "WORKER_JOB_MODULES": "tests.support.tasks", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FAKE, lua]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.endswith(f"{status}\n"), done.stderr
+    assert (done.returncode == 0) == (lua == "with")
+    assert ("pip install 'fakeredis[lua]'" in done.stderr) == (lua == "without")
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         if self.connection is self._given_connection:
             self.connection = queue.clone(self._given_connection)
             self.claims = self._make_claims()
+        queue.require_scripts(self.connection)
         alone = self._given_supervision is None
         self.supervision = self._given_supervision or Standalone(self._make_doorbell, self._make_commands)
         self.slot, self.child = self.supervision.slot, self.supervision.child

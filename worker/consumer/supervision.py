@@ -6,6 +6,7 @@ consumer that runs alone (`rq worker -w worker.consumer.Consumer`, tests, script
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
@@ -30,6 +31,8 @@ LONELY_POLL_SECONDS: Final = 1.0
 DISPATCHER_STALE_SECONDS: Final = 30.0
 #: A sibling that has claimed within this time is at work on the same queues.
 SIBLING_SECONDS: Final = 0.5
+#: How long a lone worker that must stop tries to reach Redis.
+ALONE_SECONDS: Final = 2.0
 #: The longest sleep between two ticks on the scoreboard.
 TICK_SECONDS: Final = 15.0
 
@@ -236,6 +239,7 @@ class Standalone:
         self._listener = CommandListener(make_commands(self.slot))
         self._make_doorbell = make_doorbell
         self._doorbell: Doorbell | None = None
+        self._deadline: float | None = None
 
     @property
     def quiet(self) -> bool:
@@ -253,8 +257,12 @@ class Standalone:
 
     @property
     def deadline(self) -> float:
-        """Two seconds from now: a lone worker that stops does not wait for Redis to come back."""
-        return monotonic() + 2.0
+        """Two seconds after it is first asked for in a stop: a lone worker does not wait for Redis to come back."""
+        if not self.child.stopping:
+            return math.inf  # a burst that is over, say: what it has done is worth waiting for
+        if self._deadline is None:
+            self._deadline = monotonic() + ALONE_SECONDS
+        return self._deadline
 
     def wait_for_work(self, timeout: float, tick: Callable[[], None], also: Sequence[int] = ()) -> None:
         """Watch the queues until one has something."""
