@@ -23,7 +23,7 @@ def test_its_examples_pass_in_a_project_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "shop/__init__.py").touch()
     environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     environ.pop("PYTEST_ADDOPTS", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "tests"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "shop_tests"]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     wanted = sum(text.count("def test_") for text in blocks.values())
