@@ -45,6 +45,7 @@ MOVES_NO_JOB = {
     "register": "writes a worker's record",
     "meta": "writes the meta of a job",
     "pause": "notes that no more jobs of some kind are begun",
+    "look": "reads",
     "orphans": "notes whose claims they are",
     "resign": "lets another lead",
     "strays": "reads",

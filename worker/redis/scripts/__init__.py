@@ -96,6 +96,7 @@ TYPES = load("types")
 PARK = load("park")
 PAUSE = load("pause")
 RESUME = load("resume")
+LOOK = load("look")
 #: What a claimed job goes through.
 OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 #: Loaded together into a server that has lost its scripts. Those about dead letters, except replaying, are loaded when
