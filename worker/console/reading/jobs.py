@@ -306,11 +306,9 @@ class _Matcher:
             return False
         if not self._needles:
             return True
-        texts = (job_id.encode(errors="surrogateescape"), plain, facts[8], facts[9])
+        texts: list[bytes] = [job_id.encode(errors="surrogateescape"), plain, facts[8], facts[9]]
         if not self._wanted.text.isascii():
-            texts = tuple(
-                text.decode(errors="surrogateescape").lower().encode(errors="surrogateescape") for text in texts
-            )
+            texts = [text.decode(errors="surrogateescape").lower().encode(errors="surrogateescape") for text in texts]
         return any(needle in text.lower() for text in texts for needle in self._needles)
 
 
