@@ -51,8 +51,9 @@ BY_CLIENTS: Final = (
     "ZPOPMIN",
     "ZREM",
 )
-#: Commands of the scripts that no user must have: they save memory, and tell whether RQ's commands are heard.
-OPTIONAL: Final = ("COPY", "PUBSUB|NUMSUB", "RENAME")
+#: Commands of the scripts that no user must have: they save memory, tell whether RQ's commands are heard, and take back
+#: the result of a job whose end the server has refused in the middle.
+OPTIONAL: Final = ("COPY", "PUBSUB|NUMSUB", "RENAME", "XDEL")
 #: Keys of a diagnosis expire by themselves, should the client die before it deletes them.
 KEY_TTL_SECONDS: Final = 60
 _CALL: Final = re.compile(

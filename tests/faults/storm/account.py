@@ -213,9 +213,8 @@ class Account:
                 pipeline.xlen(KEYS.results(job.job_id))
             lengths = pipeline.execute()
         for job, length in zip(once, lengths, strict=True):
-            runs = len(self._runs[job.job_id])
-            if not 1 <= length <= runs:  # what was refused in part before its process was killed stays behind
-                self._fault(job, f"has {length} results of {runs} runs")
+            if length != 1:
+                self._fault(job, f"has {length} results of {len(self._runs[job.job_id])} runs")
 
     def _have_meta(self, expected: Sequence[Expected], ends: Mapping[str, str]) -> None:
         for job in expected:

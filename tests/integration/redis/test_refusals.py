@@ -4,10 +4,13 @@ Redis keeps what a script has written before a command is refused (no right to i
 script is run once for each command that it sends, with that command refused, and once for each command's name; then
 again without a refusal. In between each job must stand in some place; afterwards everything must be as if nothing had
 been refused. The commands are counted while the script runs, so that a new one cannot be forgotten.
+
+And once more for each of them the worker dies over the refusal: whoever rescues its claims brings each job to one end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ import redis as redis_py
 from rq import Queue
 
 from tests.support import tasks
-from tests.support.engine import LETTERS, buried, desk, everything, finished, register, retried, script_calls
+from tests.support.engine import LETTERS, buried, desk, everything, finished, register, rescuer, retried, script_calls
 from tests.support.refusing import refused, was_refused
 from worker.engine.claims import Claims
 from worker.engine.meta import NO_CHANGE, MetaChange
@@ -69,6 +72,7 @@ class Scene:
 
     act: Callable[[], Any]
     jobs: list[str]
+    keep_nothing: tuple[str, ...] = ()  #: those that are gone when they have ended
 
 
 def enqueue(redis: redis_py.Redis, *ids: str, queue: str = "default", **options: Any) -> None:
@@ -158,6 +162,7 @@ def a_batch_that_is_settled(redis: redis_py.Redis) -> Scene:
             ],
         ),
         ["a", "b", "c", "d"],
+        keep_nothing=("b",),
     )
 
 
@@ -223,10 +228,25 @@ def an_end_of_a_pause(redis: redis_py.Redis) -> Scene:
     return Scene(then_claim(redis, lambda: calls.call(scripts.MOVE_DUE, 100, "default")), ["a", "b", "c"])
 
 
+def a_batch_of_two_queues(redis: redis_py.Redis) -> Scene:
+    enqueue(redis, "a", "b")
+    enqueue(redis, "h", queue="high")
+    redis.hset("rq:job:h", mapping={"dependency_ids": '["p"]', "journal": "x y"})
+    redis.sadd("rq:job::h:dependencies", "p")
+    redis.hset("rq:journal:h", "step:a", "1 1")
+    register(redis, "ann")
+    ann = desk(redis, "ann", "high", "default")
+    claims = ann.settle_and_claim([], 3).claims
+    assert {claim.job_id for claim in claims} == {"a", "b", "h"}
+    return Scene(settling(ann, [finished(claim) for claim in claims]), ["a", "b", "h"])
+
+
 def an_outcome(make: Callable[[Claim], Outcome], **options: Any) -> Callable[[redis_py.Redis], Scene]:
     def scene(redis: redis_py.Redis) -> Scene:
         ann, claims = claimed(redis, "a", **options)
-        return Scene(settling(ann, [make(claims[0])]), ["a"])
+        outcome = make(claims[0])
+        gone = ("a",) if getattr(outcome, "failure_ttl", 1) == 0 else ()
+        return Scene(settling(ann, [outcome]), ["a"], keep_nothing=gone)
 
     return scene
 
@@ -368,6 +388,7 @@ SCENES: dict[str, tuple[str, Callable[[redis_py.Redis], Scene]]] = {
     "resume": ("RESUME", a_resumption),
     "move due, at the end of a pause": ("MOVE_DUE", an_end_of_a_pause),
     "settle": ("SETTLE", a_batch_that_is_settled),
+    "settle jobs of two queues": ("SETTLE", a_batch_of_two_queues),
     "retry at once": ("RETRY", an_outcome(lambda claim: retried(claim, attempts=1), ttl=600)),
     "retry in front": ("RETRY", an_outcome(lambda claim: retried(claim, at_front=True, attempts=1))),
     "retry later": ("RETRY", an_outcome(lambda claim: retried(claim, delay=60, attempts=1))),
@@ -484,3 +505,71 @@ def test_a_refusal_anywhere_loses_nothing_and_the_next_call_completes_it(
     while try_with(refused(whole, number=number), f"command {number}"):
         number += 1
     assert number > 4
+
+
+#: The scenes of a worker with claims, which others rescue when it dies.
+OF_WORKERS = [title for title, (name, _) in SCENES.items() if getattr(scripts, name) in scripts.OF_CLAIMS]
+ENDED = (b"finished", b"failed")
+
+
+@pytest.mark.parametrize("title", OF_WORKERS)
+def test_a_worker_that_dies_over_a_refusal_leaves_no_job_that_is_lost_or_ends_twice(
+    title: str, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, make = SCENES[title]
+    whole: Script = getattr(scripts, name)
+
+    def try_with(variant: Script, how: str) -> bool:
+        redis.flushdb()
+        scene = make(redis)
+        redis.script_load(variant.text)
+        with monkeypatch.context() as patch, contextlib.suppress(RedisTrouble, Refusal):
+            patch.setattr(scripts, name, variant)
+            scene.act()
+        if not was_refused(redis):
+            return False
+        before = statuses(redis, scene)
+        redis.delete("rq:worker:ann")
+        while rescuer(redis, "high", "default", "elsewhere").rescue_orphans():
+            pass
+        for job_id, status in statuses(redis, scene).items():
+            assert status == before[job_id] or before[job_id] not in ENDED, (
+                f"{how}: {job_id} had ended, and is {status}"
+            )
+            found = places(redis, job_id)
+            if status == b"queued":
+                found = [place for place in found if place != "rq:queue:dead-letter"]  # until it is claimed
+                assert redis.xlen(f"rq:results:{job_id}") == 0, f"{how}: {job_id} has a result and will run"
+                assert redis.ttl(f"rq:job:{job_id}") in (-1, int(redis.hget(f"rq:job:{job_id}", "ttl") or -1)), how
+            assert len(found) == (2 if status == b"failed" else 1), f"{how}: {found}"
+        run_what_is_left(redis)
+        for job_id, status in statuses(redis, scene).items():
+            assert status in ENDED, f"{how}: {job_id} is {status}"
+            assert redis.xlen(f"rq:results:{job_id}") == 1, f"{how}: {job_id}"
+            assert len(places(redis, job_id)) == (2 if status == b"failed" else 1), f"{how}: {places(redis, job_id)}"
+            assert not redis.hexists(f"rq:job:{job_id}", "journal"), how
+        return True
+
+    for command in by_scripts([whole]):
+        try_with(refused(whole, name=command), f"each {command}")
+    number = 1
+    while try_with(refused(whole, number=number), f"command {number}"):
+        number += 1
+    assert number > 4
+
+
+def statuses(redis: redis_py.Redis, scene: Scene) -> dict[str, bytes | None]:
+    """Return the status of each job that is not gone as it should be."""
+    found = {job_id: redis.hget(f"rq:job:{job_id}", "status") for job_id in scene.jobs}
+    return {job_id: status for job_id, status in found.items() if status or job_id not in scene.keep_nothing}
+
+
+def run_what_is_left(redis: redis_py.Redis) -> None:
+    """Let another worker run all that waits, now or later."""
+    for job_id in redis.zrange("rq:scheduled:default", 0, -1):
+        redis.zadd("rq:scheduled:default", {job_id: 1})
+    script_calls(redis).call(scripts.MOVE_DUE, 100, "default")
+    register(redis, "bob")
+    bob = desk(redis, "bob", "high", "default", "elsewhere")
+    while claims := bob.settle_and_claim([], 8).claims:
+        bob.settle_and_claim([finished(claim) for claim in claims], 0)

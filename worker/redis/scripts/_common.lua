@@ -57,7 +57,8 @@ end
 -- The rule of every script that moves a job. A command that the server refuses in the middle (no right to it, a key of
 -- another type) leaves what was written before it. So a job's new place is written first and its old one is given up last:
 -- whichever command is refused, the job is still claimed, queued or registered, and the same call completes it later. What
--- must not be there twice is looked for, or taken off, before it is written, or taken back if the giving-up is refused.
+-- must not be there twice is looked for, or taken off, before it is written, or taken back if the giving-up is refused. A
+-- job's end is taken back whole: nobody may see a job finished or failed that whoever rescues its claim runs once more.
 -- tests/integration/redis/test_refusals.py refuses every command of every script.
 
 -- Do what may be left undone: a refusal here must not undo what has been done. What stays behind expires.
@@ -132,6 +133,18 @@ local function give_up(origin, id, execution, take_back)
   tidy(forget, id, execution)
 end
 
+-- Take back the end of a job, which a refusal has cut off, in one of the registries: the job is claimed and has no result.
+-- Without the right to XDEL the result stays (and is found again by the same call). An entry that cannot be removed counts
+-- as expired.
+local function take_end_back(id, registry, result)
+  local job = P .. ':job:' .. id
+  if result then optional('XDEL', P .. ':results:' .. id, result) end
+  redis.pcall('HSET', job, 'status', 'started')
+  redis.pcall('HDEL', job, 'past')
+  for _, key in ipairs({job, job .. ':dependents', P .. ':job::' .. id .. ':dependencies'}) do redis.pcall('PERSIST', key) end
+  if type(redis.pcall('ZREM', registry, id)) == 'table' then redis.pcall('ZADD', registry, 'XX', 0, id) end
+end
+
 -- Read a whole number that a producer wrote on a job's hash; nil when it is no sensible one. Such a job is buried when
 -- it is claimed; until then no script may fail half-way because of it.
 local function count_of(text)
@@ -161,7 +174,7 @@ local function put_back(origin, queue, id, execution, ...)
   call('HSET', job, 'status', 'queued', 'started_at', '', 'last_heartbeat', '', 'worker_name', '',
     'enqueued_at', (utc(0)), ...)
   local ttl = count_of(call('HGET', job, 'ttl'))
-  if ttl then call('EXPIRE', job, ttl) end
+  if ttl then call('EXPIRE', job, ttl) else call('PERSIST', job) end
   call('LPUSH', list, id)
   give_up(origin, id, execution, function() redis.pcall('LREM', list, 1, id) end)
 end
@@ -173,16 +186,17 @@ local function count_failure(busy_us)
   end
 end
 
--- Add one result to a job's stream, as RQ does. `again`: it may stand there already, written by a call that was refused.
+-- Add one result to a job's stream, as RQ does; returns its id in the stream. `again`: it may stand there already, written
+-- by a call that was refused.
 local function add_result(id, execution, again, ...)
   local results = P .. ':results:' .. id
   if again then
     local last = call('XREVRANGE', results, '+', '-', 'COUNT', 1)[1]
     for at = 1, last and #last[2] or 0, 2 do
-      if last[2][at] == 'execution_id' and last[2][at + 1] == execution then return end
+      if last[2][at] == 'execution_id' and last[2][at + 1] == execution then return last[1] end
     end
   end
-  call('XADD', results, 'MAXLEN', '~', '10', '*', ...)
+  return call('XADD', results, 'MAXLEN', '~', '10', '*', ...)
 end
 
 -- Free what the server has set aside in a stream for further entries: 4 kB in the first node, however little is in it. A

@@ -28,24 +28,33 @@ if ARGV[13] ~= '' and ttl ~= 0 and call('EXISTS', job) == 1 then
   local moved = meta_moved(job, ARGV[13], ARGV[14])
   if moved then return moved end
 end
-local results, queue = P .. ':results:' .. id, P .. ':queue:' .. letters
-if ttl == 0 then
-  call('DEL', job, results, P .. ':job::' .. id .. ':dependencies', P .. ':journal:' .. id)
-elseif call('EXISTS', job) == 1 then
+local results, queue, failed = P .. ':results:' .. id, P .. ':queue:' .. letters, P .. ':failed:' .. origin
+local result, meta
+
+local function take_back()
+  take_end_back(id, failed, result)
+  if letters ~= '' then redis.pcall('LREM', queue, -1, id) end
+  if meta then redis.pcall('HSET', job, 'meta', meta) end
+  redis.pcall('HDEL', job, 'dead_letter', 'buried_at')
+end
+
+local function write()
   local started_at, started_stamp = utc(started)
   local ended_at, ended_stamp = utc(ended)
-  if ARGV[13] ~= '' then call('HSET', job, 'meta', ARGV[14]) end
   call('HDEL', job, 'suspect')
-  beside(add_result, id, execution, again, 'type', '2', 'worker_name', W, 'exc_string', ARGV[12],
-    'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
+  beside(call, 'ZREM', failed, id) -- to be refused, if it is, before anything is written
+  beside(function()
+    result = add_result(id, execution, again, 'type', '2', 'worker_name', W, 'exc_string', ARGV[12],
+      'execution_id', execution, 'execution_started_at', started_stamp, 'execution_ended_at', ended_stamp)
+  end)
   if ttl > 0 then
     expire(id, ttl)
     call('EXPIRE', results, ttl)
     call('EXPIRE', P .. ':journal:' .. id, ttl)
-    beside(call, 'ZADD', P .. ':failed:' .. origin, NOW + ttl, id)
+    beside(call, 'ZADD', failed, NOW + ttl, id)
   else
     call('PERSIST', results)
-    beside(call, 'ZADD', P .. ':failed:' .. origin, '-1', id)
+    beside(call, 'ZADD', failed, '-1', id)
   end
   if letters ~= '' then
     note('SADD', P .. ':queues', queue)
@@ -55,10 +64,28 @@ elseif call('EXISTS', job) == 1 then
     beside(call, 'RPUSH', queue, id)
   end
   -- The record comes with the status: a job that has one, and is none, would count as replayed, and its crashes begin anew.
+  local fields = {unpack(ARGV, 15)}
+  if ARGV[13] ~= '' then
+    meta = call('HGET', job, 'meta') or ''
+    fields[#fields + 1], fields[#fields + 2] = 'meta', ARGV[14]
+  end
   call('HSET', job, 'status', 'failed', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at,
-    'buried_at', ended_at, unpack(ARGV, 15))
+    'buried_at', ended_at, unpack(fields))
 end
-give_up(origin, id, execution)
-shrink(results)
+
+if ttl == 0 then
+  call('DEL', job, results, P .. ':job::' .. id .. ':dependencies', P .. ':journal:' .. id)
+  give_up(origin, id, execution)
+elseif call('EXISTS', job) == 1 then
+  local well, problem = pcall(write)
+  if not well then
+    take_back()
+    raise(problem)
+  end
+  give_up(origin, id, execution, take_back)
+  shrink(results)
+else
+  give_up(origin, id, execution)
+end
 tidy(count_failure, started - ended)
 return 1
