@@ -128,8 +128,8 @@ class Account:
             if len(rounds) != job.rounds:
                 self._fault(job, f"{len(rounds)} rounds instead of {job.rounds}: {sorted(rounds)}")
             for parent in job.parents:
-                if runs and runs[0].at < self._last_round_began(parent):
-                    self._fault(job, f"ran before its parent {parent} had")
+                if runs and self._runs[parent] and runs[0].at < self._runs[parent][-1].at:
+                    self._fault(job, f"ran before its parent {parent} had ended")
             self._explain(runs)
         self._are_settled_once(expected)
         self._have_meta(expected, ends)
@@ -175,13 +175,6 @@ class Account:
         self._report.finished, self._report.gone = counts.pop("finished", 0), counts.pop(GONE[0], 0)
         self._report.letters = counts
         return ends
-
-    def _last_round_began(self, job_id: str) -> float:
-        """Return when the last round of a job first began; that it ran again later is another matter."""
-        began: dict[str, float] = {}
-        for run in self._runs[job_id]:
-            began.setdefault(run.round, run.at)
-        return max(began.values(), default=0.0)
 
     def _explain(self, runs: Iterable[Run]) -> None:
         """A second run of a round needs a blow since the first one began; as a rule its process was killed."""
