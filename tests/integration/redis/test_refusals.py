@@ -565,7 +565,8 @@ def statuses(redis: redis_py.Redis, scene: Scene) -> dict[str, bytes | None]:
 
 
 def run_what_is_left(redis: redis_py.Redis) -> None:
-    """Let another worker run all that waits, now or later."""
+    """Let another worker run all that waits, now, later or for the end of a pause."""
+    redis.delete("rq:paused")
     for job_id in redis.zrange("rq:scheduled:default", 0, -1):
         redis.zadd("rq:scheduled:default", {job_id: 1})
     script_calls(redis).call(scripts.MOVE_DUE, 100, "default")
