@@ -50,6 +50,7 @@ MOVES_NO_JOB = {
     "meta": "writes the meta of a job",
     "pause": "notes that no more jobs of some kind are begun",
     "look": "reads",
+    "story": "reads",
     "orphans": "notes whose claims they are",
     "resign": "lets another lead",
     "strays": "reads",

@@ -97,6 +97,7 @@ PARK = load("park")
 PAUSE = load("pause")
 RESUME = load("resume")
 LOOK = load("look")
+STORY = load("story")
 #: What a claimed job goes through.
 OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 #: Loaded together into a server that has lost its scripts. Those about dead letters, except replaying, are loaded when
