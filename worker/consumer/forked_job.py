@@ -13,6 +13,7 @@ stopped, timed out, killed or crashed.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -228,6 +229,7 @@ class ForkedJobs:
         code = int(Exit.CRASHED)
         try:
             os.setsid()
+            gc.freeze()  # no collection writes to what is shared with the consumer, which would copy all of it
             signals.die_with_parent(parent)
             self._child.become_fork()
             sentry.become_fork()
