@@ -82,7 +82,7 @@ def _consumers(fleet: Fleet) -> None:
         click.echo("No consumer is registered.")
         return
     print_table(
-        ("consumer", "state", "queues", "job", "for", "done", "failed", "MB", "release", "heard"),
+        ("consumer", "state", "queues", "job", "for", "done", "failed", "MB", "isolation", "release", "heard"),
         map(_row, fleet.consumers),
     )
 
@@ -146,6 +146,7 @@ def _row(consumer: ConsumerState) -> tuple[object, ...]:
         consumer.succeeded,
         consumer.failed,
         "" if consumer.memory_mb is None else consumer.memory_mb,
+        consumer.isolation + (f", {consumer.threads} at once" if consumer.threads > 1 else ""),
         consumer.release[:7] or f"rq {consumer.rq}",
         _ago(consumer.heard) or "never",
     )

@@ -326,7 +326,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self.payloads = Payloads.of(self.settings, self.errands)
         self.heard = Heard(self.supervision)
         self.accounts = accounts = Accounts(slot, in_flight)
-        self.record = RqRecord(self, claims, self.settings.release or "")
+        self.record = RqRecord(self, claims, self.settings)
         shown = BesideThreads(slot) if self.settings.worker_threads > 1 else slot
         pooled = self.settings.worker_threads > 1
         self._ending, self.rq = self._make_rq(in_flight, accounts, shown, self.aftermath, pooled=pooled)

@@ -12,17 +12,22 @@ from worker.engine.claims import Claims
 from worker.engine.leases import BUSY_TTL_SECONDS
 from worker.process.memory import resident_mb
 from worker.redis import scripts
-from worker.redis.calls import flat
+from worker.redis.calls import Value, flat
 from worker.redis.client import translating
+from worker.settings import Settings
 
 
 class RqRecord:
-    """The record of `worker`, which is the consumer as RQ knows it; `release` is the deployed commit, or ""."""
+    """The record of `worker`, which is the consumer as RQ knows it."""
 
-    def __init__(self, worker: BaseWorker, claims: Claims, release: str) -> None:
+    def __init__(self, worker: BaseWorker, claims: Claims, settings: Settings) -> None:
         self._worker = worker
         self._claims = claims
-        self._release = release
+        self._about: dict[str, Value] = {  # for people
+            "release": settings.release or "",
+            "isolation": settings.worker_isolation,
+            "threads": settings.worker_threads,
+        }
 
     def write(self) -> None:
         """Write it as RQ's `register_birth` does, over whatever a predecessor left. Raises `RedisTrouble`."""
@@ -31,7 +36,7 @@ class RqRecord:
         with translating():
             rq_private.note_ip_address(worker, worker.connection)
         worker.birth_date = worker.last_heartbeat = self._claims.clock.today()
-        about = {"memory_mb": resident_mb(os.getpid()), "release": self._release}  # for people
+        about = {**self._about, "memory_mb": resident_mb(os.getpid())}
         record = {**worker.serialize(), **about, "state": "started", "fence": self._claims.fence}
         queues = worker.queue_names()
         args = (BUSY_TTL_SECONDS, len(queues), *queues, *flat(record))

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Final
 
 from worker.engine.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, heartbeat
-from worker.process.memory import resident_mb
+from worker.process.memory import with_forks_bytes
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Slot
 from worker.redis.calls import ScriptCalls
@@ -47,7 +47,7 @@ class Heartbeats:
             if slot.pid and slot.worker_name and (gone or self._needs(slot, now))
         ]
         if beats:
-            memory = {slot.worker_name.decode(): resident_mb(slot.pid) for slot in beats}
+            memory = {slot.worker_name.decode(): _memory_mb(slot) for slot in beats}
             # Consumers whose record is gone write it again with their next claim.
             heartbeat(self._calls, memory, memory)
             self._beaten_at |= {slot.index: now for slot in beats}
@@ -56,3 +56,7 @@ class Heartbeats:
     def _needs(self, slot: Slot, now: float) -> bool:
         heard = max(slot.claimed_at, slot.spawned_at, self._beaten_at.get(slot.index, float("-inf")))
         return slot.busy or now - heard > SILENT_SECONDS
+
+
+def _memory_mb(slot: Slot) -> int:
+    return (with_forks_bytes(slot.pid, slot.forked_pids()) or 0) // 1_000_000

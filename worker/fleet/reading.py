@@ -20,11 +20,12 @@ from worker.journal import described, standing_of
 from worker.keys import PARKED_QUEUE, Keys
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
+from worker.retry import ISOLATIONS
 from worker.text import count_of, text_of
 
 _WORKER_FIELDS: Final = (
     *("state", "queues", "hostname", "pid", "last_heartbeat", "successful_job_count", "failed_job_count"),
-    *("memory_mb", "release", "version"),
+    *("memory_mb", "release", "version", "isolation", "threads"),
 )
 #: Queues, and workers, that are looked at: whoever can enqueue can make any number of queues.
 MOST_NAMES: Final = 500
@@ -96,7 +97,9 @@ def _consumers(
     started = _ask(redis, lambda pipe: [pipe.hget(keys.job(job), "started_at") for jobs in held for job in jobs])
     ages = iter([_since(text_of(moment), now) for moment in started])
     for name, fields, jobs in zip(names, replies[::2], held, strict=True):
-        state, queues, host, pid, heard, succeeded, failed, memory, release, rq = map(text_of, fields)
+        state, queues, host, pid, heard, succeeded, failed, memory, release, rq, isolation, threads = map(
+            text_of, fields
+        )
         job_ages = [age for _, age in zip(jobs, ages, strict=False) if age is not None]
         if not queues:
             if jobs:
@@ -118,6 +121,8 @@ def _consumers(
                 count_of(memory) or None,
                 release,
                 rq,
+                isolation if isolation in ISOLATIONS else "",
+                count_of(threads),
             )
         )
     return tuple(living), stranded

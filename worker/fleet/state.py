@@ -38,8 +38,8 @@ class QueueState:
 class ConsumerState:
     """One registered worker, ours or RQ's own, whose last heartbeat is `heard` seconds old.
 
-    `jobs` are the ids that it has claimed, the oldest `job_age` seconds ago. `instance`, `memory_mb` and `release` (the
-    commit) are known of ours only; `rq` is RQ's version.
+    `jobs` are the ids that it has claimed, the oldest `job_age` seconds ago. `instance`, `memory_mb`, `release` (the
+    commit), `isolation` (WORKER_ISOLATION) and `threads` are known of ours only; `rq` is RQ's version.
     """
 
     name: str
@@ -56,6 +56,8 @@ class ConsumerState:
     memory_mb: int | None
     release: str
     rq: str
+    isolation: str = ""
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

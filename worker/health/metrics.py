@@ -8,7 +8,7 @@ set is always present, zeros included: a series that appears only with its first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from worker.health import verdict
 from worker.health.exposition import expose, gauge
-from worker.process.memory import limit_bytes, proportional_bytes, resident_bytes
+from worker.process.memory import limit_bytes, proportional_bytes, with_forks_bytes
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import RedisState, Role, Slot, State
 
@@ -143,23 +143,23 @@ class ScoreboardCollector(Collector):
         )
         memory = GaugeMetricFamily(
             "worker_resident_memory_bytes",
-            "Resident memory of each process; pages shared between them count in each.",
+            "Resident memory of each process, with its jobs' forks; pages shared between processes count in each.",
             labels=["child"],
         )
         proportional = GaugeMetricFamily(
             "worker_proportional_memory_bytes",
-            "Memory of each process; each counts its share of shared pages, so the sum is right.",
+            "Memory of each process, with its jobs' forks; each counts its share of shared pages: the sum is right.",
             labels=["child"],
         )
-        processes = [("supervisor", self._board.header.supervisor_pid)]
+        processes: list[tuple[str, int, list[int]]] = [("supervisor", self._board.header.supervisor_pid, [])]
         for slot in self._board:
             if slot.generation:
                 restarts.add_metric([_child(slot)], slot.generation - 1)
             if slot.pid:
-                processes.append((_child(slot), slot.pid))
-        for child, pid in processes:
-            _add(memory, child, resident_bytes(pid))
-            _add(proportional, child, proportional_bytes(pid))
+                processes.append((_child(slot), slot.pid, slot.forked_pids()))
+        for child, pid, forks in processes:
+            _add(memory, child, with_forks_bytes(pid, forks))
+            _add(proportional, child, _total(map(proportional_bytes, (pid, *forks))))
         yield from (restarts, memory, proportional)
         yield gauge("worker_memory_limit_bytes", "The container's memory limit; 0 = none is known.", limit_bytes() or 0)
 
@@ -172,6 +172,12 @@ def exposition(board: Scoreboard, *, release: str, accept: str, named: bool) -> 
 def _add(family: GaugeMetricFamily, child: str, size: int | None) -> None:
     if size is not None:
         family.add_metric([child], size)
+
+
+def _total(sizes: Iterable[int | None]) -> int | None:
+    """Sum what is known; None where nothing is."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known else None
 
 
 def _child(slot: Slot) -> str:

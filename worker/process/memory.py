@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,21 @@ def proportional_bytes(pid: int) -> int | None:
         return None
     found = re.search(rb"^Pss:\s+(\d+) kB", text, flags=re.M)
     return int(found[1]) * 1024 if found else None
+
+
+def private_bytes(pid: int) -> int:
+    """Return the memory that process `pid` shares with none; 0 when it is gone or the kernel does not show it."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
+    except OSError:
+        return 0
+    return sum(map(int, re.findall(rb"^Private_(?:Clean|Dirty):\s+(\d+) kB", text, flags=re.M))) * 1024
+
+
+def with_forks_bytes(pid: int, forks: Iterable[int]) -> int | None:
+    """Return the resident memory of process `pid` with that which its forks, where jobs run, have for themselves."""
+    own = resident_bytes(pid)
+    return None if own is None else own + sum(map(private_bytes, forks))
 
 
 def oom_kills() -> int | None:

@@ -52,7 +52,7 @@ def test_it_shows_the_consumers_of_the_fleet_and_what_they_run(
     server: RedisServer, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     path = tmp_path / "journal"
-    with Service(server.url, RENDER_GIT_COMMIT="3f2a9c1d") as service:
+    with Service(server.url, RENDER_GIT_COMMIT="3f2a9c1d", WORKER_ISOLATION="job") as service:
         jobs = [Queue("default", connection=redis).enqueue(tasks.journal_and_sleep, str(path), 150) for _ in range(3)]
         until(lambda: len(tasks.runs(path)) == 2, service=service)
         running = [job for job in jobs if job.id in tasks.runs(path)]
@@ -68,11 +68,11 @@ def test_it_shows_the_consumers_of_the_fleet_and_what_they_run(
 
         assert {one["instance"] for one in consumers} == {consumers[0]["name"].rpartition(".")[0]}, "one instance"
         assert all(0 <= one["job_age"] < 120 and one["memory_mb"] > 10 and one["rq"] for one in consumers)
-        assert {one["release"] for one in consumers} == {"3f2a9c1d"}
+        assert {(one["release"], one["isolation"], one["threads"]) for one in consumers} == {("3f2a9c1d", "job", 1)}
 
         rows = run("status", url=server.url).stdout.splitlines()
         for one in consumers:
-            assert any(row.startswith(one["name"]) and one["jobs"][0] in row and "ago" in row for row in rows)
+            assert any(row.startswith(one["name"]) and one["jobs"][0] in row and " job " in row for row in rows)
 
         service.kill_tree()
         redis.delete(*redis.smembers("rq:workers"))  # their records expire; no instance is left for the rescue

@@ -64,6 +64,8 @@ ALWAYS = (
     ),
     Difference("rq:worker:parity", r"\(ttl\)", "a worker with claims is known to be dead after 30 s, not 240"),
     Difference("rq:worker:parity", "memory_mb", "`status` shows it"),
+    Difference("rq:worker:parity", "isolation", "`status` shows it"),
+    Difference("rq:worker:parity", "threads", "`status` shows it"),
     Difference("rq:worker:parity", "release", "`status` shows it"),
     Difference("rq:worker:parity", "fence", "claims that reach the server too late are told by it, and refused"),
     Difference("rq:worker:parity:executions", r"\(ttl\)", "what a dead worker held stays known until it is rescued"),
