@@ -14,11 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from redis import Redis
+
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.queue import DeadLetterQueue
+from worker.keys import Keys
 from worker.redis import scripts
+from worker.redis.client import Client
 from worker.redis.scripts import Script
 
+#: Lines that the audit keeps, about.
+MOST_LINES: Final = 10_000
 #: What `edit` answers, by the script's reply.
 EDITED: Final = {
     1: "",
@@ -101,6 +107,19 @@ def audit(dead_letters: DeadLetterQueue, limit: int) -> list[dict[str, str]]:
         {"at": name.decode().partition("-")[0], **{key.decode(): value.decode() for key, value in values.items()}}
         for name, values in lines
     ]
+
+
+def note(redis: Redis, keys: Keys, *, action: str, who: str, job_ids: Sequence[str] = (), about: str = "") -> None:
+    """Write into the audit what was done to some jobs, or is about to be. Raises `RedisTrouble`."""
+    line = {
+        "action": action,
+        "who": who,
+        "run": secrets.token_hex(4),
+        "note": about,
+        "count": max(1, len(job_ids)),
+        "ids": " ".join(job_ids).encode(errors="surrogateescape"),
+    }
+    Client.over(redis).xadd(keys.audit, line, maxlen=MOST_LINES, approximate=True)  # type: ignore[arg-type]
 
 
 def _flat(fields: Mapping[bytes, bytes]) -> list[bytes]:

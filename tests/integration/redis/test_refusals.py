@@ -326,6 +326,28 @@ def a_wait_that_is_over(redis: redis_py.Redis) -> Scene:
     return Scene(lambda: calls.call(scripts.MAINTAIN, "", 0, 0, 1), ["a", "p"])
 
 
+def again(status: str, registry: str, **fields: str | int) -> Callable[[redis_py.Redis], Scene]:
+    """A person runs a job once more that has ended, or now what is scheduled for later."""
+
+    def scene(redis: redis_py.Redis) -> Scene:
+        enqueue(redis, "a", ttl=600)
+        if "parked" not in fields:
+            redis.delete("rq:queue:default")
+        redis.hset("rq:job:a", mapping={"status": status, "ended_at": "2026-11-25T04:37:30.000000Z", **fields})
+        redis.zadd(f"rq:{registry}:default", {"a": 4e9})
+        calls = script_calls(redis)
+        return Scene(lambda: calls.call(scripts.AGAIN, LETTERS, "run-again", "", "", "", "a"), ["a"])
+
+    return scene
+
+
+def an_emptying(redis: redis_py.Redis) -> Scene:
+    enqueue(redis, "a", "b", "c")
+    redis.hset("rq:job:b", "status", "started")
+    calls = script_calls(redis)
+    return Scene(lambda: calls.call(scripts.EMPTY, "default", 2), ["c"])
+
+
 def letter(redis: redis_py.Redis, **more: str) -> None:
     enqueue(redis, "a")
     redis.delete("rq:queue:default")
@@ -414,6 +436,11 @@ SCENES: dict[str, tuple[str, Callable[[redis_py.Redis], Scene]]] = {
         "REPLAY",
         on_letters("replay", "", 0, "a", rate_limit_key="mail", rate_limit_concurrency="1"),
     ),
+    "run again": ("AGAIN", again("finished", "finished")),
+    "run a stopped job again": ("AGAIN", again("stopped", "failed", rate_limit_key="mail", rate_limit_concurrency=1)),
+    "run a canceled job again that is on its queue": ("AGAIN", again("canceled", "canceled", parked="-")),
+    "run a scheduled job now": ("AGAIN", again("scheduled", "scheduled")),
+    "empty": ("EMPTY", an_emptying),
     "discard": ("DISCARD", on_letters("discard", "a", "")),
     "restore": ("RESTORE", an_import),
     "return strays": ("RETURN_STRAYS", astray),

@@ -26,6 +26,7 @@ _PARTS = {
     "cron_show": ["_leader"],
     "replay": ["_letters", "_enqueue"],
     "discard": ["_letters"],
+    "again": ["_letters", "_enqueue"],
     "edit": ["_letters"],
     "restore": ["_letters"],
     "strays": ["_pauses", "_strays"],
@@ -98,6 +99,8 @@ PAUSE = load("pause")
 RESUME = load("resume")
 LOOK = load("look")
 STORY = load("story")
+AGAIN = load("again")
+EMPTY = load("empty")
 #: What a claimed job goes through.
 OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 #: Loaded together into a server that has lost its scripts. Those about dead letters, except replaying, are loaded when

@@ -148,6 +148,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
             if parked then call('HDEL', job_prefix .. id, 'parked') end
           else
             suspect = false
+            call('HDEL', job_prefix .. id, 'parked') -- it stands nowhere any more
           end
           if suspect then
             alone = true
