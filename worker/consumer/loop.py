@@ -369,7 +369,14 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         self, in_flight: InFlight, accounts: Accounts, shown: Shown, aftermath: Aftermath, *, pooled: bool = False
     ) -> tuple[RqEnding, RqFinish]:
         claims, decider = self.claims, self.decider
-        ending = RqEnding(self, claims, decider, accounts=accounts, note_scheduled=self.supervision.note_scheduled)
+        ending = RqEnding(
+            self,
+            claims,
+            decider,
+            accounts=accounts,
+            errands=self.errands,
+            note_scheduled=self.supervision.note_scheduled,
+        )
         return ending, RqFinish(
             self,
             claims,

@@ -30,6 +30,7 @@ from worker.context import ClaimLost
 from worker.engine import dead_letter, rq_private
 from worker.engine.claims import TRACES, Claims
 from worker.engine.dependents import ParentQueue
+from worker.engine.errands import Errands
 from worker.engine.meta import NO_CHANGE
 from worker.engine.outcomes import Decider, attempt_of
 from worker.engine.raised import presentable
@@ -69,19 +70,21 @@ class RqEnding:
         decider: Decider,
         *,
         accounts: Accounts,
+        errands: Errands,
         note_scheduled: Callable[[float], None],
     ) -> None:
         self._worker = worker
         self._claims = claims
         self._decider = decider
         self._accounts = accounts
+        self._errands = errands
         self._note_scheduled = note_scheduled
         self._here = _Here()
 
     def end(self, ending: Ending) -> None:
         """Do what RQ does at the end of a job; raises `RedisTrouble`."""
         if ending.job is None or (ending.error is None and isinstance(ending.outcome, Buried)):
-            bury(self._claims, cast(Buried, ending.outcome), ending.job)
+            bury(self._claims, cast(Buried, ending.outcome), ending.job, self._errands)
             return
         job = ending.job
         # RQ counts repeats and retries on the object before it writes them: each try begins with what is stored.
@@ -139,6 +142,7 @@ class RqEnding:
             serializer=job.serializer,
             death_penalty_class=worker.death_penalty_class,
         )
+        queue.errands, queue.default_ttl = self._errands, worker.default_result_ttl
         execution = rq_private.execution_of(job, ending.claim.execution_id, worker.connection, worker.name)
         rq_private.set_status(job, JobStatus.STARTED)
         if ending.stopped:

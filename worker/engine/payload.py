@@ -67,7 +67,7 @@ class Payloads:
     ) -> None:
         self._most_bytes = most_bytes
         self._reach = reach
-        self._errands = errands
+        self.errands = errands
         self.packages = tuple(packages)
         self._package_set = frozenset(self.packages)
         known: dict[str, Serializer] = {"json": Json(), "pickle": AllowListedPickle(self.packages, classes)}
@@ -178,7 +178,7 @@ class Payloads:
                 setattr(job, name.decode(), read_date(text))
             _bound_spans(job)
             if job.webhooks:
-                job.webhooks = [GuardedWebhook.of(webhook, self._reach, self._errands) for webhook in job.webhooks]
+                job.webhooks = [GuardedWebhook.of(webhook, self._reach, self.errands) for webhook in job.webhooks]
         except Exception as error:
             raise Refused(
                 "unreadable_hash",

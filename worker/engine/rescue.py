@@ -113,7 +113,7 @@ class Rescuer:
         """Bury in the dead worker's name, by force if keys of the job hold something else, and report it."""
         try:
             if dead.settle_and_claim([letter], 0).unsettled:
-                rq_burial.bury(dead, letter, job)
+                rq_burial.bury(dead, letter, job, self._payloads.errands)
         except RedisTrouble as trouble:
             if trouble.code != "wrong_type":
                 raise

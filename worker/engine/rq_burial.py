@@ -17,6 +17,7 @@ from worker import logs
 from worker.engine import rq_private
 from worker.engine.claims import Claims
 from worker.engine.dependents import ParentQueue
+from worker.engine.errands import Errands
 from worker.engine.records import Buried
 from worker.engine.serializers import Json
 from worker.text import name_of
@@ -24,8 +25,11 @@ from worker.text import name_of
 log = logs.get_logger()
 
 
-def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
-    """Bury it, then do what RQ does for the others; `job` is None when its hash cannot be read."""
+def bury(claims: Claims, outcome: Buried, job: Job | None, errands: Errands | None) -> None:
+    """Bury it, then do what RQ does for the others; `job` is None when its hash cannot be read.
+
+    What may take long is left to `errands`, if there are any.
+    """
     claim = outcome.claim
     if claims.settle_and_claim([replace(outcome, forced=True)], 0).fenced:
         log.warning("job.outcome_dropped", job_id=claim.job_id, outcome="buried")
@@ -39,5 +43,7 @@ def bury(claims: Claims, outcome: Buried, job: Job | None) -> None:
     job.ended_at = claims.clock.today()
     text = zlib.decompress(b64decode(outcome.exc_string)).decode()
     job.send_webhooks(JobStatus.FAILED, exc_string=text)
-    ParentQueue(claim.origin, connection=claims.redis, serializer=job.serializer).enqueue_dependents(job)
+    queue = ParentQueue(claim.origin, connection=claims.redis, serializer=job.serializer)
+    queue.errands = errands
+    queue.enqueue_dependents(job)
     release_slot(job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -15,13 +16,14 @@ from rq import Queue, Retry, SimpleWorker
 from rq.job import Dependency, Job
 
 from tests.support import tasks
-from tests.support.engine import aged, desk, rescuer, script_calls
+from tests.support.engine import aged, desk, lives, rescuer, script_calls
 from tests.support.hostile import KILLERS
 from tests.support.server import RedisServer
 from tests.support.service import Service
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
-from worker.engine.dependents import ParentQueue
+from worker.engine import registries
+from worker.engine.dependents import FEW, KEPT_SECONDS, ManyDependents, ParentQueue
 from worker.redis import scripts
 
 LINE = "rq:queue:low"
@@ -178,6 +180,81 @@ def test_five_hundred_pairs_of_parents_that_end_at_the_same_moment(
         eventually(lambda: not redis.keys("rq:wip:*") and not redis.keys(LINE), what="an end of all")
     assert Counter(tasks.runs(journal).values()) == {1: 500}
     assert redis.keys("rq:ready:*") == redis.keys("rq:deferred:*") == []
+
+
+MANY = FEW + 30
+
+
+def many(redis: redis_py.Redis, *parents: Job, allow_failure: bool = False) -> list[str]:
+    """Return the ids of so many jobs on `low` that wait for all `parents`, and of what makes RQ's sets large tables."""
+    depends_on = Dependency(list(parents), allow_failure=allow_failure)
+    queue = Queue("low", connection=redis)
+    ids = [f"{number}-{'x' * 80}" for number in range(MANY)]
+    return [queue.enqueue(tasks.add, 1, 1, job_id=job_id, depends_on=depends_on).id for job_id in ids]
+
+
+def waiting_once(redis: redis_py.Redis, ids: list[str]) -> bool:
+    """Whether each of these jobs stands on its queue once, and waits for nothing any more."""
+    registries = redis.keys("rq:ready:*") + redis.keys("rq:deferred:*")
+    return sorted(redis.lrange(LINE, 0, -1)) == sorted(job_id.encode() for job_id in ids) and not registries
+
+
+@pytest.mark.parametrize("ttl", [None, 0, 60, -1])
+def test_many_are_enqueued_once_and_their_parent_lives_as_long_as_it_should(
+    redis: redis_py.Redis, ttl: int | None
+) -> None:
+    parent = Queue("default", connection=redis).enqueue(tasks.look, 7, result_ttl=ttl)
+    ids = many(redis, parent)
+    ours(redis)
+    assert waiting_once(redis, ids)
+    assert redis.exists(parent.dependents_key) == 0
+    if ttl == 0:
+        assert redis.keys(f"rq:*{parent.id}*") == redis.zrange("rq:finished:default", 0, -1) == []
+        return
+    assert redis.hget(parent.key, "result_ttl") == (None if ttl is None else str(ttl).encode())
+    for key in (parent.key, f"rq:results:{parent.id}"):
+        assert lives(redis, key, 500 if ttl is None else ttl)
+    assert redis.zscore("rq:finished:default", parent.id) < time.time() + 1000 or ttl == -1
+    assert parent.return_value() == 7
+
+
+@pytest.mark.parametrize("other_ends", [ours, plain, rescued])
+@pytest.mark.parametrize("second", ["", "no"])
+def test_many_that_wait_for_two_parents_are_enqueued_once_by_the_last(
+    redis: redis_py.Redis, other_ends: Callable[[redis_py.Redis], None], second: str
+) -> None:
+    parents = [
+        Queue(name, connection=redis).enqueue(tasks.look, None, error, job_id=f"parent-{name}")
+        for name, error in (("high", "no"), ("default", second))
+    ]
+    ids = many(redis, *parents, allow_failure=True)
+    consumer(redis, "high").work(burst=True)
+    assert redis.llen(LINE) == 0
+    other_ends(redis)
+    assert waiting_once(redis, ids)
+
+
+def test_many_that_do_not_bear_a_failure_stay(redis: redis_py.Redis) -> None:
+    parent = Queue("default", connection=redis).enqueue(tasks.boom)
+    ids = many(redis, parent)
+    ours(redis)
+    assert redis.llen(LINE) == 0
+    assert redis.zcard("rq:deferred:low") == redis.scard(parent.dependents_key) == len(ids)
+
+
+def test_many_that_their_parents_worker_did_not_get_to_are_enqueued_by_maintenance(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = Queue("default", connection=redis).enqueue(tasks.look, result_ttl=0)
+    ids = many(redis, parent)
+    monkeypatch.setattr(ManyDependents, "run", lambda *_: None)
+    ours(redis)
+    assert redis.llen(LINE) == 0
+    aged(parent)
+    for _ in registries.steps(script_calls(redis), called_for=True):
+        pass
+    assert waiting_once(redis, ids)
+    assert lives(redis, parent.key, KEPT_SECONDS)
 
 
 ODD_DEPENDENTS: list[dict[str, Any]] = [

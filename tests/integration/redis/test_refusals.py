@@ -348,6 +348,21 @@ def an_emptying(redis: redis_py.Redis) -> Scene:
     return Scene(lambda: calls.call(scripts.EMPTY, "default", 2), ["c"])
 
 
+def a_parent_of_many(redis: redis_py.Redis, ttl: str) -> Scene:
+    enqueue(redis, "p", "a", "b")
+    redis.delete("rq:queue:default")
+    redis.hset("rq:job:p", mapping={"status": "finished", "result_ttl": 86400})
+    redis.zadd("rq:finished:default", {"p": 4e9})
+    for job_id in ("a", "b"):
+        redis.hset(f"rq:job:{job_id}", "status", "deferred")
+        redis.sadd(f"rq:job::{job_id}:dependencies", "p", "gone")
+        redis.sadd("rq:job:p:dependents", job_id)
+        redis.zadd("rq:deferred:default", {job_id: 1})
+    calls = script_calls(redis)
+    call = ("p", "finished", "0", 50, ttl, ttl and "600")
+    return Scene(lambda: calls.call(scripts.DEPENDENTS, *call), ["a", "b"] if ttl == "0" else ["a", "b", "p"])
+
+
 def letter(redis: redis_py.Redis, **more: str) -> None:
     enqueue(redis, "a")
     redis.delete("rq:queue:default")
@@ -429,6 +444,9 @@ SCENES: dict[str, tuple[str, Callable[[redis_py.Redis], Scene]]] = {
     "ready": ("READY", ready),
     "ready, with a ttl": ("READY", lambda redis: ready(redis, ttl=600)),
     "maintain": ("MAINTAIN", a_wait_that_is_over),
+    "enqueue dependents": ("DEPENDENTS", lambda redis: a_parent_of_many(redis, "")),
+    "enqueue dependents and let a parent expire": ("DEPENDENTS", lambda redis: a_parent_of_many(redis, "600")),
+    "enqueue dependents and delete a parent": ("DEPENDENTS", lambda redis: a_parent_of_many(redis, "0")),
     "replay": ("REPLAY", on_letters("replay", "", 0, "a")),
     "replay elsewhere": ("REPLAY", on_letters("replay", "high", 0, "a", ttl="600")),
     "replay from the beginning": ("REPLAY", on_letters("replay", "", 1, "a", journal="x")),

@@ -34,6 +34,7 @@ _PARTS = {
     "move_due": ["_pauses", "_enqueue"],
     "maintain": ["_enqueue"],
     "ready": ["_enqueue"],
+    "dependents": ["_enqueue"],
 }
 
 
@@ -91,6 +92,7 @@ SWEEP = load("sweep")
 FAILURES = load("failures")
 META = load("meta")
 READY = load("ready")
+DEPENDENTS = load("dependents")
 LETTER_MARKS = load("letter_marks")
 WAITS = load("waits")
 TYPES = load("types")
@@ -108,4 +110,5 @@ OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 ALL = (
     *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL, PARK),
+    *(READY, DEPENDENTS),
 )

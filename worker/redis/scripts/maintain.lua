@@ -9,7 +9,8 @@
 -- the jobs that were enqueued.
 go_on_without_memory()
 local SPARED_SECONDS = 3600 -- more than anybody asks for
-local MOST, SETTLED_SECONDS = 1000, 60 -- a living worker needs milliseconds between the end of a job and the next step
+local MOST, ENQUEUEING = 1000, 10 -- steps a call, and for a job that is enqueued: some ms of the server's time
+local SETTLED_SECONDS = 60 -- a living worker needs milliseconds between the end of a job and the next step
 local steps = 0
 local settled = utc(SETTLED_SECONDS * 1000000)
 local reply = {'', 0, call('EXISTS', P .. ':rl-keys', P .. ':groups')}
@@ -58,6 +59,7 @@ local function go_on(registry, queue, id, status)
       end
     end
     enqueue(id, queue, registry)
+    steps = steps + ENQUEUEING
     reply[#reply + 1] = {id, status, queue}
   else
     call('ZREM', registry, id)
@@ -77,7 +79,9 @@ for _, key in ipairs(names) do
       trim(P .. ':finished:' .. queue)
       trim(P .. ':failed:' .. queue)
       local ready = P .. ':ready:' .. queue
-      for _, id in ipairs(call('ZRANGEBYSCORE', ready, '-inf', NOW - SETTLED_SECONDS, 'LIMIT', 0, MOST)) do
+      while steps < MOST do
+        local id = call('ZRANGEBYSCORE', ready, '-inf', NOW - SETTLED_SECONDS, 'LIMIT', 0, 1)[1]
+        if not id then break end
         go_on(ready, queue, id, 'ready_to_enqueue')
         steps = steps + 1
       end
