@@ -88,6 +88,29 @@ def test_a_shared_key_of_the_wrong_type_loses_no_job_and_is_named(
 
 
 @pytest.mark.slow
+def test_keys_that_are_planted_while_the_service_runs_end_nothing_and_lose_nothing(
+    server: RedisServer, redis: redis_py.Redis
+) -> None:
+    with Service(server.url, WORKER_QUEUES="default", WORKER_PROCESSES="2") as service:
+        enqueue(redis, "")
+        eventually(lambda: finished(redis) == JOBS, what="all jobs, before anything is planted")
+        for key in SHARED_KEYS:
+            plant(redis, key)
+            enqueue(redis, key)
+            if key not in ("rq:queue:default", "rq:wip:default", "rq:suspended"):
+                eventually(lambda: finished(redis) == JOBS, what=f"all jobs, without {key}")
+            elif key != "rq:queue:default":
+                assert nowhere(redis) == [], key
+            redis.delete(key)
+            if key == "rq:queue:default":
+                redis.rpush(key, *(f"job-{number}" for number in range(JOBS)))
+            eventually(lambda: finished(redis) == JOBS, what=f"all jobs, with {key} out of the way")
+        eventually(lambda: redis.zcard("rq:wip:default") == 0, what="no claim that is left")
+        assert not service.of("child.exited"), json.dumps(service.of("child.exited"))
+        assert not service.of("child.crashed")
+
+
+@pytest.mark.slow
 def test_what_is_in_the_way_of_a_workers_own_keys_makes_room(server: RedisServer, redis: redis_py.Redis) -> None:
     with Service(server.url, WORKER_QUEUES="default", WORKER_PROCESSES="1") as service:
         service.wait_for("child.spawned", role="consumer", slot=0)
