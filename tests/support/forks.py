@@ -19,6 +19,7 @@ from structlog import get_logger
 from tests.support.tasks import journal
 from worker import context
 from worker.retry import with_policy
+from worker.settings import secrets
 
 _left_by_earlier_jobs: list[str] = []
 
@@ -38,6 +39,16 @@ def spoil() -> list[Any]:
 
 def own_pid() -> int:
     return os.getpid()
+
+
+def secrets_seen() -> dict[str, list[str]]:
+    """The names of the service's secrets that the job finds, and that a program finds that it starts."""
+    program = "import os; print(*os.environ)"
+    inherited = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    return {
+        "job": [name for name in secrets.NAMES if name in os.environ],
+        "program": [name for name in secrets.NAMES if name in inherited.split()],
+    }
 
 
 @with_policy(isolation="job")

@@ -2,7 +2,8 @@
 
 The consumer claims, settles and counts. The fork has all that the consumer has loaded, runs the job's function and its
 callbacks as the consumer itself would, and tells what came of it through a pipe (``outcome_wire.py``). It shares no
-connection with the consumer, leads a session of its own, and dies with the consumer.
+connection with the consumer, leads a session of its own, and dies with the consumer. The service's secrets are taken
+out of its environment: neither the job nor a program that it starts needs them.
 
 A job is ended by an exception in its fork: its own alarm at the timeout, a signal for an order or a hard stop. If it
 does not react it is killed. A fork that dies by itself is the job's crash; the consumer and its other claims are
@@ -18,7 +19,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, NoReturn
@@ -49,6 +50,7 @@ from worker.process.slot import Order, Slot
 from worker.redis.outage import delay_after
 from worker.redis.trouble import RedisTrouble
 from worker.retry import RetryPolicy
+from worker.settings import secrets
 
 log = logs.get_logger()
 
@@ -78,8 +80,17 @@ class ForkedJobs:
     """Runs jobs of one consumer in forks, from whichever thread calls."""
 
     def __init__(
-        self, parts: ForksParts, *, in_flight: InFlight, decider: Decider, accounts: Accounts, slot: Slot, child: Child
+        self,
+        parts: ForksParts,
+        *,
+        in_flight: InFlight,
+        decider: Decider,
+        accounts: Accounts,
+        slot: Slot,
+        child: Child,
+        secrets_kept: Sequence[str] = (),
     ) -> None:
+        self._secrets_kept = secrets_kept
         self._parts = parts
         self._in_flight = in_flight
         self._decider = decider
@@ -233,6 +244,7 @@ class ForkedJobs:
             signals.die_with_parent(parent)
             self._child.become_fork()
             sentry.become_fork()
+            secrets.drop(os.environ, self._secrets_kept)
             work(Pipe(writer))
             code = int(Exit.OK)
         except BaseException:

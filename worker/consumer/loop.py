@@ -331,7 +331,13 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         pooled = self.settings.worker_threads > 1
         self._ending, self.rq = self._make_rq(in_flight, accounts, shown, self.aftermath, pooled=pooled)
         forked = ForkedJobs(
-            self._forks_parts(), in_flight=in_flight, decider=decider, accounts=accounts, slot=slot, child=self.child
+            self._forks_parts(),
+            in_flight=in_flight,
+            decider=decider,
+            accounts=accounts,
+            slot=slot,
+            child=self.child,
+            secrets_kept=self.settings.worker_job_secrets,
         )
         self.runner = self._make_runner(self.connection, in_flight, self.rq, accounts, forked)
         predecessor = Predecessor(

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from worker.logs import FORMATS, LEVELS
 from worker.retry import ISOLATIONS
+from worker.settings import secrets
 from worker.settings.monitor import MonitorSettings
 from worker.settings.monitor import wants as _wants
 from worker.settings.pace import Pace
@@ -31,6 +32,7 @@ from worker.settings.shapes import (
     QueueName,
     QueueNames,
     Rate,
+    SecretNames,
     SerializerNames,
     Token,
 )
@@ -71,6 +73,11 @@ class Settings(MonitorSettings):
         "process",
         description="Where jobs run: process, a long-lived consumer; job, a fork of it for each job",
         json_schema_extra=_wants(f"one of {', '.join(ISOLATIONS)}", "job"),
+    )
+    worker_job_secrets: SecretNames = Field(
+        (),
+        description="Secrets of the service that jobs in forks find in their environment; others are taken out of it",
+        json_schema_extra=_wants(f"some of {', '.join(secrets.NAMES)}, separated by commas", "REDIS_URL"),
     )
     worker_job_modules: ModuleNames = Field(
         ("jobs",),

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from worker.logs import FORMATS, LEVELS
 from worker.retry import ISOLATIONS
+from worker.settings import secrets
 from worker.text import UNIT_SECONDS
 
 #: When job modules are imported (WORKER_PRELOAD): `auto` is before the fork if that opens nothing.
@@ -92,6 +93,11 @@ def _serializers(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _secrets(names: tuple[str, ...]) -> tuple[str, ...]:
+    _require(set(names) <= set(secrets.NAMES))
+    return names
+
+
 def _queue(name: str) -> str:
     _require(bool(_QUEUE.fullmatch(name)))
     return name
@@ -147,6 +153,7 @@ ModuleNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator
 ClassNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_classes)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_origins)]
 SerializerNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_serializers)]
+SecretNames = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_secrets)]
 QueueName = Annotated[str, AfterValidator(_queue)]
 Age = Annotated[int, BeforeValidator(_with_unit)]  #: seconds
 Rate = Annotated[tuple[int, int], BeforeValidator(_rate), AfterValidator(_positive)]  #: how many in how many seconds

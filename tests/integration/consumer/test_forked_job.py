@@ -23,6 +23,7 @@ from tests.support.worker import consumer
 from worker import logs
 from worker.consumer import Consumer, forked_job, job_process
 from worker.process import forked, memory
+from worker.settings import secrets
 
 JOB = {"WORKER_ISOLATION": "job", "WORKER_JOB_MODULES": "tests.support.forks,tests.support.tasks"}
 
@@ -87,6 +88,23 @@ def test_a_job_gets_a_connection_of_its_own_and_inherits_none(redis: redis_py.Re
     found = [job.return_value() for job in jobs]
     assert [one["inherited"] for one in found] == [others] * 2, "the test's own, and none of the consumer's"
     assert len({one["client"] for one in found}) == 2
+
+
+def test_secrets_of_the_service_are_not_in_the_environment_of_jobs_that_need_none(
+    redis: redis_py.Redis, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(**environ: str) -> dict[str, list[str]]:
+        job = queue.enqueue(forks.secrets_seen)
+        work(redis, **environ)
+        found: dict[str, list[str]] = job.return_value()
+        return found
+
+    for name in secrets.NAMES:
+        monkeypatch.setenv(name, "hunter2")
+    assert seen() == {"job": [], "program": []}
+    assert seen(WORKER_JOB_SECRETS="REDIS_URL") == {"job": ["REDIS_URL"], "program": ["REDIS_URL"]}
+    assert seen(WORKER_ISOLATION="process") == {"job": [*secrets.NAMES], "program": [*secrets.NAMES]}
+    assert os.environ["REDIS_URL"] == "hunter2", "the consumer's own stay"
 
 
 def test_a_job_may_use_all_that_the_worker_offers(
