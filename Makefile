@@ -44,6 +44,7 @@ bench: $(STAMP)
 # Renew what docs/ quotes from the code. A test fails when it is stale.
 docs: $(STAMP)
 	@$(BIN)/python -m tests.support.js_scripts
+	@node netlify/lib/page.mjs > netlify/public/index.html
 	@$(BIN)/python -m tests.support.trouble_page
 	@$(BIN)/python -m tests.support.troubleshooting_page
 

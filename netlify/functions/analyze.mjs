@@ -10,14 +10,9 @@
  * one IPv4 address or IPv6 network; counted in Redis in the same request).
  */
 
-import { Producer } from "@worthit/producer";
+import { ask } from "../lib/analysis.mjs";
 import { BadUrl, canonicalUrl } from "../lib/urls.mjs";
-import { endpoint, limited, list, number, reply, sha256, WebError } from "../lib/web.mjs";
-
-export const FUNCTION = "jobs.products.analyze_product";
-/** jobs/products.py has these, too: CACHE_VERSION, and KEEP_SECONDS − FRESH_SECONDS. */
-export const CACHE_VERSION = 4;
-export const FRESHNESS = 7 * 86400 - 6 * 3600;
+import { endpoint, list, reply, WebError } from "../lib/web.mjs";
 
 const MAX_BODY_BYTES = 16 * 1024;
 
@@ -28,20 +23,7 @@ export default endpoint("POST", async (request, context) => {
   const { url, callback_url: callbackUrl } = await body(request);
   const address = checked(() => canonicalUrl(url));
   if (callbackUrl !== undefined) checkCallback(callbackUrl);
-  const options = {
-    unique: address,
-    cacheKey: `product:${CACHE_VERSION}:${await sha256(address)}`,
-    freshness: FRESHNESS,
-    queue: process.env.WORTHIT_QUEUE || "default",
-    timeout: 60,
-    resultTtl: 3600,
-    rerunAfter: 60,
-    callbackUrl,
-  };
-  const producer = Producer.fromEnvironment();
-  const answer = await limited("analyze", context, number("WORTHIT_RATE_LIMIT", 30), (limit) =>
-    producer.ask(FUNCTION, [address], { ...options, limit }),
-  );
+  const answer = await ask(address, context, callbackUrl === undefined ? {} : { callbackUrl });
   const job = answer.job && { id: answer.job.id, status: answer.job.status };
   if (answer.value || !job) return reply({ verdict: answer.value, stale: answer.stale, job });
   const statusUrl = `/api/status?id=${job.id}`;

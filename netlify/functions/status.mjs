@@ -9,6 +9,7 @@
  */
 
 import { Producer } from "@worthit/producer";
+import { failureOf } from "../lib/analysis.mjs";
 import { endpoint, limited, number, reply, WebError } from "../lib/web.mjs";
 
 const ANALYSIS = /^analyze_product-[0-9a-f]{32}$/;
@@ -26,14 +27,5 @@ export default endpoint("GET", async (request, context) => {
   const { status, ended, percent, message } = job;
   /** @type {Record<string, string>} */
   const headers = ended ? {} : { "Retry-After": "1" };
-  return reply({ id, status, ended, percent, message, verdict: job.result, error: failure(job) }, 200, headers);
+  return reply({ id, status, ended, percent, message, verdict: job.result, error: failureOf(job) }, 200, headers);
 });
-
-/** Why there is no verdict. @param {import("@worthit/producer").JobState} job */
-function failure(job) {
-  if (!job.ended || job.status === "finished") return null;
-  if (job.status !== "failed") return { code: job.status, message: `The analysis was ${job.status}.` };
-  // "permanent" carries a sentence that the job's author wrote for people; other errors may show internals.
-  const message = job.reason === "permanent" ? job.error : "The analysis failed. Ask again in a minute.";
-  return { code: job.reason || "failed", message };
-}

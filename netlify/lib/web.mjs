@@ -143,8 +143,8 @@ export function list(name) {
   return (process.env[name] ?? "").split(",").map((part) => part.trim()).filter(Boolean);
 }
 
-/** @param {Request} request */
-async function authorize(request) {
+/** Throw unless the caller may ask. @param {Request} request */
+export async function authorize(request) {
   const secret = process.env.WORTHIT_SHARED_SECRET;
   if (!secret) return;
   const given = (request.headers.get("authorization") ?? "").replace(/^Bearer /i, "");
@@ -178,19 +178,24 @@ function cors(request, method) {
 
 /** @param {unknown} error */
 function failure(error) {
-  if (error instanceof WebError) {
-    return reply({ error: { code: error.code, message: error.message } }, error.status, error.headers);
+  const { status, code, message, headers } = describe(error);
+  return reply({ error: { code, message } }, status, headers);
+}
+
+/**
+ * What a caller is told of an error; what is the operator's affair goes to the function's log.
+ * @param {unknown} error @returns {{status: number, code: string, message: string, headers: Record<string, string>}}
+ */
+export function describe(error) {
+  if (error instanceof WebError) return error;
+  if (!(error instanceof ProducerError)) {
+    console.error(error);
+    return { status: 500, code: "internal", message: "Something went wrong on our side.", headers: {} };
   }
-  if (error instanceof ProducerError) {
-    const status = HTTP_STATUS[error.code] ?? 500;
-    const after = /** @type {{retryAfter?: number}} */ (error).retryAfter ?? (status === 503 ? 2 : undefined);
-    const told = status === 500 || status === 502; // the operator's affair: the sentence is for the log
-    if (told) console.error(`${error.code}: ${error.message}`);
-    const message = told ? "The service is not set up well. Its operator finds the reason in the function's log." : error.message;
-    /** @type {Record<string, string>} */
-    const headers = after === undefined ? {} : { "Retry-After": String(after) };
-    return reply({ error: { code: error.code, message } }, status, headers);
-  }
-  console.error(error);
-  return reply({ error: { code: "internal", message: "Something went wrong on our side." } }, 500);
+  const status = HTTP_STATUS[error.code] ?? 500;
+  const after = error.retryAfter ?? (status === 503 ? 2 : undefined);
+  const told = status === 500 || status === 502;
+  if (told) console.error(`${error.code}: ${error.message}`);
+  const message = told ? "The service is not set up well. Its operator finds the reason in the function's log." : error.message;
+  return { status, code: error.code, message, headers: after === undefined ? {} : { "Retry-After": String(after) } };
 }

@@ -59,6 +59,16 @@ def calls(environ: dict[str, str], *rows: list[Any], together: int = 1) -> list[
     return answers
 
 
+def run_module(program: str, environ: dict[str, str]) -> str:
+    """Run a module's text; returns what it printed."""
+    return _said(["--input-type=module", "--eval", program], None, environ)
+
+
+def printed(module: Path) -> str:
+    """Run a file; returns what it printed."""
+    return _said([str(module)], None, {})
+
+
 @contextmanager
 def site(environ: dict[str, str], functions: list[Path] | None = None) -> Iterator[str]:
     """Serve the functions, or bundles of them; yields the site's URL."""
@@ -78,6 +88,10 @@ def site(environ: dict[str, str], functions: list[Path] | None = None) -> Iterat
 
 
 def _run(arguments: list[str], given: Any, environ: dict[str, str]) -> Any:
+    return json.loads(_said(arguments, given, environ))
+
+
+def _said(arguments: list[str], given: Any, environ: dict[str, str]) -> str:
     done = subprocess.run(
         ["node", *arguments],
         cwd=ROOT,
@@ -89,7 +103,7 @@ def _run(arguments: list[str], given: Any, environ: dict[str, str]) -> Any:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 def _environment(environ: dict[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 
-from worker.cli import local_service
+from worker.cli import local_service, local_site
 from worker.cli.common import RedisCommand, connect, settings_or_exit
 from worker.cli.enqueue import follow, outcome, verdict_lines
 from worker.cli.local_service import DATA, ROOT
@@ -76,6 +76,12 @@ def _develop(stack: ExitStack) -> int:
             _demonstrate(settings, shop)
         else:
             click.echo("REDIS_URL is on another machine, so no sample job is enqueued there.")
+        site = stack.enter_context(local_site.site(os.environ["REDIS_URL"], queue=settings.worker_queues[0]))
+        click.echo(
+            f"\nThe shopper's page: {site}/"
+            if site
+            else "\nWithout Node (18 or newer) the shopper's page is not served."
+        )
         _print_next_steps(settings, shop if local else "https://shop.example", embedded=embedded)
     return service.wait()
 

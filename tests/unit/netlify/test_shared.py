@@ -101,7 +101,7 @@ def test_the_scripts_are_the_same_text() -> None:
 
 def test_the_function_knows_what_the_job_knows() -> None:
     told = evaluate(
-        'import * as f from "./netlify/functions/analyze.mjs";'
+        'import * as f from "./netlify/lib/analysis.mjs";'
         'import { uniqueId } from "./packages/producer-js/src/payload.js";'
         "console.log(JSON.stringify([f.FUNCTION, f.CACHE_VERSION, f.FRESHNESS, await uniqueId(f.FUNCTION, 'ä')]))"
     )
