@@ -64,6 +64,7 @@ class Independent:
         self._not_before = 0.0
         self._failures = 0
         self._said = ""
+        self.refused = ""  #: the commands that the server refuses to it: ``HSET, XADD``
 
     @property
     def due(self) -> float:
@@ -80,13 +81,14 @@ class Independent:
             if isinstance(error, RedisTrouble) and error.code == "wrong_type":
                 self._wrong_type()
             fix = error.trouble.fix if isinstance(error, RedisTrouble) else None
+            self.refused = error.commands if isinstance(error, RedisTrouble) else ""
             self._put_off(answer_in(error), fix=fix)
         except Exception as error:  # noqa: BLE001 — a fault of ours, or a record that no check expects: the others go on
             self._put_off(f"{type(error).__name__}: {error}", exc_info=error)
         else:
             if self._failures:
                 log.info("chore.recovered", chore=self.name, failures=self._failures)
-            self._failures, self._not_before, self._said = 0, 0.0, ""
+            self._failures, self._not_before, self._said, self.refused = 0, 0.0, "", ""
 
     def _put_off(self, why: str, **more: Any) -> None:
         self._failures += 1
@@ -152,3 +154,8 @@ class Chores:
     def __iter__(self) -> Iterator[Independent]:
         """Return every chore."""
         return iter(self._all)
+
+    @property
+    def refused(self) -> str:
+        """The chores to which the server refuses commands: ``rescue (ZADD, ZREM), strays (LPOS)``; "" for none."""
+        return ", ".join(f"{chore.name} ({chore.refused})" for chore in self._all if chore.refused)

@@ -154,6 +154,7 @@ class Dispatcher:
             if monotonic() >= chore.due:
                 self.slot.tick(State.CLAIMING)
                 chore.run()
+                self.slot.note_chores(self.chores.refused)
         self.keepalive.run()
         self.slot.tick(State.SERVING)
 

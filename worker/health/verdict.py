@@ -106,6 +106,9 @@ def healthy(board: Scoreboard, now: float) -> Verdict:
         return Verdict(True, ProbeStatus.DEGRADED, _ignores(slot, seconds))
     for slot in _absent(board):
         return Verdict(True, ProbeStatus.DEGRADED, f"{_name(slot)} has ended and is being replaced.")
+    if refused := board.dispatcher.chores_refused.decode("ascii", "replace"):
+        sentence = f"{CAUSES['no_permission']} Jobs run, but these chores do not: {refused}. The worker keeps trying."
+        return Verdict(True, ProbeStatus.DEGRADED, sentence)
     if stopped := _claims_nothing(board):
         return Verdict(True, ProbeStatus.QUIET, stopped)
     if closed := board.header.closed.bit_count():

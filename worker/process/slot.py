@@ -198,6 +198,7 @@ class Slot(ctypes.Structure):
         ("runs", ThreadRun * (1 + MOST_THREADS)),  #: the first is the main thread's, beside those of the pool
         ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due, as far as it knows
         ("errands", ctypes.c_int32),  #: what follows on ended jobs and is under way: webhooks, many dependents
+        ("chores_refused", ctypes.c_char * 256),  #: chores to which the server refuses commands: ``rescue (ZADD)``
         ("refused", (ctypes.c_char * 40) * MOST_REFUSED),  #: executions whose outcome the server does not take
     )
 
@@ -239,6 +240,7 @@ class Slot(ctypes.Structure):
     runs: ctypes.Array[ThreadRun]
     retry_due: float
     errands: int
+    chores_refused: bytes
     refused: ctypes.Array[ctypes.Array[ctypes.c_char]]
 
     @property
@@ -331,6 +333,10 @@ class Slot(ctypes.Structure):
         for given in self.orders:
             if given.job_id and given.means(run):
                 given.order = Order.NONE
+
+    def note_chores(self, refused: str) -> None:
+        """Show to which of the dispatcher's chores the server refuses commands."""
+        self.chores_refused = refused.encode()[:256]
 
     def note_errands(self, count: int) -> None:
         """Show how many errands the child has (``engine/errands.py``)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from datetime import timedelta
 
 import redis as redis_py
 from rq import Queue
@@ -38,6 +39,14 @@ def test_healthz_names_the_commands_that_the_server_refuses(
             assert job.get_status() == "queued", "it could not be settled"
             redis.execute_command("ACL", "SETUSER", "limited", "+@all")
             until(lambda: job.get_status() == "finished", service=service)
+            until(lambda: "Connected to Redis" in said(port), service=service)
+            # Only a chore of the dispatcher needs this one.
+            redis.execute_command("ACL", "SETUSER", "limited", "-zrangebyscore")
+            queue.enqueue_in(timedelta(seconds=1), tasks.add, 1, 1)
+            until(lambda: "these chores do not: scheduled jobs (ZRANGEBYSCORE)" in said(port), service=service)
+            other = queue.enqueue(tasks.add, 1, 1)
+            until(lambda: other.get_status() == "finished", service=service)
+            redis.execute_command("ACL", "SETUSER", "limited", "+@all")
             until(lambda: "Connected to Redis" in said(port), service=service)
     finally:
         redis.execute_command("ACL", "DELUSER", "limited")

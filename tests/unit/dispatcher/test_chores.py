@@ -53,6 +53,14 @@ def test_a_chore_that_fails_falls_due_later() -> None:
     assert 0.0 < independent.due <= monotonic() + CAP_SECONDS
 
 
+def test_the_commands_that_are_refused_to_a_chore_are_known_until_it_succeeds() -> None:
+    independent = Independent("odd", Chore(trouble("no_permission", "no permission for LPOS, ZRANGE")))
+    independent.run()
+    assert independent.refused == "LPOS, ZRANGE"
+    independent.run()
+    assert independent.refused == ""
+
+
 def test_a_server_that_is_away_is_trouble_of_all() -> None:
     independent = Independent("odd", Chore(trouble("refused")))
     with pytest.raises(Exception, match="refuses"):

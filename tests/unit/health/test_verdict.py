@@ -175,6 +175,14 @@ def test_the_commands_that_the_server_refuses_are_named() -> None:
     )
 
 
+def test_the_commands_that_only_a_chore_needs_are_named() -> None:
+    limited = board()
+    limited.dispatcher.note_chores("scheduled jobs (ZRANGEBYSCORE), strays (LPOS)")
+    answer = verdict.healthy(limited, NOW)
+    assert (answer.passed, answer.status) == (True, ProbeStatus.DEGRADED)
+    assert "these chores do not: scheduled jobs (ZRANGEBYSCORE), strays (LPOS)." in answer.reason
+
+
 def test_an_outage_of_the_dispatcher_alone_makes_the_instance_unready() -> None:
     away = board()
     outage(away.dispatcher, b"timeout", seconds=3)
