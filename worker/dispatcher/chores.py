@@ -137,7 +137,9 @@ class Chores:
         # One instance does these for the whole fleet.
         strays = LeaderOnly(leadership, StrayChore(calls, calm, self.rescue.wake), after=STRAYS_AFTER_SECONDS)
         types = KeyTypes(calls, settings.worker_queues, settings.dead_letter_queue)
+        intervals = [entry.key for entry in resources.schedule if entry.job.interval]
         chores: dict[str, Chore] = {
+            "clock": ClockWatch(calls, settings.worker_queues, intervals, asks=bool(resources.schedule)),
             "heartbeats": Heartbeats(calls, board),
             "rescue": self.rescue,
             "scheduled jobs": due,
@@ -148,7 +150,7 @@ class Chores:
         }
         if resources.schedule:
             cron = Cron(calls, leadership, resources.schedule, serializer_of(settings))
-            chores |= {"clock": ClockWatch(calls), "cron": LeaderOnly(leadership, cron)}
+            chores["cron"] = LeaderOnly(leadership, cron)
         self._all = [Independent(name, chore, types.look_soon) for name, chore in chores.items()]
 
     def __iter__(self) -> Iterator[Independent]:

@@ -1,11 +1,17 @@
-"""The chore that notices that the server's clock was set back or forth: other times than ours then say what is due."""
+"""The chore that notices that the server's clock was set back or forth, and lets dates in Redis follow it.
+
+Else jobs that were put off, intervals and the ends of pauses would come later by as much as the clock was set back.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
 from worker import logs
+from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 
 log = logs.get_logger()
@@ -15,21 +21,39 @@ LOOK_SECONDS: Final = 45.0
 
 
 class ClockWatch:
-    """Asks for the server's time where no other chore hears it. `ScriptCalls.clock` compares."""
+    """Changes dates when the clock has stepped. With `asks` it asks for the time where no other chore hears it.
 
-    def __init__(self, calls: ScriptCalls) -> None:
+    `intervals` are the entries of the schedule that are intervals (`Entry.key`).
+    """
+
+    def __init__(self, calls: ScriptCalls, queues: Sequence[str], intervals: Sequence[str], *, asks: bool) -> None:
         self._calls = calls
+        self._queues = queues
+        self._intervals = intervals
+        self._asks = asks
 
     @property
     def due(self) -> float:
-        """When to ask (monotonic)."""
-        return self._calls.clock.heard_at + LOOK_SECONDS
+        """When to ask, or at once after a step (monotonic)."""
+        clock = self._calls.clock
+        return 0.0 if clock.steps else clock.heard_at + LOOK_SECONDS if self._asks else math.inf
 
     def run(self) -> None:
-        """Ask."""
+        """Let dates follow the steps that were noticed; ask."""
+        clock = self._calls.clock
+        while clock.steps:
+            step = clock.steps[0]
+            names = [*self._queues, *self._intervals]
+            moments = (repr(step.seconds), repr(step.heard))
+            changed = self._calls.call(scripts.STEP, *moments, len(self._queues), *names)
+            clock.steps.popleft()
+            clock.stepped_at = monotonic()  # whoever has looked meanwhile looks again
+            log.info("redis.dates_stepped", seconds=round(step.seconds, 1), dates=changed)
+        if not self._asks:
+            return
         asked_at = monotonic()
         seconds, micros = self._calls.redis.time()
-        self._calls.clock.hear(int(seconds) + int(micros) / 1e6, asked_at)
+        clock.hear(int(seconds) + int(micros) / 1e6, asked_at)
 
 
 def report(step: float) -> None:
@@ -41,6 +65,6 @@ def report(step: float) -> None:
         + (
             "No worker is taken for dead until all had the time to report."
             if step > 0
-            else "Jobs that were scheduled before come later by as much."
+            else "What was put off before comes when it would have come."
         ),
     )

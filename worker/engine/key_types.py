@@ -18,7 +18,7 @@ _WORDS: Final = {"zset": "a sorted set", "list": "a list", "set": "a set", "hash
 SHARED: Final = {
     **dict.fromkeys(("queues", "workers", "groups", "rl-keys", "origins", "parked"), "set"),
     **dict.fromkeys(("suspended", "leader-token", "maintained", "autoscaler-lock"), "string"),
-    **dict.fromkeys(("leader", "agenda", "cron-runs", "autoscaler", "paused"), "hash"),
+    **dict.fromkeys(("leader", "agenda", "cron-runs", "autoscaler", "paused", "clock", "clock:dates"), "hash"),
     "cron_schedulers": "zset",
     "dead-letter:audit": "stream",
 }

@@ -8,12 +8,22 @@ off) is noticed with the next reply.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 #: A difference that no drift and no slow answer explains: the server's clock has stepped.
 STEP_SECONDS: Final = 5.0
+#: Steps that are remembered until somebody has dealt with them.
+_MOST_STEPS: Final = 16
+
+
+class Step(NamedTuple):
+    """One step of the server's clock."""
+
+    seconds: float  #: by how much; negative = back
+    heard: float  #: the server's time by the old clock, when it was last heard (Unix seconds)
 
 
 class ServerClock:
@@ -27,6 +37,7 @@ class ServerClock:
         self.stepped_at = float("-inf")  #: when a step was last noticed (monotonic)
         self.set_forth_at = float("-inf")  #: the same of a step forth, which ends the lives of keys
         self.heard_at = float("-inf")  #: when the server last told the time (monotonic)
+        self.steps: deque[Step] = deque(maxlen=_MOST_STEPS)  #: those that dates in Redis have not followed yet
         self._moment = 0.0
         self._asked_at = 0.0
 
@@ -35,11 +46,13 @@ class ServerClock:
         now, known = time.monotonic(), self.heard_at > 0
         earliest = self._moment + asked_at - self.heard_at
         latest = self._moment + now - self._asked_at
+        heard = self._moment
         self._moment, self._asked_at, self.heard_at = moment, asked_at, now
         step = max(0.0, moment - latest) + min(0.0, moment - earliest) if known else 0.0
         if abs(step) > STEP_SECONDS:
             self.stepped_at = now
             self.set_forth_at = now if step > 0 else self.set_forth_at
+            self.steps.append(Step(step, heard))
             self.on_step(step)
 
     def now(self) -> float:

@@ -83,6 +83,7 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
     "LPUSH": ("K", "1"),
     "LRANGE": ("K", "0", "0"),
     "LREM": ("K", "0", "1"),
+    "LSET": ("K", "0", "1"),
     "MULTI": (),
     "PERSIST": ("N",),
     "PING": (),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from rq import Queue
+from rq import Queue, Retry
 
 from tests.support import tasks
 from tests.support.clocks import ClockServer, needs_settable_clock
@@ -57,6 +57,8 @@ def test_every_schedule_goes_on_within_a_minute_and_a_running_job_runs_once(
     with Service(clock_server.url, **environ) as one, Service(clock_server.url, **environ) as two:
         long = Queue("default", connection=redis).enqueue(tasks.journal_and_wait, str(journal), str(gate))
         until(lambda: tasks.runs(journal)[long.id] == 1 and lines(journals[0]) > 2, service=one)
+        again = Queue("default", connection=redis).enqueue(tasks.boom, retry=Retry(max=1, interval=15))
+        until(lambda: again.get_status() == "scheduled", service=one)
         clock_server.set_clock(step)
         seen = [lines(each) for each in journals]
         until(lambda: lines(journals[0]) > seen[0] + 2, 60, service=one)
@@ -65,6 +67,8 @@ def test_every_schedule_goes_on_within_a_minute_and_a_running_job_runs_once(
             told = service.wait_for("redis.clock_stepped", timeout=60)
             assert abs(told["seconds"] - step) < 2
             assert len(service.of("redis.clock_stepped")) == 1
+        until(lambda: again.get_status() == "failed", 60, service=one)
+        assert redis.hget(again.key, "attempts") == b"2"
         gate.touch()
         until(lambda: long.get_status() == "finished", service=one)
         assert tasks.runs(journal)[long.id] == 1

@@ -53,6 +53,7 @@ MOVES_NO_JOB = {
     "story": "reads",
     "orphans": "notes whose claims they are",
     "resign": "lets another lead",
+    "step": "changes when jobs are due",
     "strays": "reads",
     "sweep": "takes ids off the dead-letter queue whose job is no dead letter",
     "waits": "reads",
