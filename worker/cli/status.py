@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from worker.cli import status_view
 from worker.cli.common import RedisCommand, connect, settings_or_exit
 from worker.cli.status_view import Overview
+from worker.cli.terminal import Screen, coloured
 from worker.dead_letters.groups import Group, group
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.dispatcher.strays import all_strays
@@ -23,7 +27,7 @@ from worker.keys import Keys
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
 from worker.settings import Settings
-from worker.text import json_text
+from worker.text import duration, json_text, one_line
 
 #: Only the newest dead letters are grouped.
 GROUPED_LETTERS: Final = 2000
@@ -42,17 +46,38 @@ def status(as_json: bool, watch: float | None, deep: bool) -> None:
     if not watch:
         show(look(redis, settings, deep=deep), as_json=as_json)
         return
+    with suppress(KeyboardInterrupt):
+        if sys.stdout.isatty() and not as_json:
+            with Screen() as screen:
+                _draw(screen, repeated(partial(look, redis, settings, deep=deep), watch))
+        for seen in repeated(partial(look, redis, settings, deep=deep), watch):
+            if isinstance(seen, RedisTrouble):
+                click.echo(f"Redis: {seen}", err=True)
+            else:
+                show(seen, as_json=as_json)
+            sys.stdout.flush()
+
+
+def _draw(screen: Screen, looks: Iterable[Overview | RedisTrouble]) -> None:
+    """Fill the terminal with each look; while Redis is away, with the last one and why it is not newer."""
+    last, at = ["Nothing has been read yet."], time.monotonic()
+    for seen in looks:
+        if isinstance(seen, RedisTrouble):
+            ago = duration(time.monotonic() - at)
+            screen.draw([coloured(one_line(f"! Redis: {seen}"), "red", bold=True), f"As it was {ago} ago:", *last])
+        else:
+            last, at = status_view.lines(seen), time.monotonic()
+            screen.draw(last)
+
+
+def repeated(read: Callable[[], Overview], seconds: float) -> Iterator[Overview | RedisTrouble]:
+    """Read again and again, `seconds` after the last time; trouble with Redis is one of the answers."""
     while True:
         try:
-            seen = look(redis, settings, deep=deep)
+            yield read()
         except RedisTrouble as trouble:
-            click.echo(f"Redis: {trouble}", err=True)
-        else:
-            if sys.stdout.isatty():
-                click.clear()
-            show(seen, as_json=as_json)
-        sys.stdout.flush()
-        time.sleep(watch)
+            yield trouble
+        time.sleep(seconds)
 
 
 def show(seen: Overview, *, as_json: bool) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import click
-
-from worker.cli.terminal import print_table
+from worker.cli.dead.shown import error_cell
+from worker.cli.terminal import Both, Column, coloured, moment, print_lines, short_id, table
 from worker.dead_letters.groups import Group
 from worker.dispatcher.strays import SCHEDULED, UNKNOWN_KEEPER, Stray
 from worker.fleet.server import Server
@@ -45,26 +45,72 @@ class Overview:
 
 
 def show(seen: Overview) -> None:
-    """Print everything."""
-    _server(seen.server)
-    print_table(
-        ("queue", "waiting", "running", "scheduled", "deferred", "failed", "next waits", "consumers"),
-        map(_queue_row, seen.fleet.queues),
-    )
-    click.echo()
-    _consumers(seen.fleet)
-    if seen.fleet.standing:
-        click.echo("\nWhere long jobs stand:")
-        print_table(("job", "where"), seen.fleet.standing.items())
-    _coming(seen.coming)
-    _letters(seen)
-    if seen.strays is not None:
-        _strays(seen.strays)
-    for sentence in seen.attention():
-        click.echo(f"! {one_line(sentence)}")
+    """Print everything, what a person should look at first."""
+    print_lines(lines(seen))
 
 
-def _server(server: Server) -> None:
+def lines(seen: Overview) -> list[str]:
+    """Return what `show` prints."""
+    concerns = [coloured(f"! {one_line(sentence)}", "yellow", bold=True) for sentence in seen.attention()]
+    return [
+        *(concerns or [coloured("Nothing needs attention.", "green")]),
+        "",
+        _server(seen.server),
+        "",
+        *table(_QUEUES, map(_queue_row, seen.fleet.queues)),
+        "",
+        *_consumers(seen.fleet),
+        *_standing(seen.fleet),
+        *_coming(seen.coming),
+        *_letters(seen),
+        *_strays(seen.strays),
+    ]
+
+
+def _numbers(*names: str) -> list[Column]:
+    return [Column(name, right=True) for name in names]
+
+
+_QUEUES: Final = (
+    Column("queue", least=10),
+    *_numbers("waiting", "running", "scheduled"),
+    Column("deferred", right=True, extra=True),
+    Column("failed", right=True, colour=lambda text: "" if text in ("0", "") else "red"),
+    *_numbers("next waits", "consumers"),
+)
+_CONSUMERS: Final = (
+    Column("consumer", least=12, tail=True),
+    Column("state", colour=lambda text: "green" if text == "busy" else ""),
+    Column("queues", least=7, extra=True),
+    Column("job", least=8),
+    *_numbers("for", "done", "failed", "MB"),
+    Column("isolation", least=7, extra=True),
+    Column("release", least=7, extra=True),
+    Column("heard", right=True),
+)
+_SCHEDULED: Final[Sequence[str | Column]] = (
+    "job",
+    Column("queue", least=7),
+    *_numbers("in", "attempt"),
+    Column("last error", least=12),
+)
+_CRON: Final = (
+    Column("name", least=12),
+    Column("queue", least=7),
+    Column("when", least=9),
+    *_numbers("last", "next in"),
+)
+_GROUPS_SHOWN: Final = (
+    Column("count", right=True),
+    "fingerprint",
+    Column("newest", right=True),
+    Column("function", least=16, tail=True),
+    Column("reason", least=6),
+    Column("newest error", least=12),
+)
+
+
+def _server(server: Server) -> str:
     parts = [
         f"{server.product} {server.version or '(version unknown)'}",
         f"answers in {server.answers_in * 1000:.1f} ms",
@@ -74,57 +120,65 @@ def _server(server: Server) -> None:
         parts.append(f"{server.memory / 1e6:,.1f}{limit} MB")
     if server.clients is not None:
         parts.append(f"{server.clients} connections")
-    click.echo(" · ".join(parts) + "\n")
+    return " · ".join(parts)
 
 
-def _consumers(fleet: Fleet) -> None:
-    if not fleet.consumers:
-        click.echo("No consumer is registered.")
-        return
-    print_table(
-        ("consumer", "state", "queues", "job", "for", "done", "failed", "MB", "isolation", "release", "heard"),
-        map(_row, fleet.consumers),
-    )
+def _consumers(fleet: Fleet) -> list[str]:
+    return table(_CONSUMERS, map(_row, fleet.consumers)) if fleet.consumers else ["No consumer is registered."]
 
 
-def _coming(coming: Coming) -> None:
+def _standing(fleet: Fleet) -> list[str]:
+    if not fleet.standing:
+        return []
+    rows = ((short_id(job), where) for job, where in fleet.standing.items())
+    return ["", "Where long jobs stand:", *table(["job", Column("where", least=20)], rows)]
+
+
+def _coming(coming: Coming) -> list[str]:
+    shown = []
     if coming.scheduled:
-        click.echo("\nNext scheduled:")
-        print_table(
-            ("job", "queue", "in", "attempt", "last error"),
-            ((job.job_id, job.queue, _in(job.due_in), job.attempt, _cut(job.last_error)) for job in coming.scheduled),
+        jobs = (
+            (short_id(job.job_id), job.queue, _in(job.due_in), job.attempt, _cut(job.last_error))
+            for job in coming.scheduled
         )
+        shown += ["", "Next scheduled:", *table(_SCHEDULED, jobs)]
     if coming.cron:
-        click.echo("\nSchedule:")
-        print_table(
-            ("name", "queue", "when", "last", "next in"),
-            ((line.name, line.queue, line.when, _ago(line.last_ago), _in(line.next_in)) for line in coming.cron),
-        )
+        rows = ((line.name, line.queue, line.when, _ago(line.last_ago), _in(line.next_in)) for line in coming.cron)
+        shown += ["", "Schedule:", *table(_CRON, rows)]
+    return shown
 
 
-def _letters(seen: Overview) -> None:
+def _letters(seen: Overview) -> list[str]:
     count = seen.fleet.dead_letters
-    click.echo(f"\nDead letters: {count:,}." + (" Next: python -m worker dead list" if count else ""))
-    if seen.letters:
-        rows = (
-            (one.count, newest.fingerprint, newest.function, reason_of(one), _cut(error_of(one)), failed_at(one))
-            for one in seen.letters[:_GROUPS]
-            for newest in (one.newest,)
+    told = f"Dead letters: {count:,}." + (" Next: python -m worker dead list" if count else "")
+    if not seen.letters:
+        return ["", told]
+    rows = (
+        (
+            one.count,
+            one.newest.fingerprint,
+            moment(one.newest_moment, seen.fleet.now),
+            one.newest.function,
+            reason_of(one),
+            error_cell(one.newest),
         )
-        print_table(("count", "fingerprint", "function", "reason", "newest error", "at"), rows)
+        for one in seen.letters[:_GROUPS]
+    )
+    return ["", told, *table(_GROUPS_SHOWN, rows)]
 
 
-def _strays(strays: list[Stray]) -> None:
+def _strays(strays: list[Stray] | None) -> list[str]:
+    if strays is None:
+        return []
     if not strays:
-        click.echo("\nEvery job is in the queue or registry of its status.")
-        return
-    click.echo("\nJobs in no queue and no registry:")
-    print_table(("job", "status", "queue"), ((stray.job_id, stray.status, stray.queue) for stray in strays))
+        return ["", "Every job is in the queue or registry of its status."]
+    rows = ((stray.job_id, stray.status, stray.queue) for stray in strays)
+    return ["", "Jobs in no queue and no registry:", *table(("job", "status", "queue"), rows)]
 
 
 def _queue_row(queue: QueueState) -> tuple[object, ...]:
     return (
-        queue.name,
+        f"{queue.name} (paused)" if queue.paused else queue.name,
         queue.waiting,
         queue.running,
         queue.scheduled,
@@ -137,11 +191,12 @@ def _queue_row(queue: QueueState) -> tuple[object, ...]:
 
 def _row(consumer: ConsumerState) -> tuple[object, ...]:
     more = f" +{len(consumer.jobs) - 1}" if len(consumer.jobs) > 1 else ""
+    first = short_id(consumer.jobs[0]) if consumer.jobs else Both("", "")
     return (
         consumer.name,
         consumer.state,
         ",".join(consumer.queues),
-        consumer.jobs[0] + more if consumer.jobs else "",
+        Both(first.whole + more, first.short + more),
         _seconds(consumer.job_age),
         consumer.succeeded,
         consumer.failed,

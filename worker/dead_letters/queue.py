@@ -17,6 +17,8 @@ from worker.text import text_of
 
 #: Letters that are read in one round trip: about 0.2 MB, and some 2 ms of the server's time.
 PAGE: Final = 500
+#: Ids that are read in one round trip, about 0.2 MB.
+_IDS: Final = 5000
 
 
 class DeadLetterQueue:
@@ -80,6 +82,14 @@ class DeadLetterQueue:
             if status == b"failed":
                 failure = results[0][1].get(b"exc_string") if results else None
                 found.append(DeadLetter(job_id, text_of(origin), text_of(ended_at), record, failure))
+        return found
+
+    def beginning_with(self, start: str) -> list[str]:
+        """Return the ids on the queue that begin so, the newest first; reads some thousand ids in one round trip."""
+        found = []
+        for last in range(self.count() - 1, -1, -_IDS):
+            page = self.redis.lrange(self.keys.queue(self.name), max(0, last - _IDS + 1), last)
+            found += [name for name in map(text_of, reversed(page)) if name.startswith(start)]
         return found
 
     def journal(self, job_id: str) -> list[Entry]:

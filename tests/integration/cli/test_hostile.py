@@ -32,6 +32,8 @@ COMMANDS: dict[str, list[str]] = {
     "migrate": ["--dry-run", "--json"],
     "status": ["--deep"],
     "stop": [ID, "--wait", "0"],
+    "pause": ["--queue", "default", "--reason", "\x1b]0;owned\x07\u202e"],
+    "resume": [],
     "dead list": [],
     "dead groups": [],
     "dead show": [ID, "--arguments"],

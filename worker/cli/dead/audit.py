@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 import click
 
 from worker.cli.common import RedisCommand
 from worker.cli.dead.choosing import open_dead_letters
 from worker.cli.dead.shown import date
-from worker.cli.terminal import print_lines, print_table
+from worker.cli.terminal import Column, print_lines, print_table, short_id
 from worker.dead_letters import changes
 
 
@@ -25,7 +26,18 @@ def audit(limit: int, as_json: bool) -> None:
     if not lines:
         click.echo("Nobody has changed a dead letter yet.")
         return
-    print_table(("at", "who", "action", "count", "run", "which", "first id"), map(_row, _by_run(lines)))
+    print_table(_COLUMNS, map(_row, _by_run(lines)))
+
+
+_COLUMNS: Final = (
+    "at",
+    Column("who", least=8),
+    "action",
+    Column("count", right=True),
+    Column("run", least=6),
+    Column("which", least=10),
+    "first id",
+)
 
 
 def _by_run(lines: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -51,5 +63,5 @@ def _row(line: dict[str, str]) -> tuple[object, ...]:
         line["count"],
         line["run"],
         line["note"],
-        ids[0] if ids else "",
+        short_id(ids[0]) if ids else "",
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import click
 from rq.defaults import RQ_KEY_PREFIX
@@ -15,6 +15,11 @@ from worker.dead_letters.changes import Changes, user_at_host
 from worker.dead_letters.filter import Filter, age, moment, rate
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.redis.trouble import RedisTrouble
+from worker.text import printable
+
+#: Characters by which an id may be cut short, and of one that cannot be.
+LEAST_ID: Final = 6
+LONG_ID: Final = 32
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -67,6 +72,26 @@ def open_dead_letters() -> DeadLetterQueue:
     """Read the settings and connect; ends the process in words if that fails."""
     settings = settings_or_exit()
     return DeadLetterQueue(connect(settings), RQ_KEY_PREFIX, settings.dead_letter_queue)
+
+
+def whole_ids(dead_letters: DeadLetterQueue, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids that are meant by the short ones of `dead list`; those of no letter stay as they are.
+
+    Ends the command in words when one stands for several letters.
+    """
+    return tuple(dict.fromkeys(_whole(dead_letters, one) for one in given))
+
+
+def _whole(dead_letters: DeadLetterQueue, given: str) -> str:
+    if not LEAST_ID <= len(given) < LONG_ID or dead_letters.status([given])[0]:
+        return given
+    found = dead_letters.beginning_with(given)
+    if len(found) > 1:
+        some = ", ".join(map(printable, found[:3]))
+        raise click.UsageError(
+            f"{printable(given)} stands for {len(found)} dead letters ({some} …). Give more of the id."
+        )
+    return found[0] if found else given
 
 
 def server_time() -> float:

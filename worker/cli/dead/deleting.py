@@ -8,7 +8,7 @@ from functools import partial
 
 import click
 
-from worker.cli.dead.choosing import described, log_done, open_changes
+from worker.cli.dead.choosing import described, log_done, open_changes, whole_ids
 from worker.cli.dead.stopping import Stopping
 from worker.dead_letters.batches import Batches, Throttle
 from worker.dead_letters.changes import Changes
@@ -22,7 +22,8 @@ from worker.text import counted, printable
 def delete(action: str, job_ids: tuple[str, ...], chosen: Filter, *, yes: bool, as_json: bool) -> None:
     """Delete some ids or what `chosen` matches, and end the process; `action` names the command in the audit."""
     changes = open_changes(described(job_ids, chosen))
-    named = changes.dead_letters.letters(tuple(dict.fromkeys(job_ids)))
+    job_ids = whole_ids(changes.dead_letters, job_ids)
+    named = changes.dead_letters.letters(job_ids)
     if not yes:
         _ask(changes, job_ids, named, chosen)
     with Stopping() as stopping:

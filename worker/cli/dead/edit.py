@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from worker.cli.common import RedisCommand
-from worker.cli.dead.choosing import log_done, open_changes
+from worker.cli.dead.choosing import log_done, open_changes, whole_ids
 from worker.cli.dead.payload import read_payload
 from worker.dead_letters.changes import Changes
 from worker.engine import rq_private
@@ -39,6 +39,7 @@ def edit(job_id: str, args: str | None, kwargs: str | None, function: str | None
     given = {"args": args, "kwargs": kwargs, "function": function}
     changed = [name for name, value in given.items() if value is not None]
     changes = open_changes("undo" if undo else ", ".join(changed))
+    (job_id,) = whole_ids(changes.dead_letters, [job_id])
     key = Keys(changes.dead_letters.prefix).job(job_id)
     seen: bytes | None = changes.dead_letters.redis.hget(key, "data")  # type: ignore[assignment]
     if undo:

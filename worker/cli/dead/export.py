@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 import click
 
 from worker.cli.common import RedisCommand
-from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters
+from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters, whole_ids
 from worker.dead_letters.exported import chunks, lines
 from worker.exits import Exit
 
@@ -26,6 +26,7 @@ _CHUNK: Final = 200
 def export_letters(job_ids: tuple[str, ...], limit: int | None, output: TextIO, **options: Any) -> None:
     """Write dead letters as JSON Lines, byte by byte (base64): all, or those that are chosen. Changes nothing."""
     dead_letters, chosen, count = open_dead_letters(), chosen_by(options), 0
+    job_ids = whole_ids(dead_letters, job_ids)
     found = chosen.among(dead_letters.letters(job_ids)) if job_ids else dead_letters.oldest_first(chosen)
     for chunk in chunks((letter.job_id for letter in islice(found, limit)), _CHUNK):
         for line in lines(dead_letters, chunk):

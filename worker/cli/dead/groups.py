@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from worker.cli.common import RedisCommand
 from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters
-from worker.cli.dead.shown import date, error_of
-from worker.cli.terminal import print_lines, print_table
+from worker.cli.dead.shown import date, error_cell
+from worker.cli.terminal import Column, moment, print_lines, print_table
 from worker.dead_letters.groups import Group, group
 from worker.text import json_text
 
@@ -27,10 +27,8 @@ def groups(as_json: bool, **options: Any) -> None:
     if not ranked:
         click.echo("No dead letter matches." if chosen else "No dead letters.")
         return
-    print_table(
-        ("fingerprint", "count", "function", "reason", "newest error", "queues", "oldest", "newest"),
-        map(_row, ranked),
-    )
+    now = dead_letters.now()
+    print_table(_COLUMNS, (_row(one, now) for one in ranked))
     total = sum(one.count for one in ranked)
     click.echo(f"{total:,} in {len(ranked):,} groups. Next: python -m worker dead list --fingerprint HEX")
 
@@ -48,15 +46,27 @@ def _as_dict(one: Group) -> dict[str, Any]:
     }
 
 
-def _row(one: Group) -> tuple[object, ...]:
+_COLUMNS: Final = (
+    "fingerprint",
+    Column("count", right=True),
+    Column("newest", right=True),
+    Column("oldest", right=True, extra=True),
+    Column("queues", least=6, extra=True),
+    Column("function", least=14, tail=True),
+    Column("reason", least=6),
+    Column("newest error", least=12),
+)
+
+
+def _row(one: Group, now: float) -> tuple[object, ...]:
     record = one.newest.record
     return (
         record.get("fingerprint", ""),
         one.count,
+        moment(one.newest_moment, now),
+        moment(one.oldest_moment, now),
+        ",".join(sorted(one.queues)),
         record.get("function", ""),
         ",".join(one.reasons),
-        error_of(one.newest),
-        ",".join(sorted(one.queues)),
-        date(one.oldest_moment),
-        date(one.newest_moment),
+        error_cell(one.newest),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from worker.cli.common import RedisCommand
-from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters
-from worker.cli.dead.shown import date, error_of
-from worker.cli.terminal import print_lines, print_table
+from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters, whole_ids
+from worker.cli.dead.shown import error_cell
+from worker.cli.terminal import Column, moment, print_lines, print_table, short_id
 from worker.dead_letters.letter import DeadLetter
 from worker.text import json_text
 
@@ -23,6 +23,7 @@ from worker.text import json_text
 def list_letters(job_ids: tuple[str, ...], limit: int, as_json: bool, **options: Any) -> None:
     """List dead letters, newest first: all, those that a filter chooses, or some ids."""
     dead_letters, chosen = open_dead_letters(), chosen_by(options)
+    job_ids = whole_ids(dead_letters, job_ids)
     found = chosen.among(dead_letters.letters(job_ids)) if job_ids else dead_letters.newest_first(chosen)
     letters = islice(found, limit or None)
     if as_json:
@@ -32,18 +33,30 @@ def list_letters(job_ids: tuple[str, ...], limit: int, as_json: bool, **options:
     if not shown:
         click.echo("No dead letter matches." if chosen or job_ids else "No dead letters.")
         return
-    print_table(("id", "queue", "function", "reason", "error", "attempts", "failed at"), map(_row, shown))
+    now = dead_letters.now()
+    print_table(_COLUMNS, (_row(letter, now) for letter in shown))
     click.echo(f"{len(shown):,} of {dead_letters.count():,} shown. Next: python -m worker dead show ID")
 
 
-def _row(letter: DeadLetter) -> tuple[object, ...]:
+_COLUMNS: Final = (
+    "id",
+    Column("failed", right=True),
+    Column("queue", least=7, extra=True),
+    Column("function", least=16, tail=True),
+    Column("reason", least=9),
+    Column("tries", right=True, extra=True),
+    Column("error", least=12),
+)
+
+
+def _row(letter: DeadLetter, now: float) -> tuple[object, ...]:
     record = letter.record
     return (
-        letter.job_id,
+        short_id(letter.job_id),
+        moment(letter.moment, now),
         letter.origin,
         record.get("function", ""),
         letter.reason,
-        error_of(letter),
         record.get("attempts", ""),
-        date(letter.moment),
+        error_cell(letter),
     )

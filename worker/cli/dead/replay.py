@@ -14,9 +14,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from worker.cli.common import RedisCommand
-from worker.cli.dead.choosing import RATE, choosing, chosen_by, described, log_done, open_changes, require_choice
+from worker.cli.dead.choosing import (
+    RATE,
+    choosing,
+    chosen_by,
+    described,
+    log_done,
+    open_changes,
+    require_choice,
+    whole_ids,
+)
 from worker.cli.dead.stopping import Stopping
-from worker.cli.terminal import print_table
+from worker.cli.terminal import Column, print_table
 from worker.console.actions.replays import Plan, Replay
 from worker.dead_letters.changes import Changes
 from worker.dead_letters.letter import DeadLetter
@@ -60,8 +69,9 @@ def replay(
     """
     chosen = chosen_by(options)
     require_choice(job_ids, chosen, everything=everything)
-    plan = Plan(tuple(dict.fromkeys(job_ids)), chosen, to, fresh, limit, rate, canary or 0, canary_timeout)
     changes = open_changes(described(job_ids, chosen))
+    job_ids = whole_ids(changes.dead_letters, job_ids)
+    plan = Plan(job_ids, chosen, to, fresh, limit, rate, canary or 0, canary_timeout)
     if to == changes.dead_letters.name:
         raise click.UsageError(f"{to} holds dead letters, and no consumer reads it. Name another queue with --to.")
     if dry_run:
@@ -128,6 +138,12 @@ class Command:
 
 
 _COLUMNS: Final = ("queue", "function", "reason", "count")
+_SHOWN: Final = (
+    Column("queue", least=7),
+    Column("function", least=16, tail=True),
+    "reason",
+    Column("count", right=True),
+)
 _GONE: Final = "is no dead letter any more: it was replayed or deleted, or it never was one."
 
 
@@ -151,5 +167,5 @@ def _report_dry_run(letters: Iterator[DeadLetter], *, as_json: bool) -> None:
         click.echo(json.dumps({"would_replay": total, "kinds": shown, "first_ids": first_ids}))
         return
     if rows:
-        print_table(_COLUMNS, rows)
+        print_table(_SHOWN, rows)
     click.echo(f"{total:,} would be replayed. Nothing was changed.")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from worker.cli.common import RedisCommand
-from worker.cli.dead.choosing import open_dead_letters
+from worker.cli.dead.choosing import open_dead_letters, whole_ids
 from worker.cli.dead.payload import read_payload
 from worker.cli.dead.shown import error_of
 from worker.dead_letters.letter import DeadLetter
@@ -36,6 +36,7 @@ _JSON_STEPS: Final = 1000
 def show(job_id: str, arguments: bool, as_json: bool) -> None:
     """Show one dead letter: why it failed, its traceback, what happened before, and what to do next."""
     dead_letters = open_dead_letters()
+    (job_id,) = whole_ids(dead_letters, [job_id])
     letters = dead_letters.letters([job_id])
     if not letters:
         click.echo(_not_there(dead_letters, job_id), err=True)
