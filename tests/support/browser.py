@@ -47,11 +47,11 @@ def page(
     width: int = 1280,
     javascript: bool = True,
     login: tuple[str, str] | None = None,
-    may_fail: bool = False,
+    allowed: tuple[str, ...] = (),
 ) -> Iterator[Page]:
     """Open a page of its own; at the end its console must be empty, which names broken rules of CSP, too.
 
-    `may_fail`: answers of 4xx and 5xx are expected.
+    `allowed`: how messages begin that are expected.
     """
     context = browser.new_context(
         color_scheme="dark" if dark else "light",
@@ -68,7 +68,7 @@ def page(
     opened.on("dialog", lambda dialog: (said.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
     yield opened
     context.close()
-    wrong = [text for text in said if not (may_fail and text.startswith("Failed to load resource"))]
+    wrong = [text for text in said if not text.startswith(allowed)] if allowed else said
     assert not wrong, wrong
 
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from worker.console.answers import Done, Download, Page
-from worker.console.pages import dead, fleet, functions, now, queues, schedule
+from worker.console.pages import dead, fleet, functions, job, jobs, now, pausing, queues, schedule
 from worker.console.requests import Request
 from worker.console.site import Site
 
@@ -26,6 +26,7 @@ class Route:
 TABS: Final = (
     ("/", "Now", "now"),
     ("/queues", "Queues", "queues"),
+    ("/jobs", "Jobs", "jobs"),
     ("/dead", "Dead letters", "dead"),
     ("/schedule", "Schedule", "schedule"),
     ("/fleet", "Fleet", "fleet"),
@@ -34,6 +35,8 @@ TABS: Final = (
 ROUTES: Final = (
     Route("/", now.show),
     Route("/queues", queues.show),
+    Route("/jobs", jobs.show),
+    Route("/jobs/", job.show),
     Route("/dead", dead.show),
     Route("/dead/replay", dead.plan),
     Route("/dead/discard", dead.plan),
@@ -42,6 +45,12 @@ ROUTES: Final = (
     Route("/schedule", schedule.show),
     Route("/fleet", fleet.show),
     Route("/functions", functions.show),
+    Route("/do/job-again", job.act, acts=True),
+    Route("/do/job-cancel", job.act, acts=True),
+    Route("/do/job-stop", job.act, acts=True),
+    Route("/do/queue-empty", queues.empty, acts=True),
+    Route("/do/pause", pausing.pause, acts=True),
+    Route("/do/resume", pausing.resume, acts=True),
     Route("/do/cron-run", schedule.run_now, acts=True),
     Route("/do/dead-replay", dead.replay, acts=True),
     Route("/do/dead-abort", dead.abort, acts=True),

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from threading import Lock
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final, TypeVar
 
 from redis import Redis
@@ -35,6 +35,8 @@ T = TypeVar("T")
 _CONNECTIONS: Final = 16
 #: Sentences about what was done, for the page after it.
 _MOST_NOTES: Final = 100
+#: How long an answer waits for the monitor's next look, so that the page after it shows what was done.
+_HURRY_SECONDS: Final = 0.5
 
 
 class Site:
@@ -82,6 +84,11 @@ class Site:
         """Read everything anew at the next look, because somebody has changed something."""
         self.shelf.forget()
         self.surveys.forget()
+        if self._monitor is not None:
+            seen_at, until = self._monitor.view.seen_at, monotonic() + _HURRY_SECONDS
+            self._monitor.hurry()
+            while self._monitor.view.seen_at == seen_at and monotonic() < until:
+                sleep(0.01)
 
     def fleet(self) -> Seen[Fleet]:
         """Return the fleet as it was seen last."""

@@ -48,6 +48,7 @@ def environment() -> Environment:
         "num": num,
         "size": size,
         "cut": cut,
+        "said": said,
         "exact": exact,
         "raw": escape,
         "counted": counted,
@@ -120,6 +121,16 @@ def cut(text: object, most: int = 80) -> Markup:
     if len(line) <= most:
         return escape(line)
     return Markup('<span title="{}">{}…</span>').format(bounded(line, _HOVER_CHARACTERS), line[: most - 1])
+
+
+def said(sentence: object) -> Markup:
+    """Show a sentence of ours, in which commands stand between backticks."""
+    parts = printable(bounded(str(sentence), MOST_CHARACTERS)).split("`")
+    if len(parts) % 2 == 0:  # one of them is part of a name
+        return escape("`".join(parts))
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts)
+    )
 
 
 def _whole(seconds: float) -> str:

@@ -79,7 +79,7 @@ def _of_fleet(request: Request, fleet: Fleet, settings: Settings) -> Iterator[It
     if not fleet.consumers:
         yield Item(
             "No consumer is alive.",
-            "Start the service, or look at its log: python -m worker run. Jobs wait until then.",
+            "Start the service, or look at its log: `python -m worker run`. Jobs wait until then.",
             request.url("/fleet"),
             "Fleet",
             bad=True,
@@ -120,7 +120,7 @@ def _of_concern(request: Request, fleet: Fleet, concern: Concern) -> Item:
     if concern.page == "jobs" and concern.about:
         return Item(concern.sentence, "", request.job_url(concern.about), "The job", bad)
     if concern.about in unread:
-        fix = f"Name it in WORKER_QUEUES of a service: WORKER_QUEUES={concern.about},…"
+        fix = f"Name it in WORKER_QUEUES of a service: `WORKER_QUEUES={concern.about},…`"
         return Item(concern.sentence, fix, f"{request.url('/queues')}#{quote(concern.about)}", "The queue", bad)
     return Item(concern.sentence, "", request.url(f"/{concern.page}"), concern.page.capitalize(), bad)
 

@@ -63,6 +63,7 @@ class Monitor:
         self._redis, self._keys = Client.over(redis), Keys(RQ_KEY_PREFIX)
         self._outage = Outage(self._edge, reports=True)
         self._over = threading.Event()
+        self._wake = threading.Event()
         self._rest_until = 0.0
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
@@ -73,7 +74,12 @@ class Monitor:
     def stop(self) -> None:
         """Stop looking, and let another monitor scale."""
         self._over.set()
+        self._wake.set()
         self._thread.join(STOP_SECONDS)
+
+    def hurry(self) -> None:
+        """Look at once: somebody has changed something and wants to see it."""
+        self._wake.set()
 
     def look(self) -> float:
         """Look once and let the autoscaler decide; returns the seconds until the next look."""
@@ -108,9 +114,9 @@ class Monitor:
 
     def _run(self) -> None:
         try:
-            wait = self.look()
-            while not self._over.wait(wait):
-                wait = self.look()
+            while not self._over.is_set():
+                self._wake.clear()
+                self._wake.wait(self.look())
             if self.autoscaler is not None:
                 self.autoscaler.give_up_lead()
         except RedisTrouble as trouble:  # only on the way out: the lead lapses by itself

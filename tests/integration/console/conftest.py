@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.support.browser import chromium
 from tests.support.console import Client, serving
 from tests.support.server import RedisServer
 
@@ -14,3 +16,9 @@ from tests.support.server import RedisServer
 def console(server: RedisServer) -> Iterator[Client]:
     with serving(server.url) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started

@@ -179,7 +179,7 @@ def test_without_javascript_the_form_leads_to_the_verdict(browser: Browser, plac
     ],
 )
 def test_what_is_no_link_is_said_in_words(browser: Browser, place: Place, given: str, said: str) -> None:
-    with page(browser, may_fail=True) as shopper:
+    with page(browser, allowed=("Failed to load resource",)) as shopper:
         shopper.goto(place.url)
         shopper.get_by_label("Link of the product").fill(given)
         shopper.keyboard.press("Enter")

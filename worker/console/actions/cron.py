@@ -8,9 +8,11 @@ from typing import Any, Final
 from redis import Redis
 from rq import Queue
 
-from worker.console.actions import ActionRefused, audit
+from worker.console.actions import ActionRefused
 from worker.console.reading import schedule
+from worker.dead_letters.changes import note
 from worker.keys import Keys
+from worker.redis.client import translating
 from worker.settings import Settings
 
 _OPTIONS: Final = ("result_ttl", "ttl", "failure_ttl")
@@ -34,10 +36,9 @@ def run_now(redis: Redis, keys: Keys, settings: Settings, number: int, name: str
         meta=_json(line, "meta", dict),
         **options,
     )
-    with redis.pipeline(transaction=True) as pipe:
-        queue.enqueue_job(job, pipeline=pipe)
-        audit.note(pipe, keys, "cron-run", who, name, [job.id])
-        pipe.execute()
+    note(redis, keys, action="cron-run", who=who, job_ids=[job.id], about=name)
+    with translating():
+        queue.enqueue_job(job)
     return f"{name} waits on {queue.name}, besides its times.", str(job.id)
 
 

@@ -13,12 +13,15 @@ from worker.console.actions import ActionRefused
 from worker.dead_letters.batches import Batches, Throttle
 from worker.dead_letters.changes import Changes
 from worker.dead_letters.filter import Filter
+from worker.dead_letters.queue import DeadLetterQueue
 from worker.engine.serializers import Json
 from worker.settings import Settings
 from worker.text import counted, not_json
 
 #: Letters that one click deletes; the command goes through more.
 MOST_DISCARDED: Final = 10_000
+#: Bytes of a payload that a form shows.
+MOST_EDITED: Final = 30_000
 #: Pickles that every Python from 3.8 on reads; nothing is read as one here.
 _PROTOCOL: Final = 5
 
@@ -48,7 +51,7 @@ def edit(changes: Changes, settings: Settings, job_id: str, function: str, args:
     shown = ", ".join([*map(repr, positional), *(f"{name}={value!r}" for name, value in named.items())])
     seen = _payload(changes, job_id)
     # In the format that the job had: its producer reads the result in that one, too.
-    name = "pickle" if _begins(seen).startswith(b"\x80") else "json"
+    name = "pickle" if _begins(seen, 16).startswith(b"\x80") else "json"
     if name not in settings.worker_serializers:
         raise ActionRefused(f"WORKER_SERIALIZERS takes no {name}, so no consumer would read what is written here.")
     call = (function, None, tuple(positional), named)
@@ -64,6 +67,21 @@ def undo(changes: Changes, job_id: str) -> str:
     return "The first arguments are back."
 
 
+def editable(dead_letters: DeadLetterQueue, job_id: str) -> dict[str, str] | None:
+    """Return what `edit` takes, as the job's payload has it; None where it is no JSON, or too long for a form."""
+    key = dead_letters.keys.job(job_id)
+    size = dead_letters.redis.hstrlen(key, "data")
+    data: bytes | None = dead_letters.redis.hget(key, "data") if size <= MOST_EDITED else None  # type: ignore[assignment]
+    try:
+        text = _begins(data or b"", MOST_EDITED + 1)
+        function, _, args, kwargs = json.loads(text) if len(text) <= MOST_EDITED else []
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not (isinstance(function, str) and isinstance(args, list) and isinstance(kwargs, dict)):
+        return None
+    return {"function": function, "args": json.dumps(args, indent=1), "kwargs": json.dumps(kwargs, indent=1)}
+
+
 def _payload(changes: Changes, job_id: str) -> bytes:
     found: bytes | None = changes.dead_letters.redis.hget(  # type: ignore[assignment]
         changes.dead_letters.keys.job(job_id), "data"
@@ -71,12 +89,12 @@ def _payload(changes: Changes, job_id: str) -> bytes:
     return found or b""
 
 
-def _begins(data: bytes) -> bytes:
+def _begins(data: bytes, most: int) -> bytes:
     """Return the first bytes of a payload, which may be compressed."""
     try:
-        return zlib.decompressobj().decompress(data, 16)
+        return zlib.decompressobj().decompress(data, most)
     except zlib.error:
-        return data[:16]
+        return data[:most]
 
 
 def _done(trouble: str) -> None:

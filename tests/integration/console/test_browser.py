@@ -1,0 +1,210 @@
+"""The console in a real browser: every page in both themes and at every width, by keyboard, without JavaScript."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import pytest
+import redis as redis_py
+from playwright.sync_api import Browser, expect
+from rq import Queue
+
+from tests.support import tasks
+from tests.support.browser import axe, page, tab_to
+from tests.support.console import PASSWORD, VIEW_PASSWORD, Client, serving
+from tests.support.letters import bury, ids, seed
+from tests.support.server import RedisServer
+from tests.support.waiting import PATIENCE_SECONDS, eventually
+from tests.support.worker import consumer
+from worker.console.routes import ROUTES
+
+OPERATOR, VIEWER = ("operator", PASSWORD), ("viewer", VIEW_PASSWORD)
+#: A script, a closing tag, an escape sequence, right-to-left with an override, a quote, and very many characters.
+HOSTILE = "<script>alert(1)</script></title><img src=x onerror=alert(2)>\x1b[31m\u202egnp.\u05d0\u05d1\"'" + "x" * 300
+
+
+def pages() -> list[str]:
+    """Return every page that has a path of its own."""
+    return [route.path for route in ROUTES if not route.acts and not route.path.endswith("/")] + ["/"]
+
+
+def disaster(redis: redis_py.Redis) -> str:
+    """Make jobs, queues, letters and workers whose every field is hostile; returns the id of one job."""
+    job = bury(redis, tasks.boom, HOSTILE)
+    seed(redis, 30, kinds=3, step_seconds=60)
+    name = HOSTILE.replace(" ", "").replace(",", "")
+    queue = Queue(name, connection=redis, serializer="json")
+    for number in range(3):
+        queue.enqueue(tasks.add, HOSTILE, number, description=HOSTILE, meta={HOSTILE: HOSTILE})
+    redis.rpush("rq:queue:default", HOSTILE)
+    fields = ("status", "origin", "description", "worker_name", "last_error", "started_at", "enqueued_at", "ended_at")
+    redis.hset(f"rq:job:{HOSTILE}", mapping={**dict.fromkeys(fields, HOSTILE), "data": HOSTILE, "created_at": "now"})
+    redis.hset("rq:job:letter-7", "dead_letter", json.dumps(dict.fromkeys(("reason", "function", "message"), HOSTILE)))
+    redis.hset("rq:job:letter-8", "description", "y" * 10_000_000)
+    redis.zadd("rq:scheduled:default", {HOSTILE: 4e9})
+    redis.sadd("rq:workers", f"rq:worker:{name}")
+    worker = dict.fromkeys(("state", "hostname", "release", "version", "pid", "memory_mb"), HOSTILE)
+    redis.hset(f"rq:worker:{name}", mapping={**worker, "queues": f"default,{name}", "last_heartbeat": HOSTILE})
+    redis.sadd(f"rq:worker:{name}:executions", f"{HOSTILE}:1")
+    line = {"func_name": HOSTILE, "name": HOSTILE, "queue_name": HOSTILE, "cron": HOSTILE, "next_enqueue_time": HOSTILE}
+    redis.hset("rq:cron_scheduler:worker", "cron_jobs", json.dumps([line]))
+    redis.xadd("rq:dead-letter:audit", dict.fromkeys(("who", "action", "note", "run", "count", "ids"), HOSTILE))
+    return str(job.id)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_page_is_accessible_and_lets_nothing_run(
+    server: RedisServer, redis: redis_py.Redis, browser: Browser, dark: bool
+) -> None:
+    with serving(server.url, MONITOR_PREFIX="/ops" if dark else "") as console:
+        with page(browser, dark=dark, login=OPERATOR) as opened:  # with nothing
+            for path in ("/", "/dead"):
+                opened.goto(f"{console.url}{path}")
+                assert axe(opened) == []
+        job = disaster(redis)
+        with page(browser, dark=dark, login=OPERATOR) as opened:
+            for path in [*pages(), f"/jobs/{job}", f"/jobs/?id={quote(HOSTILE)}"]:
+                answer = opened.goto(f"{console.url}{path}")
+                assert answer is not None
+                assert answer.status == 200, path
+                assert axe(opened) == [], path
+                assert opened.evaluate("document.querySelectorAll('main img, main script, [style]').length") == 0, path
+                text = opened.inner_text("body")
+                assert "\u202e" not in text
+                assert "\x1b" not in text
+                for width in (320, 768, 3840):
+                    opened.set_viewport_size({"width": width, "height": 800})
+                    wide = opened.evaluate("document.documentElement.scrollWidth")
+                    assert wide <= width, f"{path} is {wide} wide at {width}"
+                opened.set_viewport_size({"width": 1280, "height": 900})
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
+def test_dead_letters_are_replayed_by_keyboard_alone(
+    console: Client, redis: redis_py.Redis, browser: Browser, javascript: bool
+) -> None:
+    seed(redis, 6)
+    with page(browser, javascript=javascript, login=OPERATOR) as opened:
+        opened.goto(f"{console.url}/dead")
+        tab_to(opened, "Replay all…")
+        opened.keyboard.press("Enter")
+        expect(opened.get_by_role("heading", name="6 jobs would be replayed")).to_be_visible()
+        tab_to(opened, "Canaries")
+        opened.keyboard.press("Control+A")
+        opened.keyboard.type("2")
+        tab_to(opened, "Begin the replay")
+        opened.keyboard.press("Enter")
+        opened.wait_for_url(re.compile("/dead/runs/"))
+        eventually(lambda: len(ids(redis)) == 4, PATIENCE_SECONDS)
+        consumer(redis).work(burst=True)
+        eventually(lambda: len(ids(redis)) == 0, PATIENCE_SECONDS)
+        if not javascript:
+            eventually(lambda: opened.reload() and "Replayed" in opened.inner_text("h1"), PATIENCE_SECONDS)
+        expect(opened.get_by_role("heading", level=1)).to_contain_text("Replayed")
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
+def test_a_queue_is_paused_and_resumed_by_keyboard_alone(
+    console: Client, redis: redis_py.Redis, browser: Browser, javascript: bool
+) -> None:
+    Queue("reports", connection=redis).enqueue(tasks.add, 1, 2)
+    with page(browser, javascript=javascript, login=OPERATOR) as opened:
+        opened.goto(f"{console.url}/queues")
+        tab_to(opened, "Pause… reports")
+        opened.keyboard.press("Enter")
+        tab_to(opened, "Because")
+        opened.keyboard.type("the shop is down")
+        tab_to(opened, "Pause reports")
+        opened.keyboard.press("Enter")
+        expect(opened.locator(".note")).to_contain_text("The queue 'reports' is paused")
+        expect(opened.locator(".stale")).to_contain_text("the shop is down")
+        tab_to(opened, "Resume")
+        opened.keyboard.press("Enter")
+        expect(opened.locator(".note")).to_contain_text("goes on")
+        assert redis.hlen("rq:paused") == 0
+
+
+def test_a_page_renews_itself_but_not_under_the_hands_of_who_types(
+    console: Client, redis: redis_py.Redis, browser: Browser
+) -> None:
+    queue = Queue("reports", connection=redis)
+    with page(browser, login=OPERATOR) as opened:
+        opened.goto(f"{console.url}/dead")
+        opened.get_by_label("Function", exact=True).fill("shop.")
+        queue.enqueue(tasks.add, 1, 2)
+        seed(redis, 3)
+        expect(opened.get_by_role("heading", name="1 cause")).to_be_visible()
+        expect(opened.get_by_label("Function", exact=True)).to_have_value("shop.")
+        opened.goto(f"{console.url}/queues")
+        cell = opened.locator("#reports td").first
+        expect(cell).to_have_text("1")
+        opened.get_by_text("Pause… reports").click()
+        queue.enqueue(tasks.add, 1, 2)
+        with opened.expect_response(lambda answer: answer.url.endswith("/queues")):
+            pass
+        with opened.expect_response(lambda answer: answer.url.endswith("/queues")):
+            pass
+        expect(cell).to_have_text("1")
+        opened.get_by_text("Pause… reports").click()
+        opened.locator("h1").click()
+        expect(cell).to_have_text("2")
+        opened.get_by_role("button", name="Live").click()
+        queue.enqueue(tasks.add, 1, 2)
+        expect(opened.get_by_role("button", name="Paused")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_strangers_page_cannot_act_in_the_browser_of_an_operator(
+    console: Client, redis: redis_py.Redis, browser: Browser
+) -> None:
+    seed(redis, 3)
+    refusals = ("Failed to load resource: the server responded with a status of 40", "Framing")
+    with stranger(f"{console.url}/do/dead-discard") as url, page(browser, login=OPERATOR, allowed=refusals) as opened:
+        opened.goto(f"{console.url}/dead")  # now the browser is logged in
+        opened.goto(url)
+        opened.get_by_role("button").click()
+        expect(opened.get_by_text("Only a page of this console may do that.")).to_be_visible()
+        assert len(ids(redis)) == 3
+        opened.goto(f"{url}/frame")
+        assert opened.frames[1].url.startswith("chrome-error:"), "it is shown in no frame"
+
+
+def test_a_viewer_finds_no_way_to_act(console: Client, redis: redis_py.Redis, browser: Browser) -> None:
+    seed(redis, 3)
+    Queue("reports", connection=redis).enqueue(tasks.add, 1, 2)
+    with page(browser, login=VIEWER) as opened:
+        for path in pages():
+            opened.goto(f"{console.url}{path}")
+            acting = opened.locator("form[method=post] button:not([disabled])")
+            assert acting.count() == 0, path
+
+
+@contextmanager
+def stranger(action: str) -> Iterator[str]:
+    """Serve a page of another origin that posts to `action`, and one with the console in a frame."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            form = (
+                f"<form method=post action='{action}'><input name=all value=yes><input name=sure value=yes><button>Win"
+            )
+            framed = f"<iframe src='{action.partition('/do')[0]}/dead'></iframe>"
+            body = (framed if self.path.endswith("frame") else form).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        yield f"http://localhost:{served.server_port}"
+        served.shutdown()
