@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Enqueued:
-    """The job `id` is in Redis. `created` is False when it was there before; `status` is where it is."""
+class Enqueued(Generic[T]):
+    """The job `id`, which returns a `T`, is in Redis. `created` is False when it was there before.
+
+    `status` is where it is; "expired" when an earlier call with its key made one that has ended and is gone.
+    """
 
     id: str
     created: bool
@@ -21,4 +26,4 @@ class Answer:
 
     value: Any
     stale: bool
-    job: Enqueued | None
+    job: Enqueued[Any] | None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Self, Unpack, overload
 
-from .answers import Answer, Enqueued
+from .answers import Answer, Enqueued, T
 from .checks import check_job_id, check_span, check_wait
 from .errors import KeyReused, Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
 from .options import Call, Options, Retry
@@ -39,7 +39,7 @@ class Producer:
         self._seconds = seconds
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ, *, seconds: float = DEFAULT_SECONDS) -> Producer:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, *, seconds: float = DEFAULT_SECONDS) -> Self:
         """Use UPSTASH_REDIS_REST_URL and _TOKEN, or else REDIS_URL; raises `Misconfigured`."""
         from .rest import RestTransport  # noqa: PLC0415 — TCP producers do not need httpx
         from .tcp import TcpTransport  # noqa: PLC0415
@@ -67,7 +67,7 @@ class Producer:
         """Close connections that are kept for the next call."""
         self._transport.close()
 
-    def enqueue(self, function: str, *args: Any, **options: Unpack[Options]) -> Enqueued:
+    def enqueue(self, function: str, *args: Any, **options: Unpack[Options]) -> Enqueued[Any]:
         """Enqueue ``function(*args, **kwargs)`` once; `function` is named with its module.
 
         An id that exists is left and returned as it is, whatever its state, so a call may be repeated. What `options`
@@ -75,7 +75,7 @@ class Producer:
         """
         return self.enqueue_many([Call(function, *args, **options)])[0]
 
-    def enqueue_many(self, calls: Iterable[Call]) -> list[Enqueued]:
+    def enqueue_many(self, calls: Iterable[Call]) -> list[Enqueued[Any]]:
         """Enqueue up to 1,000 jobs, all or none, in one request; each once, as `enqueue` does it.
 
         Of jobs that depend on each other, the one that waits comes after those that it waits for.
@@ -152,12 +152,44 @@ class Producer:
             raise NoSuchJob(job_id)
         return state
 
-    def result(self, job_id: str) -> Any:
-        """Return what the job returned; raises `NoSuchJob`, `NotFinished` and `JobFailed`."""
-        return self.status(job_id).result()
+    @overload
+    def result(self, job: Enqueued[T]) -> T: ...
 
-    def wait(self, job_id: str, seconds: float) -> Any:
+    @overload
+    def result(self, job: str) -> Any: ...
+
+    def result(self, job: Enqueued[Any] | str) -> Any:
+        """Return what the job returned; raises `NoSuchJob`, `NotFinished` and `JobFailed`."""
+        return self.status(_id_of(job)).result()
+
+    def watch(self, job: Enqueued[Any] | str, seconds: float) -> Iterator[JobState]:
+        """Yield the job's state, and again when status or progress have changed, until its end or for `seconds`."""
+        job_id = _id_of(job)
+        check_job_id(job_id)
+        check_wait(seconds)
+        deadline = time.monotonic() + seconds
+        pause, last = _FIRST_LOOK, None
+        while True:
+            now = self.status(job_id)
+            seen = (now.status, now.percent, now.message)
+            if seen != last:
+                yield now
+                pause, last = _FIRST_LOOK, seen
+            left = deadline - time.monotonic()
+            if now.ended or left <= 0:
+                return
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, _SLOWEST_LOOK)
+
+    @overload
+    def wait(self, job: Enqueued[T], seconds: float) -> T: ...
+
+    @overload
+    def wait(self, job: str, seconds: float) -> Any: ...
+
+    def wait(self, job: Enqueued[Any] | str, seconds: float) -> Any:
         """Wait up to `seconds` for the job's end and return what it returned; raises as `result` does."""
+        job_id = _id_of(job)
         check_job_id(job_id)
         check_wait(seconds)
         deadline = time.monotonic() + seconds
@@ -194,7 +226,7 @@ class Producer:
         *,
         cache: tuple[str, int] | None = None,
         limit: tuple[str, int, int] | None = None,
-    ) -> tuple[str, str | None, list[Enqueued]]:
+    ) -> tuple[str, str | None, list[Enqueued[Any]]]:
         """Return the outcome, what was cached, and the jobs; raises `RateLimited`, `KeyReused` and `Unreachable`."""
         caller, calls, window = ("", "", "") if limit is None else _checked_limit(limit)
         keys = [f"{self._prefix}:queues"]
@@ -226,6 +258,10 @@ def _checked_limit(limit: tuple[str, int, int]) -> tuple[str, int, int]:
     check_span("the calls of limit", limit[1])
     check_span("the seconds of limit", limit[2])
     return limit
+
+
+def _id_of(job: Enqueued[Any] | str) -> str:
+    return job.id if isinstance(job, Enqueued) else job
 
 
 def _not_known(records: list[Record]) -> str:

@@ -26,6 +26,7 @@ log = logs.get_logger()
         "resume": "worker.cli.pause:resume",
         "status": "worker.cli.status:status",
         "stop": "worker.cli.stop:stop",
+        "types": "worker.cli.types.command:types",
     },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,0 +1,1 @@
+"""`python -m worker types`: the job functions' arguments and results, as TypeScript and as Python."""
