@@ -22,9 +22,12 @@ FUNCTION = "tests.support.tasks.journal"
 INSTANCES = 2
 
 
-def fleet(stack: ExitStack, server: RedisServer, redis: redis_py.Redis, **environ: str) -> list[Service]:
+def fleet(
+    stack: ExitStack, server: RedisServer, redis: redis_py.Redis, *ways: dict[str, str], **environ: str
+) -> list[Service]:
+    """Start instances, which work in several `ways`."""
     environ = {"WORKER_PROCESSES": "1", "WORKER_JOB_MODULES": "tests.support.tasks", **environ}
-    instances = [stack.enter_context(Service(server.url, **environ)) for _ in range(INSTANCES)]
+    instances = [stack.enter_context(Service(server.url, **{**environ, **way})) for way in ways or [{}] * INSTANCES]
     until(lambda: redis.scard("rq:workers") == INSTANCES, service=instances[0])
     return instances
 
@@ -73,7 +76,8 @@ def test_jobs_of_a_paused_function_stand_aside_in_order_whoever_is_killed(
     journal = tmp_path / "journal"
     queue = Queue("default", connection=redis)
     with ExitStack() as stack:
-        instances = fleet(stack, server, redis, WORKER_QUEUES="default")
+        ways = ({"WORKER_ISOLATION": "job"}, {"WORKER_THREADS": "4"})
+        instances = fleet(stack, server, redis, *ways, WORKER_QUEUES="default")
         pauses.pause(redis, KEYS, function=FUNCTION, seconds=None, who="ann", reason="it sends mail twice")
         held, others = [], []
         for number in range(300):

@@ -28,12 +28,13 @@ end
 local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, letters, others_running)
   local reply = {0, REGISTERED, 0, '', string.format('%d.%06d', NOW, NOW_US), ''}
   want, counter = tonumber(want), tonumber(counter)
-  local found, aside = {}, {} -- pauses; functions whose jobs were put aside and may go on
+  local rules, found, aside = nil, {}, {} -- pauses; functions whose jobs were put aside and may go on
   if want > 0 then
     reply[6] = {}
     if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
-      found = pauses()
-      aside = released(found)
+      rules = pause_rules()
+      found = rules.pauses()
+      aside = rules.released(found)
       for _, pause in ipairs(found) do
         local at = #reply[6]
         reply[6][at + 1], reply[6][at + 2], reply[6][at + 3] = pause[1], pause[2], tostring(pause[3])
@@ -173,30 +174,28 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     if seen > 0 then call('LPOP', list, seen) end
   end
 
-  local function take_from(queue, list, was_aside)
-    if taken >= want or alone then return end
-    local claims = {members = {}, wip = {}, anew = {}}
-    local well, problem = pcall(claim_from, queue, claims, list, was_aside)
-    if well then
-      for _, c in ipairs(claims) do reply[#reply + 1] = c end
-      taken = taken + #claims
-      if taken >= want then
-        reply[3] = redis.pcall('LLEN', list)
-        if was_aside then reply[3] = reply[3] + call('LLEN', P .. ':queue:' .. queue) end
-      end
-    else
-      undo(claims)
-      if reply[4] == '' then reply[4] = type(problem) == 'table' and problem.err or tostring(problem) end
-    end
-  end
-
+  -- Claim from one queue: first what was put aside and may go on, list by list.
   for _, queue in ipairs(queues) do
-    if #found == 0 or not is_paused(found, '', queue) then
-      for _, name in ipairs(aside[queue] or {}) do
-        take_from(queue, parked_list(queue, name), true)
-        tidy(forget_parked, queue, name)
+    local names = aside[queue]
+    local lists = #found > 0 and rules.is_paused(found, '', queue) and 0 or 1 + (names and #names or 0)
+    for at = 1, lists do
+      if taken >= want or alone then break end
+      local name = at < lists and names[at]
+      local list = name and rules.parked_list(queue, name) or P .. ':queue:' .. queue
+      local claims = {members = {}, wip = {}, anew = {}}
+      local well, problem = pcall(claim_from, queue, claims, list, name)
+      if well then
+        for _, c in ipairs(claims) do reply[#reply + 1] = c end
+        taken = taken + #claims
+        if taken >= want then
+          reply[3] = redis.pcall('LLEN', list)
+          if name then reply[3] = reply[3] + call('LLEN', P .. ':queue:' .. queue) end
+        end
+      else
+        undo(claims)
+        if reply[4] == '' then reply[4] = type(problem) == 'table' and problem.err or tostring(problem) end
       end
-      take_from(queue, P .. ':queue:' .. queue, false)
+      if name then tidy(rules.forget_parked, queue, name) end
     end
   end
   if REGISTERED == 1 then

@@ -28,7 +28,7 @@ local function stray(id)
   local mark = table.concat({status, enqueued, started or '', beat or ''}, '|')
   local queue = P .. ':queue:' .. origin
   if status == 'queued' then
-    if stands_aside(id) then return nil end
+    if pause_rules().stands_aside(id) then return nil end
     local head = call('LINDEX', queue, 0)
     if head then
       if head == id or enqueued >= (call('HGET', P .. ':job:' .. head, 'enqueued_at') or '') then return nil end

@@ -31,13 +31,14 @@ end
 local suspended, paused = 0, {}
 if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
   suspended = call('EXISTS', P .. ':suspended')
-  local found = pauses()
+  local rules = pause_rules()
+  local found = rules.pauses()
   for _, pause in ipairs(found) do
     local at = #paused
     paused[at + 1], paused[at + 2], paused[at + 3] = pause[1], pause[2], tostring(pause[3])
     if pause[3] >= 0 and (next_due < 0 or pause[3] < next_due) then next_due = pause[3] end
   end
-  let_go(found)
+  rules.let_go(found)
 end
 for at = 4, #ARGV do
   local registry = P .. ':scheduled:' .. ARGV[at]

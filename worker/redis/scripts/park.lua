@@ -4,7 +4,8 @@
 -- ARGV: prefix, worker, then five values a claim: id, execution, origin, queue, function.
 -- Returns for each 1 = it waits there now, 0 = the function is not paused (any more): run it, -1 = it is not ours any more.
 go_on_without_memory()
-local found, replies = pauses(), {}
+local rules, replies = pause_rules(), {}
+local found = rules.pauses()
 
 -- Put an id on a list behind all that were claimed before it; others may have put later ones there already. These move
 -- one place on each, and stand there twice rather than not at all meanwhile.
@@ -32,9 +33,9 @@ local function insert(list, id, mark)
 end
 
 local function park(id, execution, origin, queue, name)
-  if not is_paused(found, name, queue) then return 0 end
+  if not rules.is_paused(found, name, queue) then return 0 end
   if not ours(origin, id, execution) then return -1 end
-  local job, list = P .. ':job:' .. id, parked_list(queue, name)
+  local job, list = P .. ':job:' .. id, rules.parked_list(queue, name)
   local status, started, ttl, before = unpack(call('HMGET', job, 'status', 'started_at', 'ttl', 'parked'))
   if not status then -- it was deleted
     give_up(origin, id, execution)

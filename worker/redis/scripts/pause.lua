@@ -11,5 +11,5 @@ if ARGV[7] ~= '' then
     'note', ARGV[9], 'count', 1, 'ids', '')
 end
 call('HSET', PAUSED, entry, last .. ' ' .. ARGV[6])
-if before == 1 then ring(1) else call('DEL', RESUMED) end -- whoever waits for the old end learns of the new one
+if before == 1 then pause_rules().ring(1) else call('DEL', RESUMED) end -- whoever waits for the old end learns of the new one
 return {before, last}
