@@ -71,8 +71,10 @@ def test_a_fault_of_the_housekeeper_costs_one_look(
     worker.maintenance_interval = worker.job_monitoring_interval = 0.1
 
     def open_the_gate() -> None:
-        eventually(lambda: len(calls) >= 3, what="the housekeeper's next looks, while the job runs")
-        gate.touch()
+        try:
+            eventually(lambda: len(calls) >= 3, 30, what="the housekeeper's next looks, while the job runs")
+        finally:
+            gate.touch()
 
     opener = threading.Thread(target=open_the_gate)
     opener.start()
@@ -90,18 +92,21 @@ def test_a_fault_of_the_listener_costs_moments_and_no_order_afterwards(
     faulty, calls = failing_once(RqCommands.check)
     monkeypatch.setattr(RqCommands, "check", faulty)
     path = tmp_path / "journal"
-    job = queue.enqueue(tasks.journal_and_wait, str(path), str(tmp_path / "never"), job_timeout=300)
+    gate = tmp_path / "gate"  #: opened only if the order does not come through
+    job = queue.enqueue(tasks.journal_and_wait, str(path), str(gate), job_timeout=300)
 
     def order() -> None:
-        eventually(lambda: job.id in tasks.runs(path), what="the job's begin")
-        redis.publish(f"rq:pubsub:{worker.name}", b"[" * 50_000)  # and what nobody expects to be published
-        eventually(lambda: calls, what="the fault")
+        try:
+            eventually(lambda: job.id in tasks.runs(path), what="the job's begin")
+            redis.publish(f"rq:pubsub:{worker.name}", b"[" * 50_000)  # and what nobody expects to be published
+            eventually(lambda: calls, what="the fault")
+            eventually(stopped, 30, what="the job's end by order")
+        finally:
+            gate.touch()
 
-        def stopped() -> bool:
-            send_stop_job_command(redis, job.id)
-            return job.get_status(refresh=True) == "stopped"
-
-        eventually(stopped, what="the job's end by order")
+    def stopped() -> bool:
+        send_stop_job_command(redis, job.id)
+        return job.get_status(refresh=True) == "stopped"
 
     worker = consumer(redis)
     giver = threading.Thread(target=order)
