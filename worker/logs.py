@@ -1,10 +1,10 @@
 """Logging: one event, one line, on standard output.
 
-JSON with a top-level string `level` on Render (its log streams map that field to a priority), readable colours on a
-terminal. Events are dotted and stable (``job.finished``), fields follow. Every line is JSON that any reader takes: NaN
-and infinity are null. The standard library's loggers, RQ's among them, flow through the same renderer. Whatever a job
-logs, raises or is called, a line is some KB at most. A line that cannot be written (full disk, closed pipe) is dropped
-and counted: a log must never end a worker.
+JSON with a top-level string `level` on Render (its log streams map that field to a priority), short lines on a
+terminal (``terse.py``). Events are dotted and stable (``job.finished``), fields follow. Every line is JSON that any reader takes:
+NaN and infinity are null. The standard library's loggers, RQ's among them, flow through the same renderer. Whatever a
+job logs, raises or is called, a line is some KB at most. A line that cannot be written (full disk, closed pipe) is
+dropped and counted: a log must never end a worker.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None: an impor
 import structlog  # noqa: E402
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger  # noqa: E402
 
+from worker import terse  # noqa: E402
 from worker.text import left_out, printable  # noqa: E402
 
 if sys.modules.get("rich") is None:
@@ -82,9 +83,13 @@ def configure(level: str, format: str, *, stream: TextIO | None = None) -> None:
     out = stream or sys.stdout
     number = logging.getLevelNamesMapping()[level]
     plain = structlog.dev.plain_traceback  # rich ones show local variables: the arguments of jobs
-    console = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
+    console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
     renderer = _short_line(
-        _render_json if format == "json" else lambda log, how, event: console(log, how, _printable(event))
+        _render_json
+        if format == "json"
+        else (lambda _log, _how, event: terse.render(_printable(event), colours=not os.environ.get("NO_COLOR")))
+        if out.isatty()
+        else lambda log, how, event: console(log, how, _printable(event))
     )
     exceptions = structlog.processors.format_exc_info  # before the scrubbing: messages of exceptions hold URLs
     shared: list[Any] = [structlog.contextvars.merge_contextvars, _stamp, exceptions, _scrub]

@@ -8,19 +8,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Final
 
 import click
-from rich.console import Console
 from rq import Queue
 from rq.exceptions import NoSuchJobError
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 
 from worker.cli import local_service, local_site
 from worker.cli.common import RedisCommand, connect, settings_or_exit
-from worker.cli.enqueue import follow, outcome, verdict_lines
+from worker.cli.enqueue import outcome, steps, verdict_lines
 from worker.cli.local_service import DATA, ROOT
 from worker.settings import Settings
 
@@ -63,10 +63,11 @@ def _develop(stack: ExitStack) -> int:
     _choose_health_port()
     _open_console()
     settings = settings_or_exit()
+    pages: dict[str, str] = {}
     if settings.health_port and settings.console_is_open:
         opened = "open to everybody on this machine" if settings.monitor_open else "log in as operator or viewer"
-        where = f"http://127.0.0.1:{settings.health_port}{settings.monitor_prefix}/"
-        click.echo(f"The console: {where} ({opened})")
+        pages["the console"] = f"http://127.0.0.1:{settings.health_port}{settings.monitor_prefix}/"
+        click.echo(f"The console: {pages['the console']} ({opened})")
     service = stack.enter_context(local_service.service(dict(os.environ)))
     shop = stack.enter_context(local_service.sample_shop())
     if settings.health_port and not _ready(settings.health_port, service):
@@ -77,12 +78,11 @@ def _develop(stack: ExitStack) -> int:
         else:
             click.echo("REDIS_URL is on another machine, so no sample job is enqueued there.")
         site = stack.enter_context(local_site.site(os.environ["REDIS_URL"], queue=settings.worker_queues[0]))
-        click.echo(
-            f"\nThe shopper's page: {site}/"
-            if site
-            else "\nWithout Node (18 or newer) the shopper's page is not served."
-        )
-        _print_next_steps(settings, shop if local else "https://shop.example", embedded=embedded)
+        if site:
+            pages["a shopper's page"] = f"{site}/"
+        else:
+            click.echo("\nWithout Node (18 or newer) the shopper's page is not served.")
+        _print_next_steps(settings, shop if local else "https://shop.example", pages, embedded=embedded)
     return service.wait()
 
 
@@ -120,7 +120,7 @@ def _demonstrate(settings: Settings, shop: str) -> None:
     url = f"{shop}/buy.html"
     click.echo(f"\nA first job: {SAMPLE}({url!r})")
     try:
-        job = follow(queue.enqueue(SAMPLE, url), Console())
+        job = _tell(queue.enqueue(SAMPLE, url))
     except NoSuchJobError:
         click.echo("The job is gone: somebody deleted it.", err=True)
         return
@@ -132,11 +132,24 @@ def _demonstrate(settings: Settings, shop: str) -> None:
         click.echo(outcome(job), err=True)
 
 
-def _print_next_steps(settings: Settings, shop: str, *, embedded: bool) -> None:
+def _tell(job: Job) -> Job:
+    """Print a job's progress as lines, because the service's log stands between them; returns it when it has ended."""
+    last = ""
+    for percent, text in steps(job):
+        told = text if percent is None else f"{percent:3.0f} % {text}"
+        if told != last:
+            click.echo(f"  {told}")
+        last = told
+    return job
+
+
+def _print_next_steps(settings: Settings, shop: str, pages: Mapping[str, str], *, embedded: bool) -> None:
     url = os.environ["REDIS_URL"] if embedded else "$REDIS_URL"
     python = os.path.relpath(sys.executable, ROOT) if sys.executable.startswith(str(ROOT)) else sys.executable
     bin_folder = os.path.dirname(python)
-    click.echo("\nThe service runs; Ctrl-C stops it. In another terminal:")
+    click.echo("\nThe service runs; Ctrl-C stops it. Look at it in a browser, and try in another terminal:")
+    for name, address in pages.items():
+        click.echo(f"  {name:17} {address}")
     if embedded:
         click.echo(f"  export REDIS_URL={url}")
     if settings.health_port:

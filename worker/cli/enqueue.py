@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import click
@@ -98,20 +99,29 @@ def follow(job: Job, console: Console) -> Job:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("waiting for a consumer", total=100)
-        while True:
-            try:
-                job.refresh()
-            except RedisTrouble as trouble:
-                progress.update(task, description=f"{trouble.trouble.sentence} Waiting for it …")
-                time.sleep(OUTAGE_POLL_SECONDS)
-                continue
-            status = job.get_status(refresh=False)
-            shown = job.meta.get("progress") or {}
-            text = one_line(shown.get("message") or status.value)
-            progress.update(task, completed=shown.get("percent", 0), description=text)
-            if status in _ENDED:
-                return job
-            time.sleep(POLL_SECONDS)
+        for percent, text in steps(job):
+            progress.update(task, completed=percent, description=text)
+    return job
+
+
+def steps(job: Job) -> Iterator[tuple[float | None, str]]:
+    """Yield a job's progress (percent, None if there is none; a text) until it has ended; refreshes it.
+
+    Waits while Redis is away. Raises rq's `NoSuchJobError` when the job is deleted meanwhile.
+    """
+    while True:
+        try:
+            job.refresh()
+        except RedisTrouble as trouble:
+            yield None, f"{trouble.trouble.sentence} Waiting for it …"
+            time.sleep(OUTAGE_POLL_SECONDS)
+            continue
+        status = job.get_status(refresh=False)
+        shown = job.meta.get("progress") or {}
+        yield shown.get("percent"), one_line(shown.get("message") or status.value)
+        if status in _ENDED:
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def outcome(job: Job) -> str:
