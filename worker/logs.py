@@ -1,10 +1,10 @@
 """Logging: one event, one line, on standard output.
 
 JSON with a top-level string `level` on Render (its log streams map that field to a priority), short lines on a
-terminal (``terse.py``). Events are dotted and stable (``job.finished``), fields follow. Every line is JSON that any reader takes:
-NaN and infinity are null. The standard library's loggers, RQ's among them, flow through the same renderer. Whatever a
-job logs, raises or is called, a line is some KB at most. A line that cannot be written (full disk, closed pipe) is
-dropped and counted: a log must never end a worker.
+terminal (``terse.py``). Events are dotted and stable (``job.finished``), fields follow. Every line is JSON that any
+reader takes: NaN and infinity are null. The standard library's loggers, RQ's among them, flow through the same
+renderer. Whatever a job logs, raises or is called, a line is some KB at most. A line that cannot be written (full disk,
+closed pipe) is dropped and counted: a log must never end a worker.
 """
 
 from __future__ import annotations
