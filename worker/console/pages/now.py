@@ -89,7 +89,12 @@ def figures(fleet: Fleet | None, samples: list[Sample], now: float) -> list[Figu
 
     return [
         Figure("Waiting", latest(lambda s: s.waiting), "jobs", curve(lambda s: s.waiting)),
-        Figure("Oldest wait", latest(lambda s: s.oldest_wait), "seconds", curve(lambda s: s.oldest_wait)),
+        Figure(
+            "Oldest wait",
+            latest(lambda s: s.oldest_wait) if last and last.waiting else None,
+            "seconds",
+            curve(lambda s: s.oldest_wait),
+        ),
         Figure("Running", latest(lambda s: s.running), "jobs", curve(lambda s: s.running)),
         Figure("Done", _mean([s.done for s in recent]), "a minute", curve(lambda s: s.done)),
         Figure("Failing", _mean([s.failed for s in recent]), "a minute", curve(lambda s: s.failed), bad=True),
