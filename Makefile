@@ -51,6 +51,7 @@ docs: $(STAMP)
 # Record again what the tools print for good and broken servers, then renew the docs with it: half a minute.
 captures: $(STAMP)
 	@$(BIN)/python -m tests.support.captures
+	@$(BIN)/python -m tests.support.terminal_captures
 	@$(MAKE) --no-print-directory docs
 
 # Every fault of Redis, to an idle and to a busy service: about five minutes. Writes what it measures into
