@@ -44,6 +44,7 @@ PEERS = {
     for peer in (
         Peer("ours", "WorthIt! worker", None, 15_000),
         Peer("ours_logging", "WorthIt! worker, a log line per job", None, 10_000),
+        Peer("ours_threads", "WorthIt! worker, 16 threads a consumer", None, 8_000),
         Peer("ours_forked", "WorthIt! worker, a fork per job", None, 1_500),
         Peer("rq", "RQ worker-pool (fork per job)", "rq", 200),
         Peer("rq_simple", "RQ worker-pool, SimpleWorker", "rq", 700),
