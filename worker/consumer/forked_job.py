@@ -90,7 +90,7 @@ class ForkedJobs:
         child: Child,
         secrets_kept: Sequence[str] = (),
     ) -> None:
-        self._secrets_kept = secrets_kept
+        self._secrets = secrets.needless(os.environ, secrets_kept)
         self._parts = parts
         self._in_flight = in_flight
         self._decider = decider
@@ -244,7 +244,8 @@ class ForkedJobs:
             signals.die_with_parent(parent)
             self._child.become_fork()
             sentry.become_fork()
-            secrets.drop(os.environ, self._secrets_kept)
+            for name in self._secrets:
+                os.environ.pop(name, None)
             work(Pipe(writer))
             code = int(Exit.OK)
         except BaseException:

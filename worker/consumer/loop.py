@@ -429,6 +429,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         connection = self._forks_connection = queue.clone(self.connection)
         translated = Client.over(connection)
         runner = self._make_runner(connection, in_flight, rq, accounts, None)
+        self._held = self.claims.redis  # or each fork would take it apart: dozens of pages of memory to be copied
 
         def enter(job: Job) -> None:
             self.connection, self.claims.redis, self._ending = connection, translated, ending

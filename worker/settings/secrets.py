@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 #: Every variable of ours that holds a secret; in the order of the settings.
@@ -18,8 +18,6 @@ NAMES: Final = (
 )
 
 
-def drop(environ: MutableMapping[str, str], kept: Iterable[str]) -> None:
-    """Take them out of an environment, but for those in `kept`."""
-    for name in NAMES:
-        if name not in kept:
-            environ.pop(name, None)
+def needless(environ: Mapping[str, str], kept: Iterable[str]) -> list[str]:
+    """Return those that an environment holds, but for those in `kept`."""
+    return [name for name in NAMES if name in environ and name not in kept]
