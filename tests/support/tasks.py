@@ -545,3 +545,11 @@ def callback_behind_a_gate(job: Any, connection: Any, *rest: Any) -> None:
 
 def callback_that_exits(job: Any, connection: Any, *rest: Any) -> None:
     sys.exit("that was all")
+
+
+def hold_interpreter(path: str, pipe: str) -> None:
+    """Hold Python's lock until the test opens the named pipe: no thread of this process runs meanwhile."""
+    journal(path, "begin")
+    libc = ctypes.PyDLL(None)  # keeps the interpreter while it calls
+    while libc.open(pipe.encode(), os.O_RDONLY) < 0:
+        pass  # a signal has interrupted it

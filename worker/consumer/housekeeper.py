@@ -136,14 +136,20 @@ class Housekeeper:
             log.exception("housekeeper.failed")
 
 
+def heartbeat_seconds(worker: BaseWorker) -> float:
+    """Return how far the heartbeats of a consumer without an instance are apart."""
+    return float(min(HEARTBEAT_SECONDS, worker.job_monitoring_interval))
+
+
 class Upkeep:
     """What a consumer without an instance does for itself: heartbeats, and RQ's registries."""
 
-    def __init__(self, worker: BaseWorker, claims: Claims, record: RqRecord) -> None:
+    def __init__(self, worker: BaseWorker, claims: Claims, record: RqRecord, slot: Slot) -> None:
         self._worker = worker
+        self._slot = slot
         self._claims = claims
         self._record = record
-        self._beat_seconds = min(HEARTBEAT_SECONDS, worker.job_monitoring_interval)
+        self._beat_seconds = heartbeat_seconds(worker)
         self._beat_due = monotonic() + self._beat_seconds
         self._maintain_due = 0.0
         self.seconds = self._beat_seconds / 2  #: how often to look what is due
@@ -165,6 +171,7 @@ class Upkeep:
         """Keep the consumer's own record and claims alive."""
         if heartbeat(self._claims, [self._worker.name]):
             self._record.write()
+        self._slot.beaten_at = monotonic()
 
     def _maintain(self) -> None:
         for _ in registries.steps(self._claims):

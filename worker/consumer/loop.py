@@ -36,9 +36,10 @@ from worker.consumer.claim_check import ClaimCheck
 from worker.consumer.exchanger import Exchanger, Predecessor
 from worker.consumer.forked_job import ForkedJobs, ForksParts
 from worker.consumer.heard import Heard
-from worker.consumer.housekeeper import Housekeeper, Upkeep
+from worker.consumer.housekeeper import Housekeeper, Upkeep, heartbeat_seconds
 from worker.consumer.in_flight import InFlight
 from worker.consumer.journal_store import JournalStores
+from worker.consumer.lease_keeper import LeaseKeeper
 from worker.consumer.main_thread import JobTimeout, MainThread
 from worker.consumer.prefetch import MOST, Prefetch
 from worker.consumer.refusals import Refusals
@@ -64,6 +65,7 @@ from worker.process.memory import resident_mb
 from worker.process.scoreboard import Scoreboard
 from worker.process.slot import Slot, State
 from worker.process.wakeup import Wakeup
+from worker.redis.calls import ScriptCalls
 from worker.redis.client import Client
 from worker.redis.doorbell import Doorbell
 from worker.redis.outage import Outage
@@ -247,7 +249,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.claims = self._make_claims()
         queue.require_scripts(self.connection)
         alone = self._given_supervision is None
-        self.supervision = self._given_supervision or Standalone(self._make_doorbell, self._make_commands)
+        self.supervision = self._given_supervision or Standalone(
+            self._make_doorbell, self._make_commands, self._make_keeper
+        )
         self.slot, self.child = self.supervision.slot, self.supervision.child
         self._start_hooks()  # before anything is taken for the state in which jobs find the process
         self.outage = Outage(self.supervision.redis_edge, reports=alone)
@@ -290,7 +294,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.slot,
             prefetch=self.prefetch,
             threads=self.threads,
-            upkeep=Upkeep(self, self.claims, self.record) if alone else None,
+            upkeep=Upkeep(self, self.claims, self.record, self.slot) if alone else None,
         )
 
     def _start_hooks(self) -> None:
@@ -518,6 +522,12 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
 
     def _make_doorbell(self) -> Doorbell:
         return Doorbell(lambda: queue.clone(self.connection, blocking=True), RQ_KEY_PREFIX, self.queue_names())
+
+    def _make_keeper(self, slot: Slot) -> LeaseKeeper:
+        def calls() -> ScriptCalls:
+            return ScriptCalls(queue.clone(self.connection), RQ_KEY_PREFIX)
+
+        return LeaseKeeper(slot, calls, self.name, heartbeat_seconds(self))
 
     def _make_commands(self, slot: Slot) -> RqCommands:
         slot.pid = os.getpid()

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from worker.consumer.command_listener import CommandListener
+from worker.consumer.lease_keeper import LeaseKeeper
 from worker.engine import pauses
 from worker.engine.records import Paused
 from worker.engine.rq_commands import RqCommands
@@ -230,11 +231,20 @@ class Supervised:
 
 
 class Standalone:
-    """A consumer without an instance around it: it has its own slot, doorbell, and thread that hears commands."""
+    """A consumer without an instance around it: it has its own slot, doorbell, and thread that hears commands.
 
-    def __init__(self, make_doorbell: Callable[[], Doorbell], make_commands: Callable[[Slot], RqCommands]) -> None:
+    And the helper process that `make_keeper` forks, for which no thread must have been started before.
+    """
+
+    def __init__(
+        self,
+        make_doorbell: Callable[[], Doorbell],
+        make_commands: Callable[[Slot], RqCommands],
+        make_keeper: Callable[[Slot], LeaseKeeper],
+    ) -> None:
         self._scoreboard = Scoreboard(max_consumers=1)
         self.slot = self._scoreboard.consumers[0]
+        self._keeper = make_keeper(self.slot)
         self.child = Child(alone=True)
         self._listener = CommandListener(make_commands(self.slot))
         self._make_doorbell = make_doorbell
@@ -320,3 +330,4 @@ class Standalone:
         if self._doorbell is not None:
             self._doorbell.close()
         self.child.close()
+        self._keeper.close()

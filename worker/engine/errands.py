@@ -48,7 +48,8 @@ class Errands:
         self._note = note
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._waiting: deque[Errand] = deque()
+        self._waiting: deque[tuple[str, Errand]] = deque()
+        self._behind: dict[str, deque[Errand]] = {}  #: of each line, what comes after the one that waits or runs
         self._threads = 0
         self._undone = 0
         self.ends = self.is_over = self._is_closed = False
@@ -78,15 +79,20 @@ class Errands:
         """Clear what `fileno` signalled."""
         self._done.take(4096)
 
-    def submit(self, errand: Errand) -> None:
-        """Let a thread do it as soon as one is free."""
+    def submit(self, errand: Errand, line: str = "") -> None:
+        """Let a thread do it as soon as one is free. Those of one `line` are done one after the other."""
         if os.getpid() != self._pid:
             errand.run(self)
             return
         with self._lock:
             self._undone += 1
             self._note(self._undone)
-            self._waiting.append(errand)
+            if line in self._behind:
+                self._behind[line].append(errand)
+                return
+            if line:
+                self._behind[line] = deque()
+            self._waiting.append((line, errand))
             starts = self._threads < MOST_THREADS
             self._threads += starts
         if not starts:
@@ -105,7 +111,10 @@ class Errands:
         """Begin none any more and have those under way give up; the process is about to end."""
         self.ends = self.is_over = True
         with self._lock:
-            left = [*self._waiting]
+            left = [errand for _, errand in self._waiting]
+            for others in self._behind.values():
+                left += others
+                others.clear()
             self._waiting.clear()
             self._undone -= len(left)
             self._note(self._undone)
@@ -122,12 +131,17 @@ class Errands:
             self._done.close()
 
     def _work(self) -> None:
+        line = ""
         while True:
             with self._lock:
-                if not self._waiting:
-                    self._threads -= 1
-                    return
-                errand = self._waiting.popleft()
+                if others := self._behind.get(line):
+                    errand = others.popleft()
+                else:
+                    self._behind.pop(line, None)
+                    if not self._waiting:
+                        self._threads -= 1
+                        return
+                    line, errand = self._waiting.popleft()
             try:
                 with sentry.isolated():
                     errand.run(self)

@@ -64,7 +64,7 @@ class GuardedWebhook(Webhook):  # type: ignore[misc]  # rq is untyped here
         if self._errands is None:
             request.send()
         else:
-            self._errands.submit(request)
+            self._errands.submit(request, f"webhooks of {job.id}")  # in their order, as RQ sends them
 
     def request(self, url: Any, body: bytes | None) -> None:
         """Raise whatever keeps the request from an answer of 2xx."""

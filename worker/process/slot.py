@@ -197,6 +197,7 @@ class Slot(ctypes.Structure):
         ("run_count", ctypes.c_int32),  #: how many of `runs` are in use; 0 = jobs run in the main thread only
         ("runs", ThreadRun * (1 + MOST_THREADS)),  #: the first is the main thread's, beside those of the pool
         ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due, as far as it knows
+        ("beaten_at", ctypes.c_double),  #: last heartbeat that a consumer without an instance has sent for itself
         ("errands", ctypes.c_int32),  #: what follows on ended jobs and is under way: webhooks, many dependents
         ("chores_refused", ctypes.c_char * 256),  #: chores to which the server refuses commands: ``rescue (ZADD)``
         ("refused", (ctypes.c_char * 40) * MOST_REFUSED),  #: executions whose outcome the server does not take
@@ -239,6 +240,7 @@ class Slot(ctypes.Structure):
     run_count: int
     runs: ctypes.Array[ThreadRun]
     retry_due: float
+    beaten_at: float
     errands: int
     chores_refused: bytes
     refused: ctypes.Array[ctypes.Array[ctypes.c_char]]

@@ -81,10 +81,28 @@ def test_those_beyond_the_threads_wait_until_there_are_too_many(errands: Errands
     assert all(one.process for one in gated)
 
 
+def test_those_of_one_line_follow_each_other(errands: Errands) -> None:
+    first, second, other = Gated(), Gated(), Gated()
+    for errand, line in ((first, "a"), (second, "a"), (other, "b")):
+        errands.submit(errand, line)
+    other.gate.set()
+    eventually(lambda: other.process)
+    assert not second.begun.is_set()
+    second.gate.set()
+    first.gate.set()
+    eventually(lambda: errands.idle)
+    assert first.process
+    assert second.process
+    again = Gated()
+    again.gate.set()
+    errands.submit(again, "a")
+    eventually(lambda: again.process)
+
+
 def test_at_the_end_each_that_is_not_done_is_told(errands: Errands) -> None:
     gated = [Gated() for _ in range(MOST_THREADS + 2)]
-    for one in gated:
-        errands.submit(one)
+    for number, one in enumerate(gated):
+        errands.submit(one, "line" if number in (0, MOST_THREADS) else "")
     eventually(lambda: sum(one.begun.is_set() for one in gated) == MOST_THREADS)
     with capture_logs() as logs:
         errands.forgo()
