@@ -69,7 +69,13 @@ def test_every_page_is_accessible_and_lets_nothing_run(
                 assert axe(opened) == []
         job = disaster(redis)
         with page(browser, dark=dark, login=OPERATOR) as opened:
-            for path in [*pages(), f"/jobs/{job}", f"/jobs/?id={quote(HOSTILE)}"]:
+            for path in [
+                *pages(),
+                f"/jobs/{job}?show=edit",
+                "/jobs/letter-7",
+                "/jobs/letter-8",
+                f"/jobs/?id={quote(HOSTILE)}",
+            ]:
                 answer = opened.goto(f"{console.url}{path}")
                 assert answer is not None
                 assert answer.status == 200, path

@@ -115,6 +115,7 @@ def test_deleting_and_the_download_take_what_the_filter_chooses(console: Client,
     got = console.post("/do/dead-export", {"function": "*.add"})
     assert got.headers["content-disposition"] == 'attachment; filename="dead-letters.jsonl"'
     assert [json.loads(line)["id"] for line in got.body.splitlines()] == [kept.id]
+    assert console.data("/dead/audit")["lines"][0]["action"] == "export", "it holds arguments"
     assert console.post("/do/dead-discard", {"function": "*.add", "sure": "yes"}).status == 303
     assert kept.id not in ids(redis)
     assert len(ids(redis)) == 5

@@ -16,7 +16,7 @@ from worker.console.reading import dead as reading
 from worker.console.requests import Request, inexact
 from worker.console.site import Site
 from worker.dead_letters import changes as audits
-from worker.dead_letters.changes import Changes
+from worker.dead_letters.changes import Changes, note
 from worker.dead_letters.exported import lines
 from worker.dead_letters.filter import Filter, moment, rate
 from worker.dead_letters.letter import DeadLetter
@@ -27,6 +27,8 @@ from worker.text import count_of
 MOST_LETTERS: Final = 50
 MOST_LINES: Final = 200
 MOST_EXPORTED: Final = 1000
+#: Ids of a download that the audit names.
+SHOWN_IDS: Final = 20
 _FILTER: Final = ("queue", "function", "exception", "fingerprint", "reason", "since", "until")
 
 
@@ -157,6 +159,10 @@ def export(site: Site, request: Request) -> Download:
         f"{json.dumps(line)}\n"
         for at in range(0, len(ids), 100)
         for line in lines(site.dead_letters, ids[at : at + 100])
+    )
+    who = request.visitor.who
+    note(
+        site.redis, site.keys, action="export", who=who, job_ids=ids[:SHOWN_IDS], about=f"{len(ids)}: {chosen or 'all'}"
     )
     return Download("dead-letters.jsonl", "application/jsonl", text.encode())
 
