@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logs.get_logger()
 
+#: Larger answers are compressed for who takes that.
+PACKED_BYTES: Final = 1400
 _HTML: Final = "text/html; charset=utf-8"
 _STATIC: Final = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -52,7 +55,7 @@ class Console:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        answer = self._answer(environ)
+        answer = _packed(self._answer(environ), str(environ.get("HTTP_ACCEPT_ENCODING", "")))
         sent = {**headers.ALWAYS, **answer.headers, "Content-Length": str(len(answer.body))}
         start_response(f"{answer.status.value} {answer.status.phrase}", list(sent.items()))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
@@ -132,6 +135,14 @@ class Console:
         """Return how many dead letters there were last, for the tab; asks nobody."""
         fleet = self.site.known_fleet()
         return fleet.dead_letters if fleet else 0
+
+
+def _packed(answer: Answer, accepted: str) -> Answer:
+    """Compress what is worth it: a page that renews itself on a phone. No secret is in it."""
+    if "gzip" not in accepted or len(answer.body) < PACKED_BYTES:
+        return answer
+    body = gzip.compress(answer.body, compresslevel=4, mtime=0)
+    return Answer(answer.status, {**answer.headers, "Content-Encoding": "gzip"}, body)
 
 
 def _problem(sentence: str, status: HTTPStatus) -> Page:

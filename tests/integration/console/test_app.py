@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import http.client
 import socket
 import statistics
 import threading
@@ -11,7 +14,7 @@ import redis as redis_py
 from rq import Queue
 
 from tests.support import tasks
-from tests.support.console import Client, serving
+from tests.support.console import VIEW_PASSWORD, Client, serving
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.waiting import PATIENCE_SECONDS, eventually
@@ -135,6 +138,19 @@ def test_probes_do_not_wait_for_pages_that_wait_for_a_frozen_redis(own_server: R
         for browser in browsers:
             browser.join()
     assert statistics.median(took) < 1.0, "a page waits for five seconds"
+
+
+def test_a_browser_gets_pages_packed(console: Client) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", console.port, timeout=60)
+    plain = console.get("/queues")
+    login = base64.b64encode(f"viewer:{VIEW_PASSWORD}".encode()).decode()
+    connection.request("GET", "/queues", headers={"Accept-Encoding": "gzip, br", "Authorization": f"Basic {login}"})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert len(body) < len(plain.body) / 2
+    assert b"<h1>Queues</h1>" in gzip.decompress(body)
 
 
 def test_odd_requests_are_answered_in_a_sentence(console: Client) -> None:
