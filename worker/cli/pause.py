@@ -17,14 +17,16 @@ from worker.text import one_line
 
 _QUEUE = click.option("--queue", default="", metavar="QUEUE", help="Of this queue.")
 _FUNCTION = click.option("--function", default="", metavar="NAME", help="Of this function, as jobs name it.")
+_INSTANCE = click.option("--instance", default="", metavar="NAME", help="Of this instance, as status names it.")
 
 
 @click.command(cls=RedisCommand)
 @_QUEUE
 @_FUNCTION
+@_INSTANCE
 @click.option("--for", "length", default="", metavar="TIME", help="It ends by itself after this: 90s, 10m, 2h, 1d.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; `status` shows it.")
-def pause(queue: str, function: str, length: str, reason: str) -> None:
+def pause(queue: str, function: str, instance: str, length: str, reason: str) -> None:
     """Begin no more jobs of a queue, of a function, or at all, on any instance. Jobs that run end.
 
     Jobs of a paused queue stay where they are. Those of a paused function wait on the queue paused:QUEUE:FUNCTION, in
@@ -36,7 +38,7 @@ def pause(queue: str, function: str, length: str, reason: str) -> None:
         sentence = pauses.pause(
             redis,
             Keys(RQ_KEY_PREFIX),
-            function=function,
+            function=_named(function, instance),
             queue=queue,
             seconds=seconds,
             who=user_at_host(),
@@ -50,10 +52,21 @@ def pause(queue: str, function: str, length: str, reason: str) -> None:
 @click.command(cls=RedisCommand)
 @_QUEUE
 @_FUNCTION
-def resume(queue: str, function: str) -> None:
+@_INSTANCE
+def resume(queue: str, function: str, instance: str) -> None:
     """End a pause: name what was paused. Without an option every pause ends."""
     sentence = pauses.resume(
-        connect(settings_or_exit()), Keys(RQ_KEY_PREFIX), function=function, queue=queue, who=user_at_host()
+        connect(settings_or_exit()),
+        Keys(RQ_KEY_PREFIX),
+        function=_named(function, instance),
+        queue=queue,
+        who=user_at_host(),
     )
     click.echo(one_line(sentence))
     sys.exit(Exit.FAILED if "was not paused" in sentence else Exit.OK)
+
+
+def _named(function: str, instance: str) -> str:
+    if function and instance:
+        raise click.UsageError("Name a function or an instance: an instance is paused as a whole.")
+    return f"{pauses.INSTANCE}{instance}" if instance else function

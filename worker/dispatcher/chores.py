@@ -132,7 +132,9 @@ class Chores:
             rescuer, monotonic(), calm, board.last_claim_at if resources.consumers_block else lambda: 0.0
         )
         interval = settings.worker_scheduler_interval
-        due = ScheduledJobs(calls, settings.worker_queues, interval, board.consumers, board.header)
+        due = ScheduledJobs(
+            calls, settings.worker_queues, interval, board.consumers, header=board.header, name=resources.name
+        )
         letters = dead_letter_chore(settings, calls, resources.payloads, leadership, board, resources.name)
         # One instance does these for the whole fleet.
         strays = LeaderOnly(leadership, StrayChore(calls, calm, self.rescue.wake), after=STRAYS_AFTER_SECONDS)

@@ -30,7 +30,14 @@ class ScheduledJobs:
     """
 
     def __init__(
-        self, calls: ScriptCalls, queues: Sequence[str], interval: float, consumers: Sequence[Slot], header: Header
+        self,
+        calls: ScriptCalls,
+        queues: Sequence[str],
+        interval: float,
+        consumers: Sequence[Slot],
+        *,
+        header: Header,
+        name: str,
     ) -> None:
         self._due = self._looked_at = 0.0
         self._calls = calls
@@ -38,6 +45,7 @@ class ScheduledJobs:
         self._interval = interval or math.inf
         self._consumers = consumers
         self._header = header
+        self._name = name
 
     @property
     def due(self) -> float:
@@ -50,7 +58,7 @@ class ScheduledJobs:
     def run(self) -> None:
         """Move what is due; come back when the next job is due, at the latest after the interval."""
         self._looked_at = monotonic()
-        moved, next_due, late, blocked = look(self._calls, self._queues)
+        moved, next_due, late, blocked = look(self._calls, self._queues, name=self._name)
         pauses.show(self._header, self._queues, blocked.paused, suspended=blocked.suspended)
         if moved:
             log.info("schedule.moved", jobs=moved, late=late)
@@ -65,13 +73,16 @@ class Blocked(NamedTuple):
     paused: Paused
 
 
-def look(calls: ScriptCalls, queues: Sequence[str], limit: int = 1000) -> tuple[int, float, float, Blocked]:
+def look(
+    calls: ScriptCalls, queues: Sequence[str], limit: int = 1000, *, name: str = ""
+) -> tuple[int, float, float, Blocked]:
     """Move jobs that are due, and let jobs go on whose pause is over.
 
+    `name` is the dispatcher's: its instance may be paused.
     Returns (moved, seconds to the next job or end of a pause, or -1, lateness of the oldest, what is blocked).
     """
     asked_at = monotonic()
-    moved, next_due, late, moment, suspended, paused = calls.call(scripts.MOVE_DUE, limit, *queues)
+    moved, next_due, late, moment, suspended, paused = calls.call(scripts.MOVE_DUE, limit, *queues, worker_name=name)
     calls.clock.hear(float(moment), asked_at)
     return moved, float(next_due), float(late), Blocked(bool(suspended), Paused.read(paused))
 

@@ -20,6 +20,10 @@ from worker.redis import scripts
 from worker.redis.client import Client
 from worker.text import counted, duration, name_of, text_of
 
+#: How the name begins under which a pause of an instance stands, where others have a function.
+INSTANCE: Final = "@"
+#: A pause of an instance, whose name no other will have, ends after this by itself.
+INSTANCE_SECONDS: Final = 86_400.0
 #: The longest pause that has an end, and the most characters of a reason.
 LONGEST_SECONDS: Final = 366 * 86_400.0
 MOST_CHARACTERS: Final = 500
@@ -29,6 +33,7 @@ MOST_CHARACTERS: Final = 500
 class Pause:
     """One pause; "" as `function` or `queue` means any. Moments are Unix seconds by the server's clock.
 
+    A `function` that begins with `@` is an instance's name: that instance begins nothing.
     `until` is None where it has no end, `since` where nobody wrote it down. `parked` counts jobs that were put aside.
     """
 
@@ -60,6 +65,11 @@ class Pause:
         return f"{self.what} {verb} paused{since}, by {who}{why}{waits}. {end}; `{self.command}` ends it."
 
     @property
+    def instance(self) -> str:
+        """The instance that is paused; "" for a pause of other things."""
+        return self.function.removeprefix(INSTANCE) if self.function.startswith(INSTANCE) else ""
+
+    @property
     def plural(self) -> bool:
         """Whether `what` is in the plural."""
         return not self.function and not self.queue
@@ -67,12 +77,16 @@ class Pause:
     @property
     def command(self) -> str:
         """The command that ends it."""
+        if self.instance:
+            return f"python -m worker resume --instance {self.instance}"
         options = f" --queue {self.queue}" if self.queue else ""
         return f"python -m worker resume{options}" + (f" --function {self.function}" if self.function else "")
 
 
 def named(function: str, queue: str) -> str:
     """Name what a pause is about, at the beginning of a sentence."""
+    if function.startswith(INSTANCE):
+        return f"The instance {function.removeprefix(INSTANCE)}"
     if function:
         return f"The function {function}" + (f" on the queue {queue!r}" if queue else "")
     return f"The queue {queue!r}" if queue else "All queues"
@@ -137,9 +151,12 @@ def pause(
 ) -> str:
     """Pause; returns a sentence. A second pause of the same takes the place of the first.
 
+    `function` is ``@`` and a name for an instance, which then begins nothing for a day at most.
     Raises ValueError with a sentence where that cannot be paused, and `RedisTrouble`.
     """
-    _check(function, seconds)
+    _check(function, queue, seconds)
+    if function.startswith(INSTANCE):
+        seconds = min(seconds or INSTANCE_SECONDS, INSTANCE_SECONDS)
     client = Client.over(redis)
     about = json.dumps({"who": who, "reason": reason[:MOST_CHARACTERS], "since": now_of(client)})
     note = _note(function, queue) + (f" for {duration(seconds)}" if seconds is not None else "")
@@ -150,6 +167,9 @@ def pause(
     again = again.replace("is ", "are ").replace("was ", "were ") if not function and not queue else again
     ends = f"until {_moment(until)} UTC" if until else "until `resume`"
     begins = f"{named(function, queue)} {again}: no consumer begins such a job {ends}"
+    if function.startswith(INSTANCE):
+        begins = f"{named(function, queue)} {again}: it begins no job {ends}"
+        return f"{begins}. Jobs that run end."
     return f"{begins}. Jobs that run end. RQ's own workers go on."
 
 
@@ -168,7 +188,11 @@ def resume(redis: Redis, keys: Keys, *, function: str = "", queue: str = "", who
     return f"{named(function, queue)} was not paused. What is: {others}."
 
 
-def _check(function: str, seconds: float | None) -> None:
+def _check(function: str, queue: str, seconds: float | None) -> None:
+    if function.startswith(INSTANCE) and (queue or function == INSTANCE):
+        raise ValueError(
+            "An instance is paused as a whole, by the name that `status` shows before the consumer's number."
+        )
     if any(character.isspace() for character in function):
         raise ValueError(f"{function!r} is no function's name: write it as jobs do, jobs.mail.send.")
     if seconds is not None and not 1 <= seconds <= LONGEST_SECONDS:

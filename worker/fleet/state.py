@@ -99,7 +99,10 @@ class Fleet:
         found = []
         if self.suspended:
             found.append(Concern("All queues are suspended: nothing is claimed until `rq resume`.", "queues"))
-        found += [Concern(pause.sentence(self.now), "queues", pause.queue) for pause in self.pauses]
+        found += [
+            Concern(pause.sentence(self.now), "fleet" if pause.instance else "queues", pause.queue)
+            for pause in self.pauses
+        ]
         found += [
             Concern(f"{jobs_wait(queue.waiting)} on {queue.name!r} and no consumer reads it.", "queues", queue.name)
             for queue in self.queues

@@ -64,6 +64,15 @@ def test_a_paused_queue_waits_in_silence_until_it_goes_on(
         until(lambda: all(job.get_status(refresh=True) == "finished" for job in jobs), service=instances[0])
         assert sorted(tasks.runs(journal).values()) == [1] * 20
 
+        names = {bytes(key).decode().removeprefix("rq:worker:") for key in redis.smembers("rq:workers")}
+        quiet, other = (name.rpartition(".")[0] for name in sorted(names))
+        pauses.pause(redis, KEYS, function=f"@{quiet}", seconds=None, who="ann")
+        more = [queue.enqueue(tasks.add, 1, 1) for _ in range(20)]
+        until(lambda: all(job.get_status(refresh=True) == "finished" for job in more), service=instances[0])
+        ran_on = {bytes(redis.hget(KEYS.job(job.id), "worker_name") or b"").decode() for job in more}
+        assert {name.rpartition(".")[0] for name in ran_on} == {other}
+        pauses.resume(redis, KEYS, function=f"@{quiet}", who="ann")
+
         pauses.pause(redis, KEYS, seconds=2, who="ann")
         late = queue.enqueue(tasks.journal, str(journal), "begin")
         until(lambda: late.get_status(refresh=True) == "finished", service=instances[0])

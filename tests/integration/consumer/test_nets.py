@@ -6,6 +6,8 @@ Something that a net is around is made to fail; the nets themselves, and all els
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +50,11 @@ def test_a_fault_over_one_job_ends_that_job(
     faulty, _ = failing_once(runner.sentry.isolated, at=3)
     monkeypatch.setattr(runner.sentry, "isolated", faulty)
     jobs = [queue.enqueue(tasks.add, number, 1) for number in range(8)]
+    watchdog = threading.Timer(60, os.kill, (os.getpid(), signal.SIGTERM))  # a consumer that waits for ever stops
+    watchdog.start()
     with capture_logs() as lines:
         work(redis, WORKER_THREADS=threads)
+    watchdog.cancel()
     ends = [job.get_status(refresh=True) for job in jobs]
     assert sorted(ends) == ["failed", *["finished"] * 7]
     failed = jobs[ends.index("failed")]

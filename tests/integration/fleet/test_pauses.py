@@ -31,6 +31,26 @@ def park(redis: redis_py.Redis, *ids: str) -> None:
     assert ann.park([(claim, ADD) for claim in claims]) == [1] * len(ids)
 
 
+def test_a_paused_instance_begins_nothing_and_the_others_go_on(redis: redis_py.Redis) -> None:
+    said = pauses.pause(redis, KEYS, function="@vm.1", seconds=None, who="ann", reason="it swaps")
+    assert said.startswith("The instance vm.1 is paused: it begins no job until 20")
+    Queue("default", connection=redis).enqueue(tasks.add, 1, 1, job_id="a")
+    for name in ("vm.1.0", "vm.10.0", "vm.2.0"):
+        register(redis, name)
+    paused = desk(redis, "vm.1.0", "default").settle_and_claim([], 1)
+    assert (paused.claims, paused.paused.closes("default") if paused.paused else None) == ([], True)
+    other = desk(redis, "vm.10.0", "default").settle_and_claim([], 1)
+    assert [claim.job_id for claim in other.claims] == ["a"]
+    assert [(queue.name, queue.paused) for queue in fleet(redis).queues] == [("high", False), ("default", False)]
+    (sentence,) = [one for one in fleet(redis).attention() if "The instance" in one]
+    assert "The instance vm.1 is paused for" in sentence
+    assert "`python -m worker resume --instance vm.1` ends it." in sentence
+    for wrong in ({"function": "@"}, {"function": "@vm.1", "queue": "default"}, {"function": "@a b"}):
+        with pytest.raises(ValueError, match=r"\.$"):
+            pauses.pause(redis, KEYS, seconds=None, who="ann", **wrong)
+    assert pauses.resume(redis, KEYS, function="@vm.1", who="ann") == "The instance vm.1 goes on."
+
+
 def test_paused_work_is_no_reason_to_scale_and_hides_no_other_work(redis: redis_py.Redis) -> None:
     Queue("high", connection=redis).enqueue(tasks.add, 1, 1)
     Queue("default", connection=redis).enqueue(tasks.add, 1, 1)

@@ -33,7 +33,7 @@ local function claim(queues, want, token, counter, lease, busy_ttl, idle_ttl, le
     reply[6] = {}
     if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
       rules = pause_rules()
-      found = rules.pauses()
+      found = rules.pauses(W)
       aside = rules.released(found)
       for _, pause in ipairs(found) do
         local at = #reply[6]

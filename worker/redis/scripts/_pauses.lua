@@ -19,8 +19,10 @@ local function pause_rules()
     call('EXPIRE', RESUMED, seconds)
   end
 
-  -- Return the pauses that hold, {function, queue, seconds left (-1 = no end)}…; what has ended is dropped.
-  local function pauses()
+  -- Return the pauses that hold, {function, queue, seconds left (-1 = no end)}…; what has ended is dropped. For a `worker`
+  -- (or dispatcher) a pause of its instance, whose function is "@<instance>", is one of everything, and those of others none.
+  local function pauses(worker)
+    local me = worker and '@' .. (string.match(worker, '^(.*)%.[^.]*$') or worker)
     local entries, found, ended = redis.pcall('HGETALL', PAUSED), {}, {}
     if entries.err then
       if not wrong_type(entries) then raise(entries) end
@@ -31,7 +33,10 @@ local function pause_rules()
       local last = tonumber(string.match(entries[at + 1], '^%d+') or '')
       if name and last then -- else somebody else has written there
         if last == 0 or last > NOW then
-          found[#found + 1] = {name, queue, last == 0 and -1 or last - NOW - NOW_US / 1000000}
+          if name == me then name = '' end
+          if not worker or string.sub(name, 1, 1) ~= '@' then
+            found[#found + 1] = {name, queue, last == 0 and -1 or last - NOW - NOW_US / 1000000}
+          end
         else
           ended[#ended + 1] = entries[at]
         end

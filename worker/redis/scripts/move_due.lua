@@ -1,6 +1,6 @@
 -- Move up to ARGV[3] jobs that are due from the scheduled registries to their queues, in the order they fell due.
 -- Read, push and remove are one step: several dispatchers never move a job twice, none is lost between.
--- KEYS: none. ARGV: prefix, '' (no single worker), limit, queue names…
+-- KEYS: none. ARGV: prefix, the dispatcher's name, limit, queue names…
 -- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s), time, 1 while
 -- `rq suspend` holds, paused: function, queue, seconds left (-1 = no end), …}, those in the middle as decimals: RQ's scores are whole seconds, this server's clock is not. The end of a
 -- pause (_pauses.lua) is due as a job is: jobs that were put aside go on, and whoever waits for it is woken.
@@ -32,7 +32,7 @@ local suspended, paused = 0, {}
 if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
   suspended = call('EXISTS', P .. ':suspended')
   local rules = pause_rules()
-  local found = rules.pauses()
+  local found = rules.pauses(W)
   for _, pause in ipairs(found) do
     local at = #paused
     paused[at + 1], paused[at + 2], paused[at + 3] = pause[1], pause[2], tostring(pause[3])

@@ -5,7 +5,7 @@
 -- Returns for each 1 = it waits there now, 0 = the function is not paused (any more): run it, -1 = it is not ours any more.
 go_on_without_memory()
 local rules, replies = pause_rules(), {}
-local found = rules.pauses()
+local found = rules.pauses(W)
 
 -- Put an id on a list behind all that were claimed before it; others may have put later ones there already. These move
 -- one place on each, and stand there twice rather than not at all meanwhile.
