@@ -28,13 +28,13 @@ _LEFT: Final = (
 _LEFT_NAMES: Final = frozenset(
     {
         *("workers", "suspended", "cron_schedulers", "leader", "leader-token", "agenda", "maintained", "origins"),
-        *("autoscaler", "autoscaler-lock", RQ_SCHEDULER_LOCK),
+        *("autoscaler", "autoscaler-lock", "resumed", RQ_SCHEDULER_LOCK),
     }
 )
 #: Registries whose jobs run, now or later, because they are listed there.
 _RUNNING: Final = frozenset({"wip", "scheduled", "deferred", "ready"})
 _RESTING: Final = frozenset({"finished", "failed", "canceled"})
-_PLAIN_SETS: Final = frozenset({"queues", "groups", "rl-keys"})
+_PLAIN_SETS: Final = frozenset({"queues", "groups", "rl-keys", "parked"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from tests.support.server import RedisServer, free_port
 from tests.support.worker import consumer
 from worker.engine.leases import orphans
 from worker.exits import Exit
+from worker.fleet import pauses
+from worker.keys import Keys
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,25 @@ def test_the_order_of_a_queue_stays_and_jobs_of_the_new_one_keep_their_place(
     assert (rows["jobs"]["left_out"], rows["queue:default"]["left_out"]) == (1, 1)
     assert b"[1, 1]" not in new.hget("rq:job:both", "description")
     assert new.hget("rq:job:both", "description").endswith(b"(1, 1)"), "a job of the new Redis is not written over"
+
+
+def test_pauses_and_the_jobs_that_stand_aside_go_with_it(
+    server: RedisServer, redis: redis_py.Redis, new_server: RedisServer, new: redis_py.Redis
+) -> None:
+    keys, function = Keys("rq"), "tests.support.tasks.add"
+    pauses.pause(redis, keys, function=function, seconds=None, who="ann")
+    for job_id in ("a", "b"):
+        Queue("default", connection=redis).enqueue(tasks.add, 1, 1, job_id=job_id)
+    register_worker(redis, "ann")
+    ann = desk(redis, "ann", "default")
+    assert ann.park([(claim, function) for claim in ann.settle_and_claim([], 2).claims]) == [1, 1]
+    redis.delete("rq:worker:ann", "rq:workers")
+    told(migrate(server, new_server, "--json"))
+    consumer(new, "default").work(burst=True)
+    assert new.hget("rq:job:a", "status") == b"queued"
+    pauses.resume(new, keys, who="ann")
+    consumer(new, "default").work(burst=True)
+    assert [new.hget(f"rq:job:{job_id}", "status") for job_id in ("a", "b")] == [b"finished"] * 2
 
 
 def test_the_claims_of_a_dead_worker_are_rescued_on_the_new_one(
