@@ -3,7 +3,7 @@
 -- ARGV: prefix, '' (no single worker), function ('' = any), queue ('' = any), seconds ('' = no end), JSON for people, who ('' = no audit), run, note.
 -- Returns {1 if it was paused before, its end (Unix time; 0 = none)}.
 local entry = ARGV[3] .. ' ' .. ARGV[4]
-local last = ARGV[5] == '' and 0 or NOW + math.ceil(tonumber(ARGV[5]))
+local last = ARGV[5] == '' and 0 or math.ceil(NOW + NOW_US / 1000000 + tonumber(ARGV[5])) -- not before the time
 make_room(PAUSED, 'hash')
 local before = call('HEXISTS', PAUSED, entry)
 if ARGV[7] ~= '' then
