@@ -52,10 +52,12 @@ def held(redis: redis_py.Redis) -> dict[str, list[str]]:
             value = sorted(_masked(item.decode()) for item in redis.smembers(key))
         elif kind == b"zset":
             rows = redis.zrange(key, 0, -1, withscores=True)
-            value = [(_masked(item.decode()), _moment(score, now)) for item, score in rows]
+            value = sorted((_moment(score, now), _masked(item.decode())) for item, score in rows)
         else:
             raise AssertionError(f"{name} is of an odd type: {kind}")
-        found.setdefault(name, []).append(json.dumps([value, round(redis.ttl(key), -1)], ensure_ascii=False))
+        found.setdefault(name, []).append(
+            json.dumps([value, round(redis.ttl(key), -2)], ensure_ascii=False, sort_keys=True)
+        )
     return {name: sorted(values) for name, values in found.items()}
 
 

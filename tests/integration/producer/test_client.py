@@ -278,6 +278,22 @@ def test_waiting_ends_at_its_deadline(producer: Producer) -> None:
         producer.wait(job.id, 0.3)
 
 
+def test_watching_tells_what_changes_until_the_end(producer: Producer, redis: redis_py.Redis) -> None:
+    job = producer.enqueue(ADD, 1, 1)
+    seen = []
+    for state in producer.watch(job, 60):
+        seen.append((state.status, state.percent))
+        if state.status == "queued" and not state.percent:
+            redis.hset(f"rq:job:{job.id}", "meta", json.dumps({"progress": {"percent": 40, "message": "half-way"}}))
+        elif not state.ended:
+            work(redis)
+    assert (seen[0], seen[-1]) == (("queued", 0), ("finished", 40))
+    assert ("queued", 40) in seen
+    assert [state.status for state in producer.watch(job, 0)] == ["finished"]
+    with pytest.raises(NoSuchJob):
+        next(producer.watch("nothing", 1))
+
+
 def test_a_result_that_is_pickled_is_refused_in_words(producer: Producer, redis: redis_py.Redis) -> None:
     job = Queue("default", connection=redis).enqueue(ADD, 1, 1)
     SimpleWorker(["default"], connection=redis).work(burst=True)
