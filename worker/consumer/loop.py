@@ -283,7 +283,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             threads=self.threads,
             blocking_claim=ahead,
             errands=self.errands,
-            ends_idle=self._burst or self._max_idle is not None,
+            burst=self._burst,
             heard=self.heard,
             longest=self._max_idle,
         )

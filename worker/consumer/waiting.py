@@ -33,7 +33,7 @@ class Waiting:
     """The waits of one consumer, each of `longest` seconds at most.
 
     `capacity` says how many jobs it may claim now. `threads` is its pool, if it has one; `blocking_claim` is None where
-    it does not claim ahead. With `ends_idle` it ends when there is nothing to do, errands included.
+    it does not claim ahead. In a `burst` it never waits for jobs: it ends when nothing is left.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Waiting:
         threads: ThreadPool | None,
         blocking_claim: BlockingClaim | None,
         errands: Errands,
-        ends_idle: bool,
+        burst: bool,
         heard: Heard,
         longest: float | None,
     ) -> None:
@@ -57,7 +57,7 @@ class Waiting:
         self._threads = threads
         self._blocking_claim = blocking_claim
         self._errands = errands
-        self._ends_idle = ends_idle
+        self._burst = burst
         self._heard = heard
         self._slot = supervision.slot
         self._child = supervision.child
@@ -75,15 +75,15 @@ class Waiting:
             self._supervision.answered()
         if self._threads is not None and self._in_flight:
             self._for_threads(self._threads)
-        elif self._errands.full or (self._ends_idle and not self._errands.idle):
+        elif self._errands.full or (self._burst and not self._errands.idle):
             self._tick()
             self._child.wait(PAUSE_SECONDS, [self._errands.fileno()])
             self._errands.answer()
         elif reply.suspended or reply.problem or self._supervision.quiet:
             self._tick()
             self._child.wait(PAUSE_SECONDS)
-        elif not self._in_flight.empty or not (reply.registered and reply.asked):
-            pass  # something is left to settle, or the server must be asked again
+        elif self._burst or not self._in_flight.empty or not (reply.registered and reply.asked):
+            pass  # something is left to settle, or was just now and another thread has done it; or ask again
         else:
             return self._for_jobs()
         return ClaimReply()

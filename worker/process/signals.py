@@ -15,6 +15,7 @@ import fcntl
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from types import FrameType
@@ -56,10 +57,14 @@ def listen() -> SimpleQueue[int]:
 
 
 def hand_on(inbox: SimpleQueue[int]) -> None:
-    """Hand the signals that have come, and will come, on to the program that this process is about to execute."""
+    """Hand the signals that have come, and will come, on to the program that this process is about to execute.
+
+    Called in the main thread, for which they wait. One that was sent to the process would be taken by a thread that a
+    job module has started, and nobody would hear of it.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED)
     while not inbox.empty():
-        os.kill(os.getpid(), inbox.get())
+        signal.pthread_kill(threading.get_ident(), inbox.get())
 
 
 def ignore() -> None:

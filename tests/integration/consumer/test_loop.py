@@ -420,3 +420,14 @@ def test_it_runs_where_standard_error_is_no_file(redis: redis_py.Redis, monkeypa
     monkeypatch.setattr("sys.stderr", io.StringIO())
     consumer(redis).work(burst=True)
     assert job.get_status() == "finished"
+
+
+def test_a_burst_does_not_wait_for_jobs_when_another_thread_has_settled_what_was_left(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two looks at what the consumer has in hand; it would sleep for minutes."""
+    worker = consumer(redis)
+    looks, has_nothing_left = [False], worker.has_nothing_left
+    monkeypatch.setattr(worker, "has_nothing_left", lambda reply: looks.pop() if looks else has_nothing_left(reply))
+    worker.work(burst=True)
+    assert looks == []
