@@ -23,7 +23,7 @@ test: $(STAMP) node_modules
 
 # The slow tests too: storms, deploys, soaks, a minute's waits. Where a redis-server is installed (Debian's), everything
 # that talks to a server runs once more against that: not what installs environments, draws pages or reads types.
-RUN_ONCE := docs/test_make.py docs/test_outbox.py cli/types netlify/test_page.py producer/test_packages.py
+RUN_ONCE := docs/test_make.py console/test_browser.py docs/test_outbox.py cli/types netlify/test_page.py producer/test_packages.py
 test-all: $(STAMP) node_modules
 	@$(PYTEST) -m "slow or not slow"
 	@server=$$(command -v redis-server) || { echo "No redis-server here: the bundled Valkey was all."; exit 0; }; \

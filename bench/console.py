@@ -52,18 +52,20 @@ def main() -> None:
         redis = stack.enter_context(server.client())
         fill(redis, wanted.jobs, wanted.letters, wanted.consumers)
         without, _ = monitor(stack, server, password="")
-        plain = commands_a_minute(redis)
         with_it, port = monitor(stack, server, password=PASSWORD)
-        both = commands_a_minute(redis)
-        print(f"commands a minute while nobody looks: {plain:.0f} without a console, {both - plain:.0f} with one")
+        time.sleep(11)
+        print(f"connections of the console before anybody has looked: {len(connections(redis))}")
         alone = probe(port, 300)
         pages(redis, port)
         before, after = memory(without), memory(with_it)
         print(f"memory of the monitor: {before:.1f} MB without the console, {after:.1f} MB with every page seen")
-        print(f"/livez: median {alone[0]:.2f}, p99 {alone[1]:.2f} ms alone; ", end="")
         with Browsers(port, 20):
             crowd = probe(port, 300)
-        print(f"median {crowd[0]:.2f}, p99 {crowd[1]:.2f} ms with twenty browsers on the page")
+        time.sleep(11)
+        idle = min((int(one["idle"]) for one in connections(redis)), default=0)
+        print(f"its connections have asked nothing for {idle} s, 11 s after the last browser was closed")
+        for who, (median, p99) in (("alone", alone), ("with twenty browsers on the page", crowd)):
+            print(f"/livez {who}: median {median:.2f}, p99 {p99:.2f} ms")
 
 
 def fill(redis: redis_py.Redis, jobs: int, letters: int, consumers: int) -> None:
@@ -149,12 +151,9 @@ def pages(redis: redis_py.Redis, port: int) -> None:
     redis.config_set("slowlog-log-slower-than", 10_000)
 
 
-def commands_a_minute(redis: redis_py.Redis) -> float:
-    """Count commands for some seconds."""
-    before, began = redis.info("stats")["total_commands_processed"], time.perf_counter()
-    time.sleep(20)
-    count = redis.info("stats")["total_commands_processed"] - before - 1
-    return float(60 * count / (time.perf_counter() - began))
+def connections(redis: redis_py.Redis) -> list[dict[str, str]]:
+    """Return the console's own connections; the monitor's have another name."""
+    return [one for one in redis.client_list() if one["name"].endswith(".console")]
 
 
 def probe(port: int, times: int) -> tuple[float, float]:

@@ -39,6 +39,7 @@ def show(site: Site, _request: Request) -> Page:
         "consumers": len(fleet.consumers) if fleet else 0,
         "most": MOST_CONSUMERS,
         "functions": functions(site, fleet),
+        "quiet_ones": [one.function[1:] for one in fleet.pauses if one.function.startswith("@")] if fleet else [],
         "stranded": fleet.stranded if fleet else {},
         "silent": SILENT_SECONDS,
     }

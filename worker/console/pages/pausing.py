@@ -28,11 +28,16 @@ def pause(site: Site, request: Request) -> Done:
         )
     except ValueError as error:
         raise Problem(str(error)) from None
-    return Done(sentence, "/queues")
+    return Done(sentence, _page(function))
 
 
 def resume(site: Site, request: Request) -> Done:
     """End exactly this pause; all of them where neither a queue nor a function is named."""
     function, queue = request.form.get("function", "").strip(), inexact(request.form.get("queue", ""))
     sentence = pauses.resume(site.redis, site.keys, function=function, queue=queue, who=request.visitor.who)
-    return Done(sentence, "/queues")
+    return Done(sentence, _page(function))
+
+
+def _page(function: str) -> str:
+    """Return the page that shows such a pause; of an instance the function is its name behind an `@`."""
+    return "/fleet" if function.startswith("@") else "/queues"
