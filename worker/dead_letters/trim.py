@@ -94,6 +94,14 @@ class Trim:
             yield
         self._report(trimmed, census)
 
+    def cut(self) -> int:
+        """Delete the oldest letters beyond the bound, at most a page, and look at no others; returns how many."""
+        excess = self._dead_letters.count() - self._max_jobs
+        if excess <= 0:
+            return 0
+        page = self._dead_letters.page(0, min(PAGE, excess) - 1)
+        return self._sweep(page) + self._trim("count", page.letters)
+
     def _too_old(self, letters: list[DeadLetter], census: Census) -> list[DeadLetter]:
         """Return the letters that are too old, and count the others."""
         too_old = []

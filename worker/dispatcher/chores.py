@@ -13,7 +13,7 @@ from worker import backoff, logs
 from worker.dispatcher.clock import ClockWatch
 from worker.dispatcher.cron import Cron
 from worker.dispatcher.cron_file import Entry, serializer_of
-from worker.dispatcher.dead_letters import dead_letter_chore
+from worker.dispatcher.dead_letters import dead_letter_chores
 from worker.dispatcher.heartbeats import Heartbeats
 from worker.dispatcher.key_types import KeyTypes
 from worker.dispatcher.leader import LeaderOnly, Leadership
@@ -135,7 +135,7 @@ class Chores:
         due = ScheduledJobs(
             calls, settings.worker_queues, interval, board.consumers, header=board.header, name=resources.name
         )
-        letters = dead_letter_chore(settings, calls, resources.payloads, leadership, board, resources.name)
+        letters, bound = dead_letter_chores(settings, calls, resources.payloads, leadership, board, resources.name)
         # One instance does these for the whole fleet.
         strays = LeaderOnly(leadership, StrayChore(calls, calm, self.rescue.wake), after=STRAYS_AFTER_SECONDS)
         types = KeyTypes(calls, settings.worker_queues, settings.dead_letter_queue)
@@ -146,6 +146,7 @@ class Chores:
             "rescue": self.rescue,
             "scheduled jobs": due,
             "dead letters": letters,
+            "bound of dead letters": bound,
             "maintenance": Maintenance(calls, deaths, board.ended),
             "strays": strays,
             "key types": types,

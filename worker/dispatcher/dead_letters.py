@@ -12,6 +12,7 @@ from itertools import chain
 from time import monotonic
 from typing import Final, Protocol
 
+from worker import logs
 from worker.dead_letters.alerts import Alerts
 from worker.dead_letters.changes import Changes
 from worker.dead_letters.collect import Collect
@@ -23,6 +24,8 @@ from worker.process.scoreboard import Scoreboard
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.settings import Settings
+
+log = logs.get_logger()
 
 #: A full pass follows after this many looks that found nothing new, because letters also expire by age.
 IDLE_LOOKS: Final = 20
@@ -128,6 +131,35 @@ class DeadLetterChore:
 _OVER: Final = object()
 
 
+class Bound:
+    """Keeps the bound while jobs fail here: what is too many goes a second later, without a pass over the rest."""
+
+    def __init__(self, trim: Trim, board: Scoreboard) -> None:
+        self._trim = trim
+        self._board = board
+        self._seen = board.buried()
+        self._ran_at = 0.0
+        self._deleted = 0
+
+    @property
+    def due(self) -> float:
+        """When to look next (monotonic): at once while there were too many; never where nothing is buried."""
+        if self._deleted:
+            return 0.0
+        return self._ran_at + PRESSING_SECONDS if self._board.buried() != self._seen else float("inf")
+
+    def run(self) -> None:
+        """Delete a page of the oldest letters if there are too many."""
+        seen = self._board.buried()
+        deleted = self._trim.cut()
+        if deleted:
+            self._deleted += deleted
+            return
+        if self._deleted:
+            log.warning("dead_letters.trimmed", jobs=self._deleted, by_count=self._deleted)
+        self._seen, self._ran_at, self._deleted = seen, monotonic(), 0
+
+
 class _Pressure:
     """Whether at least `most` jobs were buried in this instance since a pass ended."""
 
@@ -143,15 +175,15 @@ class _Pressure:
         return self._board.buried() - self._buried >= self._most
 
 
-def dead_letter_chore(
+def dead_letter_chores(
     settings: Settings,
     calls: ScriptCalls,
     payloads: Payloads,
     leadership: Leadership,
     board: Scoreboard,
     name: str,
-) -> DeadLetterChore:
-    """Put the chore together for one dispatcher; its census goes on the scoreboard, `name` into the audit."""
+) -> tuple[DeadLetterChore, Bound]:
+    """Put the chores together for one dispatcher; the census goes on the scoreboard, `name` into the audit."""
     counts = board.dead_letters
     alerts = Alerts(calls.redis, settings)
     dead_letters = DeadLetterQueue(calls.redis, calls.prefix, settings.dead_letter_queue)
@@ -167,15 +199,13 @@ def dead_letter_chore(
         left = census.oldest + settings.dead_letter_max_age - census.now if census.oldest else float("inf")
         chore.expires_at = monotonic() + left
 
+    trim = Trim(changes, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.count, note)
     chore = DeadLetterChore(
         leadership,
         look,
-        [
-            Collect(calls, dead_letters, payloads, queues, settings.release),
-            Trim(changes, settings.dead_letter_max_age, settings.dead_letter_max_jobs, alerts.count, note),
-        ],
+        [Collect(calls, dead_letters, payloads, queues, settings.release), trim],
         every=settings.pace.dead_letter_look,
         unchanged=lambda: counts.confirm(monotonic()),
         pressing=_Pressure(board, max(PRESSING_LEAST, settings.dead_letter_max_jobs // 10)),
     )
-    return chore
+    return chore, Bound(trim, board)

@@ -28,7 +28,7 @@ BURY_AND_KEEP_UP = textwrap.dedent(
     from worker.dead_letters.collect import Collect
     from worker.dead_letters.trim import Trim
     from worker.dispatcher.leader import Leadership
-    from worker.dispatcher.dead_letters import dead_letter_chore
+    from worker.dispatcher.dead_letters import dead_letter_chores
     from worker.process.scoreboard import Scoreboard
     from worker.settings.load import load
 
@@ -45,7 +45,7 @@ BURY_AND_KEEP_UP = textwrap.dedent(
                          "DEAD_LETTER_ALERT_URL": "https://hooks.example.com", "NOTIFY_SECRET": "s"},
                         need_redis_url=False)
         board = Scoreboard(1)
-        chore = dead_letter_chore(settings, calls, payloads(), Leadership(calls, "ann"), board, "ann")
+        chore, _ = dead_letter_chores(settings, calls, payloads(), Leadership(calls, "ann"), board, "ann")
         chore.run()
         while chore._pass is not None:
             chore.run()

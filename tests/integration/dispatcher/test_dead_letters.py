@@ -14,7 +14,7 @@ from tests.support.engine import script_calls
 from tests.support.letters import payloads, seed
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
-from worker.dispatcher.dead_letters import PRESSING_SECONDS, DeadLetterChore, dead_letter_chore
+from worker.dispatcher.dead_letters import PRESSING_SECONDS, DeadLetterChore, dead_letter_chores
 from worker.dispatcher.leader import Leadership
 from worker.process.scoreboard import Scoreboard
 from worker.settings.load import load
@@ -35,7 +35,7 @@ def chore(redis: redis_py.Redis, part: Counted, name: str, board: Scoreboard | N
     """Return the chore of one instance's dispatcher, with its real eyes and the real lead."""
     settings = load({"WORKER_QUEUES": "high,default"}, need_redis_url=False)
     calls = script_calls(redis)
-    made = dead_letter_chore(settings, calls, payloads(), Leadership(calls, name), board or Scoreboard(1), name)
+    made, _ = dead_letter_chores(settings, calls, payloads(), Leadership(calls, name), board or Scoreboard(1), name)
     made._parts = [part]
     return made
 
@@ -95,6 +95,28 @@ def test_where_jobs_fail_fast_passes_follow_each_other_at_once_whoever_leads_and
         assert ann.due - monotonic() <= PRESSING_SECONDS
         turn(ann)
         assert part.passes == round_
+
+
+def test_what_is_beyond_the_bound_goes_a_second_after_it_was_buried_here_and_nothing_is_asked_before(
+    redis: redis_py.Redis,
+) -> None:
+    board = Scoreboard(1)
+    settings = load({"WORKER_QUEUES": "high,default", "DEAD_LETTER_MAX_JOBS": "1000"}, need_redis_url=False)
+    calls = script_calls(redis)
+    _, bound = dead_letter_chores(settings, calls, payloads(), Leadership(calls, "ann"), board, "ann")
+    assert bound.due == float("inf")
+    seed(redis, 2100)
+    board.consumers[0].buried += 2100
+    assert bound.due < monotonic()
+    runs = 0
+    while bound.due < monotonic():
+        bound.run()
+        runs += 1
+    assert redis.llen("rq:queue:dead-letter") == 1000
+    assert redis.zcard("rq:failed:high") + redis.zcard("rq:failed:default") == 1000
+    assert runs == 4, "a page each, so that other chores run between, and a look that finds nothing more"
+    board.consumers[0].buried += 1
+    assert 0 < bound.due - monotonic() <= PRESSING_SECONDS
 
 
 @pytest.mark.slow  # half a minute of load
