@@ -46,5 +46,6 @@ COLUMNS = (
     Column("round trips/job, full queue", "full_round_trips", "distance", COST),
     Column("commands sent, single job", "single_commands", "single", COST),
     Column("commands executed/job, full queue", "executed", "throughput", COST),
+    Column("CPU ms/job, server included", "cpu", "throughput", COST, ratio=True),
     Column("idle commands/h", "idle_commands", "idle", COST, ratio=True),
 )

@@ -57,6 +57,8 @@ class Drain:
     jobs: int
     #: Commands that the server executed.
     executed: int
+    #: Seconds of CPU time that workers and server used.
+    cpu: float
     #: What workers sent, when a proxy stood between.
     sent: Meter
 
@@ -75,13 +77,14 @@ def _drain(stage: Stage, jobs: int, slots: int | None, seconds: float, settle: f
     stage.start_workers(slots)
     stage.wait_until_working()
     time.sleep(settle)
-    executed, sent = stage.executed_commands(), stage.sent()
+    executed, sent, cpu = stage.executed_commands(), stage.sent(), stage.cpu_seconds()
     before, start = stage.records.count(), time.perf_counter()
     stage.wait_until_done(jobs, seconds)
     done, watched = stage.records.count() - before, time.perf_counter() - start
     if done <= 0:
         raise PeerError(f"{before} of {jobs} jobs were done in {settle} s, and none in the {watched:.1f} s after")
-    return Drain(watched, done, stage.executed_commands() - executed, stage.sent() - sent)
+    used = stage.cpu_seconds() - cpu
+    return Drain(watched, done, stage.executed_commands() - executed, used, stage.sent() - sent)
 
 
 def throughput(peer: Peer, effort: Effort) -> Samples:
@@ -90,7 +93,11 @@ def throughput(peer: Peer, effort: Effort) -> Samples:
         jobs = max(100, round(peer.pace * (effort.drain + 0.5)))
         stage.load("append", 1, jobs)
         drain = _drain(stage, jobs, None, effort.drain)
-        return {"throughput": [drain.rate], "executed": [drain.executed / drain.jobs]}
+        return {
+            "throughput": [drain.rate],
+            "executed": [drain.executed / drain.jobs],
+            "cpu": [drain.cpu * 1000 / drain.jobs],
+        }
 
 
 def latency(peer: Peer, effort: Effort) -> Samples:

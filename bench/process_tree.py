@@ -12,9 +12,11 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 MARK = "BENCH_RUN"
+_TICKS = os.sysconf("SC_CLK_TCK")
 _PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -29,6 +31,15 @@ def pss_mb(mark: str) -> tuple[float, int]:
     pids = members(mark)
     sizes = [_PSS.search(_read(pid, "smaps_rollup")) for pid in pids]
     return sum(int(size[1]) * 1024 for size in sizes if size) / 1e6, len(pids)
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return the CPU time that processes have used, with that of their children that they have waited for."""
+    used = 0.0
+    for pid in pids:
+        fields = _read(pid, "stat").rpartition(b")")[2].split()
+        used += sum(map(int, fields[11:15])) / _TICKS
+    return used
 
 
 def end(root: subprocess.Popen[bytes], mark: str) -> None:

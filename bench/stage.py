@@ -135,6 +135,11 @@ class Stage:
         with Redis(port=self._proxy.port) as distant:
             return min(_seconds(distant.ping) for _ in range(5)) * 1000
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that workers and server have used so far."""
+        server = int(self.client.info("server")["process_id"])
+        return process_tree.cpu_seconds([*process_tree.members(self._mark), server])
+
     def pss_mb(self) -> tuple[float, int]:
         """Return the memory of the workers in MB, and the number of their processes."""
         return process_tree.pss_mb(self._mark)
