@@ -32,7 +32,7 @@ assert not {"rq", "worker", "jobs", "pydantic"} & set(sys.modules)
 """
 TYPED = """
 from worthit_producer import Enqueued, Producer, Retry
-def use(producer: Producer) -> Enqueued:
+def use(producer: Producer) -> Enqueued[int]:
     producer.enqueue("jobs.a.b", 1, delay="soon")
     return producer.enqueue("jobs.a.b", 1, retry=Retry(3, [10]), delay=5)
 """
