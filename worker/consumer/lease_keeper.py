@@ -20,6 +20,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Final, NoReturn
 
+from worker import logs
 from worker.engine.leases import heartbeat
 from worker.process import forked, signals
 from worker.process.slot import Slot
@@ -27,6 +28,9 @@ from worker.process.wakeup import readable
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
 
+log = logs.get_logger()
+
+EFFECT: Final = "A job that holds Python's lock for half a minute may be taken for an orphan and run twice."
 #: So much of a heartbeat's interval may pass beyond it before the helper sends one.
 LATE: Final = 1.3
 #: How long after its timeout a job may still end by itself.
@@ -49,7 +53,14 @@ class LeaseKeeper:
         slot.beaten_at = monotonic()
         parent = os.getpid()
         reader, self._writer = os.pipe()
-        self._pid = forked.fork()
+        try:
+            self._pid = forked.fork()
+        except OSError as error:
+            log.warning("consumer.no_lease_keeper", error=str(error), effect=EFFECT)
+            os.close(reader)
+            self._let_go()
+            self._pid = -1
+            return
         if self._pid == 0:
             self._become_helper(parent, reader)
         os.close(reader)
@@ -57,6 +68,8 @@ class LeaseKeeper:
 
     def close(self) -> None:
         """End the helper: it hears that the pipe's other end is gone."""
+        if self._pid < 0:
+            return
         forked.keep(self._let_go)
         os.close(self._writer)
         until = monotonic() + END_SECONDS
