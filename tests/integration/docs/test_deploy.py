@@ -27,9 +27,33 @@ from worker.settings.model import variable_of
 
 PAGES = {name: (ROOT / "docs" / name).read_text() for name in ("deploy-render.md", "operations.md")}
 #: What Render, and the pages' own examples, put into the environment.
-OTHERS = {"RENDER", "RENDER_CPU_COUNT", "WEB_CONCURRENCY", "REDIS_URL", "SERVICE_ID", "PRODUCT_URL", "JOB_ID"}
+OTHERS = {
+    "RENDER",
+    "PYTHON_VERSION",
+    "RENDER_CPU_COUNT",
+    "WEB_CONCURRENCY",
+    "REDIS_URL",
+    "SERVICE_ID",
+    "PRODUCT_URL",
+    "JOB_ID",
+}
 #: Words in capitals that are no variables.
-WORDS = {"CMD", "ENTRYPOINT", "HEALTHCHECK", "TERM", "KILL", "INT", "QUIT", "TSTP", "CONT", "TTIN", "TTOU", "USR1"}
+WORDS = {
+    "CMD",
+    "ALL",
+    "FLUSHALL",
+    "ENTRYPOINT",
+    "HEALTHCHECK",
+    "TERM",
+    "KILL",
+    "INT",
+    "QUIT",
+    "TSTP",
+    "CONT",
+    "TTIN",
+    "TTOU",
+    "USR1",
+}
 
 
 def blocks(page: str, kind: str) -> list[str]:
