@@ -18,7 +18,7 @@ def console(server: RedisServer) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: Playwright's event loop would run through the tests of other modules
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started

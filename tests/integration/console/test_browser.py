@@ -177,7 +177,7 @@ def test_a_strangers_page_cannot_act_in_the_browser_of_an_operator(
         expect(opened.get_by_text("Only a page of this console may do that.")).to_be_visible()
         assert len(ids(redis)) == 3
         opened.goto(f"{url}/frame")
-        assert opened.frames[1].url.startswith("chrome-error:"), "it is shown in no frame"
+        eventually(lambda: opened.frames[1].url.startswith("chrome-error:"), what="that it is shown in no frame")
 
 
 def test_a_viewer_finds_no_way_to_act(console: Client, redis: redis_py.Redis, browser: Browser) -> None:

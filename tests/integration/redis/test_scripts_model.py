@@ -49,7 +49,7 @@ PROFILE = settings(
 
 
 #: How often each must have happened, or the examples prove nothing.
-LEAST = {"claimed": 800, "ended": 200, "stale": 80, "rescued": 200, "running": 40, "replayed": 10}
+LEAST = {"claimed": 800, "ended": 200, "stale": 80, "rescued": 200, "running": 20, "replayed": 10}
 LEAST |= {"suspect": 5, "canceled": 3}
 
 

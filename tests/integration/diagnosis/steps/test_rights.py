@@ -100,7 +100,7 @@ def test_the_list_covers_what_a_service_sends(own_server: RedisServer) -> None:
 
 def test_the_list_covers_what_the_modules_of_the_service_call(redis: redis_py.Redis) -> None:
     """Chores that come every few minutes are not seen by running a service for a second."""
-    beside = ("cli", "diagnosis", "fleet")  # what people run, and what they need to read
+    beside = ("cli", "console", "diagnosis", "fleet")  # what people run, and what they need to read
     call = re.compile(r"\b(?:pipe|pipeline|redis|connection|_redis|_client)\.([a-z]+)\(")
     called = {
         (path.name, name.upper())
