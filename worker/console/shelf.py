@@ -18,7 +18,7 @@ from worker.redis.trouble import RedisTrouble
 T = TypeVar("T")
 
 #: Readings that are kept, the newest ones; a reading is bounded by whoever reads it.
-MOST_KEPT: Final = 48
+MOST_KEPT: Final = 24
 #: After Redis has failed, nothing is asked for so long: a page must not wait for a timeout each time.
 REST_SECONDS: Final = 3.0
 

@@ -55,10 +55,10 @@ class DeadLetterQueue:
         """Every letter, newest first."""
         return self.newest_first(Filter())
 
-    def newest_first(self, chosen: Filter) -> Iterator[DeadLetter]:
-        """Every letter that matches, newest first; without those that are buried meanwhile."""
-        for last in range(self.count() - 1, -1, -PAGE):
-            page = self.page(max(0, last - PAGE + 1), last, chosen.needles())
+    def newest_first(self, chosen: Filter, size: int = PAGE) -> Iterator[DeadLetter]:
+        """Every letter that matches, newest first; without those that are buried meanwhile. `size` are read at once."""
+        for last in range(self.count() - 1, -1, -size):
+            page = self.page(max(0, last - size + 1), last, chosen.needles())
             page.letters.reverse()
             yield from chosen.among(page.letters)
 

@@ -7,8 +7,10 @@ from typing import Final
 
 from worker.console.answers import Page
 from worker.console.reading import functions as reading
+from worker.console.reading.dead import BATCH
 from worker.console.requests import Request
 from worker.console.site import Site
+from worker.dead_letters.filter import Filter
 from worker.dead_letters.groups import group
 
 #: Functions that are shown.
@@ -49,4 +51,6 @@ def _read(site: Site) -> reading.Functions | None:
     fleet = site.known_fleet()
     if fleet is None:
         return None
-    return reading.read(site.redis, site.keys, fleet, group(islice(site.dead_letters, _LETTERS)))
+    return reading.read(
+        site.redis, site.keys, fleet, group(islice(site.dead_letters.newest_first(Filter(), BATCH), _LETTERS))
+    )

@@ -13,8 +13,10 @@ from worker.console import verdict
 from worker.console.answers import Page
 from worker.console.pages.fleet import functions
 from worker.console.pages.letters import Kind, kind
+from worker.console.reading.dead import BATCH
 from worker.console.requests import Request
 from worker.console.site import Site
+from worker.dead_letters.filter import Filter
 from worker.dead_letters.groups import group
 from worker.fleet import server, upcoming
 from worker.fleet.history import Sample
@@ -134,4 +136,7 @@ def _coming(site: Site, fleet: Fleet | None) -> upcoming.Coming:
 
 
 def _kinds(site: Site) -> list[Kind]:
-    return [kind(one) for one in group(islice(site.dead_letters, GROUPED_LETTERS))[:MOST_KINDS]]
+    return [
+        kind(one)
+        for one in group(islice(site.dead_letters.newest_first(Filter(), BATCH), GROUPED_LETTERS))[:MOST_KINDS]
+    ]

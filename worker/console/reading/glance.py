@@ -20,7 +20,7 @@ _MOST_BYTES: Final = 200_000
 #: Bytes of a payload in which the name must stand.
 _NAME_BYTES: Final = 4_000
 #: Jobs that one script reads.
-_BATCH: Final = 100
+_BATCH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
