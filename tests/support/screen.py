@@ -22,6 +22,10 @@ from tests.support.waiting import PATIENCE_SECONDS
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[=>])")
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background has inherited that it is ignored
+
+
 class Terminal:
     """`python -m worker …` on a terminal of `columns` × `rows`."""
 
@@ -33,7 +37,14 @@ class Terminal:
             environ.pop(name, None)
         command = [sys.executable, "-m", "worker", *arguments]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=_hear_ctrl_c,
         )
         os.close(theirs)
         self._own = own

@@ -58,7 +58,12 @@ class Maintenance:
             self._pass = steps(self._calls, called_for=self._called <= self._began, spare=SPARE_SECONDS)
             if self._called <= self._began:
                 self._called = self._called_last if self._called_last > self._began else math.inf
-        if next(self._pass, _OVER) is _OVER:
+        try:
+            over = next(self._pass, _OVER) is _OVER
+        except Exception:
+            self._pass, self._called = None, self._began  # a pass that broke off is not done: it is called for anew
+            raise
+        if over:
             self._pass = None
             self._due = monotonic() + IDLE_SECONDS
 

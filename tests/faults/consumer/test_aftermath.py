@@ -12,6 +12,7 @@ from tests.support import vandals
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
 from tests.support.tasks import runs
+from worker.exits import Exit
 
 MODULES = {"WORKER_JOB_MODULES": "tests.support.vandals", "WORKER_PROCESSES": "1"}
 
@@ -31,7 +32,8 @@ def test_closed_descriptors_cost_the_consumer_and_not_the_jobs(
         service.wait_for("consumer.replaced")
         later = [queue.enqueue(vandals.note, path) for _ in range(5)]
         until(lambda: all(one.get_status() == "finished" for one in later), service=service)
-        assert service.wait_for("child.exited")["status"] == 0
+        # In a pool another thread may be talking to Redis at that moment, and fail before the consumer can retire.
+        assert service.wait_for("child.exited")["status"] in ((Exit.OK,) if threads == "1" else (Exit.OK, Exit.CRASHED))
         assert service.terminate() == 0
     assert runs(Path(path)) == {one.id: 1 for one in (first, job, *later)}
     assert redis.hmget(job.key, "crashes", "attempts") == [None, None]

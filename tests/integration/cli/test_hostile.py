@@ -31,6 +31,7 @@ COMMANDS: dict[str, list[str]] = {
     "enqueue": ["tests.support.tasks.add", "1", "2"],
     "migrate": ["--dry-run", "--json"],
     "status": ["--deep"],
+    "types": [],
     "stop": [ID, "--wait", "0"],
     "pause": ["--queue", "default", "--reason", "\x1b]0;owned\x07\u202e"],
     "resume": [],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import redis as redis_py
 from rq import Queue
@@ -14,6 +16,8 @@ from tests.support.service import Service, until
 from tests.support.worker import consumer
 from worker.dispatcher import maintenance
 from worker.dispatcher.maintenance import Maintenance
+from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import trouble
 
 
 class Clock:
@@ -62,6 +66,20 @@ def test_a_death_shortly_before_a_pass_has_one_of_its_own(clock: Clock) -> None:
     clock.wait(65)
     clock.deaths += 1
     assert clock.wait(600) == [5, 71]
+
+
+def test_a_pass_that_breaks_off_is_taken_anew(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, broken = maintenance.steps, trouble("no_permission", "ZPOPMIN")
+
+    def breaks_off(*_args: object, **_options: object) -> Iterator[None]:
+        yield
+        raise broken
+
+    monkeypatch.setattr(maintenance, "steps", breaks_off)
+    with pytest.raises(RedisTrouble):
+        clock.wait(75)
+    monkeypatch.setattr(maintenance, "steps", whole)
+    assert clock.wait(600) == [1]
 
 
 def test_many_deaths_do_not_put_it_off(clock: Clock) -> None:

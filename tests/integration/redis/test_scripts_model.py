@@ -14,7 +14,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import redis as redis_py
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -36,6 +36,8 @@ from worker.engine.leases import LEASE_SECONDS, heartbeat, orphans
 from worker.engine.records import Buried, Claim, Finished, LeftBehind, Outcome
 
 WORKERS = ("ann", "bob", "carl")
+#: Rounds until all has happened often enough: hypothesis draws otherwise when other modules have been imported.
+MOST_ROUNDS = 5
 #: The same examples each time. Shrinking one that fails takes minutes: add `Phase.shrink` to see the shortest.
 PROFILE = settings(
     phases=[Phase.generate],
@@ -503,6 +505,9 @@ class ScriptsMachine(RuleBasedStateMachine):
 def test_the_scripts_do_what_the_model_says(server: RedisServer, redis: redis_py.Redis) -> None:
     covered: Counter[str] = Counter()
     machine: Any = type("Machine", (ScriptsMachine,), {"server": server, "redis": redis, "covered": covered})
-    run_state_machine_as_test(machine, settings=PROFILE)
+    for number in range(MOST_ROUNDS):
+        run_state_machine_as_test(seed(number)(machine), settings=PROFILE)
+        if all(covered[what] >= least for what, least in LEAST.items()):
+            break
     for what, least in LEAST.items():
         assert covered[what] >= least, f"the examples hardly reach {what}: {dict(covered)}"
