@@ -52,7 +52,7 @@ from worker.consumer.supervision import Standalone, Supervised, Supervision
 from worker.consumer.threads import BesideThreads, ThreadPool
 from worker.consumer.waiting import Waiting
 from worker.context import ConsumerContext
-from worker.engine import job_modules, rq_private
+from worker.engine import job_modules, rate_limits, rq_private
 from worker.engine.claims import Claims
 from worker.engine.errands import Errands
 from worker.engine.outcomes import TRACEBACK_CHARACTERS, Decider
@@ -137,6 +137,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             logs.configure(logging_level or "INFO", "console")
         self._enter()
         rq_private.use_clock(self._now)
+        rate_limits.mend()
         try:
             if with_scheduler:
                 self._start_rqs_scheduler(burst=burst, logging_level=logging_level)

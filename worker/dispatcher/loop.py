@@ -21,7 +21,7 @@ from worker.dispatcher.cron_file import Entry
 from worker.dispatcher.keepalive import Keepalive
 from worker.dispatcher.leader import Leadership
 from worker.dispatcher.wakeups import Wakeups
-from worker.engine import rq_private
+from worker.engine import rate_limits, rq_private
 from worker.engine.errands import Errands
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
@@ -257,6 +257,7 @@ def main(
 ) -> int:
     """Run the dispatcher until it is asked to stop; `schedule` is what `cron_file.load` has read."""
     sentry.init(settings, "dispatcher")
+    rate_limits.mend()
     Dispatcher(settings, scoreboard, wake_consumers, wake_dispatcher, name, slot, schedule).run()
     sentry.flush(1.0)
     return Exit.OK
