@@ -23,13 +23,13 @@ test: $(STAMP) node_modules
 
 # The slow tests too: storms, deploys, soaks, a minute's waits. Where a redis-server is installed (Debian's), the others of
 # these rooms, whose scripts, claims, outages and errors depend on the server, run once more against that.
-SERVERS := redis engine consumer dispatcher dead_letters diagnosis process producer test_queue.py
+ON_REDIS := faults/redis faults/engine faults/dispatcher $(addprefix integration/,redis engine consumer dispatcher dead_letters \
+	diagnosis test_queue.py)
 test-all: $(STAMP) node_modules
 	@$(PYTEST) -m "slow or not slow"
 	@server=$$(command -v redis-server) || { echo "No redis-server here: the bundled Valkey was all."; exit 0; }; \
 		echo "Against $$($$server --version | cut -d' ' -f1-3):"; \
-		TEST_REDIS_SERVER=$$server $(PYTEST) --ignore tests/integration/producer/test_packages.py \
-			tests/faults $(SERVERS:%=tests/integration/%)
+		TEST_REDIS_SERVER=$$server $(PYTEST) $(ON_REDIS:%=tests/%)
 
 check: lint test
 
