@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from datetime import datetime
 from typing import Any, Final
 
 #: Seconds in the units that people write: 30s, 90m, 12h, 7d, 2w.
@@ -43,6 +44,14 @@ def count_of(value: object) -> int:
     """Return what Redis answered as a whole number of at most 18 digits; 0 for anything else, nothing among it."""
     text = text_of(value)
     return int(text) if len(text) <= 18 and text.isascii() and text.isdigit() else 0
+
+
+def moment_of(text: object) -> float | None:
+    """Return the Unix seconds of an ISO date, as RQ writes them; None for anything else."""
+    try:
+        return datetime.fromisoformat(text_of(text)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def json_text(value: Any, **options: Any) -> str:

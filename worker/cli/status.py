@@ -120,6 +120,6 @@ def _group(one: Group) -> dict[str, Any]:
         "count": one.count,
         "reason": status_view.reason_of(one),
         "function": one.newest.function,
-        "error": status_view.error_of(one),
+        "error": one.newest.error,
         "newest": status_view.failed_at(one),
     }

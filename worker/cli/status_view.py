@@ -212,12 +212,6 @@ def reason_of(group: Group) -> str:
     return str(group.newest.record.get("reason", "failed elsewhere"))
 
 
-def error_of(group: Group) -> str:
-    """Return the exception and the message of the newest letter."""
-    record = group.newest.record
-    return f"{record.get('exception', '')}: {record.get('message', '')}".strip(": ")
-
-
 def failed_at(group: Group) -> str:
     """Return when the newest letter failed."""
     return group.newest.ended_at or str(group.newest.record.get("at", ""))

@@ -58,9 +58,12 @@ def short_id(job_id: str) -> Both:
 
 def moment(at: float, now: float) -> Both:
     """Return when something was (Unix seconds, 0 = unknown): its age on a terminal, date and time (UTC) in a pipe."""
-    if not at:
-        return Both("", "")
-    return Both(datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S"), duration(max(0.0, now - at)))
+    return Both(date(at), duration(max(0.0, now - at)) if at else "")
+
+
+def date(at: float) -> str:
+    """Return a moment as people read it, in UTC; "" if it is unknown."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if at else ""
 
 
 def terminal_width() -> int | None:

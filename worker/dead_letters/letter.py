@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from worker.dead_letters.rq_failures import traceback_of
 from worker.engine.dead_letter import read
+from worker.text import moment_of
 
 #: The reason of letters without a record: their ids were put on the queue by hand.
 UNKNOWN: Final = "unknown"
@@ -66,14 +66,16 @@ class DeadLetter:
     @property
     def moment(self) -> float:
         """When it failed, by the server's clock (Unix seconds); 0 if that is not recorded."""
-        try:
-            return datetime.fromisoformat(self.ended_at).timestamp()
-        except ValueError:
-            pass
-        try:
-            return datetime.fromisoformat(str(self.record.get("at", ""))).timestamp()
-        except ValueError:
-            return 0.0
+        at = moment_of(self.ended_at)
+        if at is None:
+            at = moment_of(self.record.get("at"))
+        return at or 0.0
+
+    @property
+    def error(self) -> str:
+        """Return the exception and its message."""
+        name, message = self.record.get("exception") or "", self.record.get("message") or ""
+        return f"{name}: {message}".strip(": ")
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `--json` shows."""

@@ -6,18 +6,15 @@ bytes are read, so whoever claims one puts it aside (``scripts/park.lua``), in o
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from typing import Final
 
 from worker.engine.records import Claim, Paused
-from worker.engine.unread import function_named
+from worker.engine.unread import function_of
 from worker.process.scoreboard import Header
 
 #: Queues of which the scoreboard shows whether they are closed: a bit each.
 MOST_QUEUES: Final = 64
-#: Bytes of a payload in which its function's name stands.
-_HEAD_BYTES: Final = 4_000
 
 
 def show(header: Header, queues: Sequence[str], paused: Paused, *, suspended: bool) -> None:
@@ -34,11 +31,3 @@ def of_paused_functions(claims: Sequence[Claim], paused: Paused) -> list[tuple[C
     """Return the claims that must be put aside, each with its function's name."""
     named = [(claim, function_of(claim.fields.get(b"data", b""))) for claim in claims]
     return [(claim, name) for claim, name in named if paused.holds(name, claim.queue)]
-
-
-def function_of(data: bytes) -> str:
-    """Return the name of the function that a job's payload, compressed or not, begins with; "" if there is none."""
-    try:
-        return function_named(zlib.decompressobj().decompress(data, _HEAD_BYTES))
-    except zlib.error:
-        return function_named(data)

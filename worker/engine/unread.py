@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import pickle
 import pickletools
+import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -59,6 +60,14 @@ class PlainData:
         if not _is_plain(data):
             raise Refused("unreadable_payload", "It holds more than texts, numbers, lists and dictionaries.")
         return pickle.loads(data)  # noqa: S301 — it names nothing, see `_is_plain`
+
+
+def function_of(data: bytes) -> str:
+    """Return the function's name with which a payload, compressed or not, begins; "" where there is none to be seen."""
+    try:
+        return function_named(zlib.decompressobj().decompress(data, _NAME_BYTES))
+    except zlib.error:
+        return function_named(data)
 
 
 def function_named(data: bytes) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 from redis import Redis
@@ -21,7 +20,7 @@ from worker.keys import PARKED_QUEUE, Keys
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.retry import ISOLATIONS
-from worker.text import count_of, text_of
+from worker.text import count_of, moment_of, text_of
 
 _WORKER_FIELDS: Final = (
     *("state", "queues", "hostname", "pid", "last_heartbeat", "successful_job_count", "failed_job_count"),
@@ -192,7 +191,5 @@ def _ask(redis: Redis, commands: Callable[[Any], object]) -> list[Any]:
 
 def _since(moment: str, now: float) -> float | None:
     """Return the seconds from one of RQ's dates to `now`, the server's time; the date may come from another clock."""
-    try:
-        return max(0.0, now - datetime.fromisoformat(moment).timestamp()) if moment else None
-    except (ValueError, OverflowError):
-        return None
+    at = moment_of(moment)
+    return None if at is None else max(0.0, now - at)

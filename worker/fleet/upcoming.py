@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from redis import Redis
 
 from worker.keys import SCHEDULER_NAME, Keys
-from worker.text import count_of, text_of
+from worker.text import count_of, moment_of, text_of
 
 #: How many scheduled jobs are shown, the soonest first.
 SHOWN: Final = 5
@@ -75,33 +74,30 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str]) -> Coming:
         )
         for (score, job_id, name), (attempts, error) in zip(soonest, fields, strict=True)
     )
-    lines_of = tuple(_line(line, now) for line in _loaded(lines) if isinstance(line, dict))
+    lines_of = tuple(_line(line, now) for line in lines_in(lines))
     return Coming(scheduled, lines_of, text_of(leader).partition("#")[0])
 
 
-def _loaded(lines: Any) -> list[Any]:
+def lines_in(written: bytes | None) -> list[dict[str, Any]]:
+    """Return the lines of the schedule as the leader has written them for RQ's tools; [] for what is none."""
     try:
-        loaded = json.loads(lines) if lines else []
+        loaded = json.loads(written) if written else []
     except (ValueError, RecursionError):
         return []
-    return loaded if isinstance(loaded, list) else []
+    return [line for line in loaded if isinstance(line, dict)] if isinstance(loaded, list) else []
+
+
+def when_of(line: dict[str, Any]) -> str:
+    """Return a line's times in words."""
+    return str(line["cron"]) if line.get("cron") else f"every {line.get('interval')} s"
 
 
 def _line(line: dict[str, Any], now: float) -> CronLine:
-    when = str(line["cron"]) if line.get("cron") else f"every {line.get('interval')} s"
-    last, due = _moment(line.get("latest_enqueue_time")), _moment(line.get("next_enqueue_time"))
+    last, due = moment_of(line.get("latest_enqueue_time")), moment_of(line.get("next_enqueue_time"))
     return CronLine(
         str(line.get("name", "")),
         str(line.get("queue_name", "")),
-        when,
+        when_of(line),
         None if last is None else now - last,
         None if due is None else due - now,
     )
-
-
-def _moment(text: object) -> float | None:
-    """Return the seconds of an ISO date; None for anything else, which another program may have written."""
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -40,7 +40,6 @@ MOVES_NO_JOB = {
     "edit": "changes the payload of a dead letter",
     "extend": "prolongs a lease",
     "failures": "forgets entries whose job is gone",
-    "glance": "reads",
     "heartbeat": "prolongs leases",
     "journal": "keeps what steps have returned; the job stays claimed",
     "lead": "elects a leader",

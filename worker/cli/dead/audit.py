@@ -9,8 +9,7 @@ import click
 
 from worker.cli.common import RedisCommand
 from worker.cli.dead.choosing import open_dead_letters
-from worker.cli.dead.shown import date
-from worker.cli.terminal import Column, print_lines, print_table, short_id
+from worker.cli.terminal import Column, date, print_lines, print_table, short_id
 from worker.dead_letters import changes
 
 

@@ -8,8 +8,8 @@ import click
 
 from worker.cli.common import RedisCommand
 from worker.cli.dead.choosing import choosing, chosen_by, open_dead_letters
-from worker.cli.dead.shown import date, error_cell
-from worker.cli.terminal import Column, moment, print_lines, print_table
+from worker.cli.dead.shown import error_cell
+from worker.cli.terminal import Column, date, moment, print_lines, print_table
 from worker.dead_letters.groups import Group, group
 from worker.text import json_text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 from worker.cli.terminal import Both
@@ -27,8 +26,3 @@ def error_cell(letter: DeadLetter) -> Both:
 def _cut(text: str) -> str:
     text = one_line(text.strip())
     return text if len(text) <= _ERROR_CHARACTERS else f"{text[: _ERROR_CHARACTERS - 1]}…"
-
-
-def date(moment: float) -> str:
-    """Return a moment as people read it, in UTC; "" if it is unknown."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""

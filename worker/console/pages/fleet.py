@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.console.answers import Page
-from worker.console.reading import glance
+from worker.console.reading import jobs
 from worker.console.requests import Request
 from worker.console.site import Site
 from worker.console.verdict import SILENT_SECONDS
@@ -70,6 +70,6 @@ def functions(site: Site, fleet: Fleet | None) -> dict[str, str]:
     running = tuple(one.jobs[0] for one in (fleet.consumers[:MOST_CONSUMERS] if fleet else ()) if one.jobs)
     seen = site.look(
         ("functions", running),
-        lambda: {row.job_id: row.function for row in glance.rows(site.redis, site.keys, running)},
+        lambda: {row.job_id: row.function for row in jobs.rows_for(site.redis, site.keys, running)},
     )
     return seen.value or {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from worker.dead_letters.groups import Group
 from worker.dead_letters.letter import DeadLetter
@@ -49,7 +48,7 @@ def row(letter: DeadLetter) -> Row:
         letter.origin,
         letter.function,
         letter.reason,
-        error_of(record),
+        letter.error,
         str(record.get("attempts", "")),
         str(record.get("release", "") or ""),
         letter.moment,
@@ -66,15 +65,9 @@ def kind(group: Group) -> Kind:
         newest.reason,
         REASONS.get(newest.reason, ""),
         NEXT_STEPS.get(newest.reason, ""),
-        error_of(newest.record),
+        newest.error,
         tuple(name for name, _ in group.queues.most_common(5)),
         group.oldest_moment,
         group.newest_moment,
         newest.job_id,
     )
-
-
-def error_of(record: dict[str, Any]) -> str:
-    """Return the exception and its message."""
-    name, message = str(record.get("exception", "") or ""), str(record.get("message", "") or "")
-    return f"{name}: {message}".strip(": ")

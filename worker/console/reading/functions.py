@@ -9,7 +9,7 @@ from typing import Final
 
 from redis import Redis
 
-from worker.console.reading import glance
+from worker.console.reading import jobs
 from worker.dead_letters.groups import Group
 from worker.fleet.state import Fleet
 from worker.keys import Keys
@@ -75,11 +75,11 @@ def read(redis: Redis, keys: Keys, fleet: Fleet, kinds: Sequence[Group]) -> Func
         queues, replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True
     ):
         waiting = list(dict.fromkeys(map(name_of, [*head, *tail])))
-        for row in (seen := glance.rows(redis, keys, waiting)):
+        for row in (seen := jobs.rows_for(redis, keys, waiting)):
             one = _of(table, row.function)
             one.waiting += queue.waiting / len(seen)
             one.queues[queue.name] += 1
-        for row in (ended := glance.rows(redis, keys, list(map(name_of, finished)))):
+        for row in (ended := jobs.rows_for(redis, keys, list(map(name_of, finished)))):
             one = _of(table, row.function)
             one.finished += count / len(ended)
             one.queues[queue.name] += 1
@@ -87,7 +87,7 @@ def read(redis: Redis, keys: Keys, fleet: Fleet, kinds: Sequence[Group]) -> Func
                 one.seconds.append(max(0.0, row.ended_at - row.started_at))
         looked_at += len(waiting) + len(finished)
         of += queue.waiting + count
-    for row in glance.rows(redis, keys, running):
+    for row in jobs.rows_for(redis, keys, running):
         _of(table, row.function).running += 1
     for kind in kinds:
         _of(table, kind.newest.function).dead += kind.count

@@ -11,7 +11,7 @@ from redis import Redis
 
 from worker import journal
 from worker.console.reading import jobs
-from worker.console.reading.jobs import JobRow, moment
+from worker.console.reading.jobs import JobRow
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.rq_failures import traceback_of
 from worker.engine import described
@@ -23,7 +23,7 @@ from worker.engine.unread import PlainData
 from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.client import Client
-from worker.text import count_of, counted, duration, json_text, name_of, text_of
+from worker.text import count_of, counted, duration, json_text, moment_of, name_of, text_of
 
 #: Characters of a text that are kept.
 MOST_TEXT: Final = 20_000
@@ -157,10 +157,10 @@ def story(redis: Redis, keys: Keys, job_id: str) -> JobStory | None:
         status=status,
         queue=_text(fields, b"origin"),
         place=_place(status, _text(fields, b"origin"), place, length, due_in, worker),
-        created_at=moment(_text(fields, b"created_at")),
-        enqueued_at=moment(_text(fields, b"enqueued_at")),
-        started_at=moment(_text(fields, b"started_at")),
-        ended_at=moment(_text(fields, b"ended_at")),
+        created_at=moment_of(_text(fields, b"created_at")),
+        enqueued_at=moment_of(_text(fields, b"enqueued_at")),
+        started_at=moment_of(_text(fields, b"started_at")),
+        ended_at=moment_of(_text(fields, b"ended_at")),
         timeout=_text(fields, b"timeout"),
         lives=left / 1000 if left >= 0 else None,
         result_ttl=_text(fields, b"result_ttl"),
@@ -292,7 +292,7 @@ def _release(redis: Redis, keys: Keys, worker: str, letter: DeadLetter) -> str:
 def _attempt(row: list[Any]) -> Attempt:
     result_id, *flat = row
     values = pairs(flat)
-    began, ended = (moment(_stamp(values.get(name))) for name in (b"execution_started_at", b"execution_ended_at"))
+    began, ended = (moment_of(_stamp(values.get(name))) for name in (b"execution_started_at", b"execution_ended_at"))
     trace = traceback_of(values.get(b"exc_string"))[-MOST_TEXT:]
     return Attempt(
         began if began is not None else count_of(result_id.partition(b"-")[0]) / 1000 or None,

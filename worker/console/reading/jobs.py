@@ -13,25 +13,29 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from time import monotonic
 from typing import Any, Final
 
 from redis import Redis
 
-from worker.engine.pauses import function_of
+from worker.engine.unread import function_of
 from worker.keys import PARKED_QUEUE, Keys
 from worker.redis import scripts
 from worker.redis.client import Client
-from worker.text import count_of, counted, name_of, text_of
+from worker.text import count_of, counted, moment_of, name_of, text_of
 
 #: How long one page of a search takes at most, about.
 BUDGET_SECONDS: Final = 0.2
 #: Ids of one call: about a millisecond of the server's time.
 CHUNK: Final = 50
-#: A larger payload is not read; and bytes that one call returns at most, about.
+#: A larger payload is not searched; and bytes that one call returns at most, about.
 MOST_PAYLOAD: Final = 100_000
 MOST_BYTES: Final = 500_000
+#: How much of a payload is read, as ARGV of the script: all of it to search it; of those on a search's way the name of
+#: the function; of jobs that are known the same, in larger ones too, because they are few.
+_ALL: Final = (MOST_PAYLOAD, 0)
+_NAME: Final = (10_000, 0)
+_HEAD: Final = (200_000, 4_000)
 #: Bytes of a decompressed payload that are searched.
 MOST_TEXT: Final = 1_000_000
 #: Queues that a search without a queue's name looks at.
@@ -162,7 +166,7 @@ def search(redis: Redis, keys: Keys, wanted: Wanted, *, cursor: str = "", most: 
             ids = place.ids(client, keys, first, CHUNK)
             if not ids:
                 break
-            looked = _look(client, keys, ids, whole=wanted.needs_payload)
+            looked = _look(client, keys, ids, _ALL if wanted.needs_payload else _NAME)
             for job_id, facts in zip(ids, looked, strict=False):
                 first += 1
                 if not isinstance(facts, list) or job_id in exact:
@@ -209,6 +213,16 @@ def rows_of(redis: Redis, keys: Keys, ids: Sequence[str]) -> tuple[JobRow, ...]:
     )
 
 
+def rows_for(redis: Redis, keys: Keys, ids: Sequence[str]) -> list[JobRow]:
+    """Return a row for each id, in their order; `status` is "" where there is no such job."""
+    place = _Place("", "", 0)
+    looked = _look_at_all(Client.over(redis), keys, ids, _HEAD)
+    return [
+        _row(job_id, place, facts) if isinstance(facts, list) else _gone(job_id, place)
+        for job_id, facts in zip(ids, looked, strict=True)
+    ]
+
+
 def _places(redis: Redis, keys: Keys, wanted: Wanted) -> list[_Place]:
     kinds = dict.fromkeys(kind for status, of in _PLACES.items() if wanted.status in ("", status) for kind in of)
     if wanted.queue:
@@ -253,13 +267,12 @@ def _cursor(places: Sequence[_Place], at: int, first: int) -> str:
     return f"{places[at].kind}|{first}|{places[at].queue}" if at < len(places) else ""
 
 
-def _look(redis: Redis, keys: Keys, ids: Sequence[str], *, whole: bool) -> list[Any]:
+def _look(redis: Redis, keys: Keys, ids: Sequence[str], read: tuple[int, int]) -> list[Any]:
     """Return what the script says of the first ids: as many as fit into one answer."""
-    payload = MOST_PAYLOAD if whole else MOST_PAYLOAD // 10
     args: list[Any] = [
         keys.prefix,
         "",
-        payload,
+        *read,
         MOST_BYTES,
         *(job_id.encode(errors="surrogateescape") for job_id in ids),
     ]
@@ -267,10 +280,10 @@ def _look(redis: Redis, keys: Keys, ids: Sequence[str], *, whole: bool) -> list[
     return list(rows)
 
 
-def _look_at_all(redis: Redis, keys: Keys, ids: Sequence[str]) -> list[Any]:
+def _look_at_all(redis: Redis, keys: Keys, ids: Sequence[str], read: tuple[int, int] = _NAME) -> list[Any]:
     found: list[Any] = []
     while len(found) < len(ids):
-        found += _look(redis, keys, ids[len(found) : len(found) + CHUNK], whole=False)
+        found += _look(redis, keys, ids[len(found) : len(found) + CHUNK], read)
     return found
 
 
@@ -328,7 +341,7 @@ def _plain(data: bytes, most: int) -> bytes:
 
 
 def _row(job_id: str, place: _Place, facts: list[Any]) -> JobRow:
-    created, enqueued, started, ended = (moment(text_of(text)) for text in facts[2:6])
+    created, enqueued, started, ended = map(moment_of, facts[2:6])
     description = text_of(facts[9])
     function = function_of(facts[11]) if facts[11] else _named_in(description)
     return JobRow(
@@ -359,11 +372,3 @@ def _named_in(description: str) -> str:
     """Return the function that RQ's description begins with, for payloads that are too large to read."""
     found = re.match(r"[A-Za-z_][\w.]*(?=\()", description)
     return found[0] if found else ""
-
-
-def moment(text: str) -> float | None:
-    """Return the Unix seconds of one of RQ's dates; None for anything else."""
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except (ValueError, OverflowError):
-        return None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import Redis
 
-from worker.console.reading import glance
-from worker.console.reading.glance import Row, moment_of
+from worker.console.reading import jobs
+from worker.console.reading.jobs import JobRow
+from worker.fleet.upcoming import lines_in, when_of
 from worker.keys import SCHEDULER_NAME, Keys
-from worker.text import name_of, text_of
+from worker.text import moment_of, name_of, text_of
 
 #: Lines, runs of each, and delayed jobs that are shown.
 MOST_LINES: Final = 200
@@ -35,14 +35,14 @@ class Line:
     last_at: float | None
     next_at: float | None
     passed_over: bool
-    runs: tuple[Row, ...]
+    runs: tuple[JobRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
     """A job that is due at a moment; `attempt` is the one to come."""
 
-    job: Row
+    job: JobRow
     due_at: float
     attempt: int
 
@@ -76,16 +76,7 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str]) -> Schedule:
 def lines_of(redis: Redis, keys: Keys) -> list[dict[str, Any]]:
     """Return the lines as the leader has written them for RQ's tools."""
     written: Any = redis.hget(keys.cron_scheduler(SCHEDULER_NAME), "cron_jobs")
-    try:
-        loaded = json.loads(written) if written else []
-    except (ValueError, RecursionError):
-        return []
-    return [line for line in loaded if isinstance(line, dict)][:MOST_LINES] if isinstance(loaded, list) else []
-
-
-def when_of(line: dict[str, Any]) -> str:
-    """Return a line's times in words."""
-    return str(line["cron"]) if line.get("cron") else f"every {line.get('interval')} s"
+    return lines_in(written)[:MOST_LINES]
 
 
 def _lines(redis: Redis, keys: Keys, written: list[dict[str, Any]], firings: dict[bytes, bytes]) -> tuple[Line, ...]:
@@ -95,7 +86,7 @@ def _lines(redis: Redis, keys: Keys, written: list[dict[str, Any]], firings: dic
             pipe.zrevrange(keys.cron_history(name), 0, RUNS - 1)
         histories = [[name_of(job_id) for job_id in ids] for ids in pipe.execute()]
     flat = [job_id for ids in histories for job_id in ids]
-    rows = iter(glance.rows(redis, keys, flat))
+    rows = iter(jobs.rows_for(redis, keys, flat))
     found = []
     for number, (line, name, ids) in enumerate(zip(written, names, histories, strict=True)):
         found.append(
@@ -125,5 +116,5 @@ def _passed_over(name: str, names: list[str], firings: dict[bytes, bytes]) -> bo
 
 def _delayed(redis: Redis, keys: Keys, replies: list[Any]) -> tuple[Delayed, ...]:
     due = sorted((score, name_of(job_id)) for found in replies[1::2] for job_id, score in found)[:MOST_DELAYED]
-    rows = glance.rows(redis, keys, [job_id for _, job_id in due])
+    rows = jobs.rows_for(redis, keys, [job_id for _, job_id in due])
     return tuple(Delayed(row, score, row.attempts + 1) for (score, _), row in zip(due, rows, strict=True))

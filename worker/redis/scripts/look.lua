@@ -1,9 +1,10 @@
 -- Return what pages show of some jobs. Changes nothing.
--- KEYS: none. ARGV: prefix, '' (no single worker), most bytes of a payload that is returned, most bytes of all of them, ids…
+-- KEYS: none. ARGV: prefix, '' (no single worker), the largest payload that is looked into, how many of its bytes are returned
+-- (0 = all), most bytes of all jobs, ids…
 -- Returns for each id, until those bytes are used up, 0 = there is no such job, or {status, origin, created_at, enqueued_at,
 -- started_at, ended_at, attempts, worker_name, last error, description (both cut), size of the payload, payload ('' = too
 -- large)}.
-local MOST, LEFT = tonumber(ARGV[3]), tonumber(ARGV[4])
+local MOST, HEAD, LEFT = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local TEXT = 300
 
 local function look(id)
@@ -19,13 +20,13 @@ local function look(id)
   end
   local size = call('HSTRLEN', job, 'data')
   fields[11] = size
-  fields[12] = size > 0 and size <= MOST and call('HGET', job, 'data') or ''
+  fields[12] = size > 0 and size <= MOST and string.sub(call('HGET', job, 'data'), 1, HEAD > 0 and HEAD or -1) or ''
   LEFT = LEFT - 500 - #fields[12]
   return fields
 end
 
 local rows = {}
-for at = 5, #ARGV do
+for at = 6, #ARGV do
   if LEFT <= 0 then break end
   rows[#rows + 1] = look(ARGV[at])
 end
