@@ -85,8 +85,12 @@ def test_it_tells_whether_jobs_would_be_run_and_stays_healthy_when_they_would_no
     assert says(watching, "/healthz", 200, "degraded")["reason"] == body["reason"]
     says(watching, "/livez", 200, "ok")
     with Service(server.url, WORKER_QUEUES="default") as fleet:
-        body = says(watching, "/readyz", 200, "ok")
-        assert body["queues"]["default"] == {"waiting": 0, "running": 0, "oldest_wait_seconds": 0, "consumers": 2}
+        both = {"waiting": 0, "running": 0, "oldest_wait_seconds": 0, "consumers": 2}
+        until(  # the fleet is ready with its first consumer already
+            lambda: says(watching, "/readyz", 200, "ok")["queues"]["default"] == both,
+            what="both consumers are seen",
+            service=watching,
+        )
         suspend(redis)
         assert "rq resume" in says(watching, "/readyz", 503, "quiet")["reason"]
         resume(redis)
