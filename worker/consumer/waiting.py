@@ -22,9 +22,11 @@ from worker.engine.records import ClaimReply
 from worker.process.slot import Commands, State
 
 #: A push wakes every instance that waits. One that comes too late leaves the queue to the others for a moment, which
-#: doubles up to the cap: however many jobs come, an idle instance asks in vain about ten times a second at most.
+#: doubles up to the cap: however many jobs come, an idle instance asks in vain about ten times a second at most. A
+#: job that it gets takes back one doubling only, or those that get one now and then would come to every push again.
 LATE_SECONDS: Final = 0.01
 LATE_CAP_SECONDS: Final = 0.2
+LATE_DOUBLINGS: Final = 6  #: after so many the cap is reached
 #: While `rq suspend` or TSTP holds, or a queue cannot be claimed from.
 PAUSE_SECONDS: Final = 1.0
 
@@ -90,13 +92,13 @@ class Waiting:
 
     def stand_back(self) -> None:
         """Leave the queue to others for a moment: they were faster."""
-        self._lost_races += 1
+        self._lost_races = min(self._lost_races + 1, LATE_DOUBLINGS)
         self._tick()
         self._child.wait(backoff.full_jitter(self._lost_races, base=LATE_SECONDS, cap=LATE_CAP_SECONDS))
 
     def won(self) -> None:
         """Note that there was something to claim."""
-        self._lost_races = 0
+        self._lost_races = max(self._lost_races - 1, 0)
 
     def _for_threads(self, threads: ThreadPool) -> None:
         """Sleep until a thread is done or, if one is free, until there may be more to claim."""

@@ -108,13 +108,13 @@ class Decider:
         return buried(sentence=str(refused), subject=refused.subject)
 
     def crash(self, claim: Claim, how: str, moment: float, job: Job | None = None) -> Retried | Buried:
-        """The process died under the job: it runs again at once, until it has cost too many processes."""
+        """The process died under the job: it runs again at once, alone, until it has cost too many processes."""
         crashes = number(claim, b"crashes") + 1
         attempts = attempt_of(claim)
         if crashes >= self.max_crashes:
             sentence = f"The job's process was lost {crashes} times while it ran; the last one was {how}."
             return self.bury("crashed", claim, moment, moment, job=job, sentence=sentence, attempts=attempts)
-        written = {"crashes": crashes, **self._failed_attempt(claim, attempts, f"its process was {how}")}
+        written = {"crashes": crashes, "suspect": 1, **self._failed_attempt(claim, attempts, f"its process was {how}")}
         return Retried(claim, moment, moment, 0.0, at_front=True, fields=written)
 
     def abandoned(self, claim: Claim, moment: float, job: Job | None = None) -> Retried | Buried:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -30,6 +31,7 @@ from tests.support.engine import (
 )
 from worker.engine.claims import Claims
 from worker.engine.leases import BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, LEASE_SECONDS, heartbeat, orphans
+from worker.engine.outcomes import Decider
 
 
 def fields(redis: redis_py.Redis, job_id: str, *names: str) -> list[bytes | None]:
@@ -191,6 +193,15 @@ def test_a_suspect_that_lives_to_fail_is_none_any_more(redis: redis_py.Redis, ou
     ann = desk(redis)
     ann.settle_and_claim([outcome(ann.settle_and_claim([], 1).claims[0])], 0)
     assert fields(redis, "j", "suspect") == [None]
+
+
+def test_a_job_that_ended_its_process_is_claimed_alone_when_it_is_tried_again(redis: redis_py.Redis) -> None:
+    enqueue(redis, "default", "j", "next")
+    ann = desk(redis)
+    (claim,) = ann.settle_and_claim([], 1).claims
+    decider = Decider("ann", LETTERS, max_crashes=3, result_ttl=500, now=lambda: datetime.now(UTC))
+    crashed = decider.crash(claim, "killed by signal 9", 5.0)
+    assert [claim.job_id for claim in ann.settle_and_claim([crashed], 8).claims] == ["j"]
 
 
 def test_a_job_without_origin_is_rescued_too(redis: redis_py.Redis) -> None:

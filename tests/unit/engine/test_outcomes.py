@@ -189,6 +189,7 @@ def test_a_crash_runs_again_at_once_until_it_has_cost_too_many_processes() -> No
         assert (outcome.delay, outcome.at_front) == (0.0, True)
         assert told(outcome) == {
             "crashes": crashes + 1,
+            "suspect": 1,
             "attempts": crashes + 1,
             "last_error": "its process was killed by signal 9",
         }

@@ -1,7 +1,8 @@
 -- Have a job whose attempt failed or crashed tried again: put it back on its queue, or schedule it for later.
 -- KEYS: none.
 -- ARGV: prefix, worker, id, execution, origin, delay (s, 0 = now), front (1 = head of the queue), started ago (µs),
---   ended ago (µs), then field, value, … to write on the job hash (counters, last error).
+--   ended ago (µs), then field, value, … to write on the job hash (counters, last error; `suspect`
+--   of one that crashed, so that it runs alone: what failed by itself is suspect no more).
 -- Returns 1, 0 when the claim was lost, or 2 when the job has a rate limit, whose place others may use during the
 -- delay: RQ's own code must free it. Its claim is still ours then.
 local id, execution, origin = ARGV[3], ARGV[4], ARGV[5]
@@ -14,8 +15,8 @@ local take_back
 if call('EXISTS', job) == 1 then
   local started_at, ended_at = (utc(started)), (utc(ended))
   note('SADD', P .. ':queues', queue)
-  call('HSET', job, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at, unpack(ARGV, 10))
   call('HDEL', job, 'suspect')
+  call('HSET', job, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at, unpack(ARGV, 10))
   local ttl = count_of(call('HGET', job, 'ttl'))
   if ttl then expire(id, ttl) end
   if delay > 0 then
