@@ -45,7 +45,7 @@ bench: $(STAMP)
 # Renew what docs/ quotes from the code. A test fails when it is stale.
 docs: $(STAMP)
 	@$(BIN)/python -m tests.support.js_scripts
-	@if command -v node >/dev/null; then node netlify/lib/page.mjs > netlify/public/index.html; fi
+	@if command -v node >/dev/null; then node netlify/lib/page.mjs > netlify/public/index.html; fi # worthit-only
 	@$(BIN)/python -m tests.support.trouble_page
 	@$(BIN)/python -m tests.support.troubleshooting_page
 

@@ -2,15 +2,15 @@
 
     python -m bench.fits
 
-Each service runs `jobs.products.analyze_product` on sample pages from a shop on this machine, 40 for each job that it
-can run at once, so that every consumer has loaded what such jobs need. MB are 2^20 bytes, as in Render's plans.
+Each service runs the job that `make run` shows (`demo/`), 40 times for each job that it can run at once, so that every
+consumer has loaded what such jobs need. MB are 2^20 bytes, as in Render's plans.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from itertools import cycle
+from contextlib import ExitStack
 
 from redis import Redis
 from rq import Queue
@@ -18,15 +18,15 @@ from rq import Queue
 from tests.support import processes
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service
-from tests.support.shop import Shop, sample
 from tests.support.waiting import eventually
+from worker.cli import demonstration
+from worker.cli.demonstration import Sample
 
-PAGES = ("buy.html", "avoid.html")
 SHAPES = [(1, 1), (2, 1), (4, 1), (8, 1), (1, 8), (1, 32), (2, 16), (2, 32)]
 JOBS_A_SLOT = 40
 
 
-def measure(redis: Redis, server: RedisServer, shop: Shop, consumers: int, threads: int) -> tuple[float, float, float]:
+def measure(redis: Redis, server: RedisServer, job: Sample, consumers: int, threads: int) -> tuple[float, float, float]:
     """Return MB of the idle service, MB after the jobs, and the jobs a second between."""
     with Service(
         server.url,
@@ -41,13 +41,9 @@ def measure(redis: Redis, server: RedisServer, shop: Shop, consumers: int, threa
         eventually(lambda: redis.scard("rq:workers") == consumers, 30)
         time.sleep(1)
         idle = processes.tree_pss(service.pid)
-        pages = cycle(PAGES)
         began = time.monotonic()
         jobs = Queue("default", connection=redis).enqueue_many(
-            [
-                Queue.prepare_data("jobs.products.analyze_product", (shop.url(f"/{next(pages)}"),))
-                for _ in range(JOBS_A_SLOT * consumers * threads)
-            ]
+            [Queue.prepare_data(job.function, job.arguments) for _ in range(JOBS_A_SLOT * consumers * threads)]
         )
         eventually(lambda: redis.zcard("rq:finished:default") == len(jobs), 300, what="the end of the jobs")
         seconds = time.monotonic() - began
@@ -62,11 +58,14 @@ def main() -> int:
         "| consumers × threads | jobs at once | MB idle | MB after jobs | jobs/s |\n|---|---:|---:|---:|---:|",
         flush=True,
     )
-    with RedisServer() as server, Shop() as shop, server.client() as redis:
-        shop.routes = {f"/{page}": sample(page) for page in PAGES}
+    with RedisServer() as server, ExitStack() as stack, server.client() as redis:
+        shown = demonstration.load(stack, server.url, "default", local=True)
+        if shown is None:
+            print("The package `demo`, which says what to run, is missing.", file=sys.stderr)
+            return 1
         for consumers, threads in SHAPES:
             server.flush()
-            idle, worked, rate = measure(redis, server, shop, consumers, threads)
+            idle, worked, rate = measure(redis, server, shown.first, consumers, threads)
             print(
                 f"| {consumers} × {threads} | {consumers * threads} | {idle:.0f} | {worked:.0f} | {rate:.0f} |",
                 flush=True,

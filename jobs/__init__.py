@@ -1,9 +1,8 @@
-"""The business jobs: what the worker does for its product. Put your own here, one file per job.
+"""The business jobs. Put your own here, one file or folder per job.
 
 A job is a plain function. It answers something JSON can carry, declares its policy with
 `worker.retry.with_policy`, and uses `worker.context.current()` for progress, cache and settings; it never
-touches Redis or the environment. The jobs are `products.analyze_product` (docs/products.md; its readers are in
-`reading/`) and `notifications.notify`, and `probe.echo` for trying a deployment; the other modules here serve
-them. A producer may call any function of this package, so none of them may take a security decision from its
-arguments.
+touches Redis. The worker's own are `notifications.notify` (alerts and callbacks), `delivery.deliver` (how another
+job ended) and `probe.echo` (to try a deployment); `urls` and `responses` serve them. A producer may call any function
+of this package, so none of them may take a security decision from its arguments.
 """

@@ -7,7 +7,6 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from jobs.refusals import AccessRefused, PageGone
 from worker.outbound.client import origin
 from worker.retry import PermanentError, RetryLater
 
@@ -23,6 +22,16 @@ _ADVICE = {
     410: "the page is gone for good; check the address",
     451: "it may not show the page here, by law; give a page that everybody can see",
 }
+
+
+class AccessRefused(PermanentError):
+    """The server answered 401, 403 or 451."""
+
+
+class PageGone(PermanentError):
+    """The server answered 404 or 410."""
+
+
 _PERMANENT: dict[int, type[PermanentError]] = {
     **dict.fromkeys((401, 403, 451), AccessRefused),
     **dict.fromkeys((404, 410), PageGone),

@@ -3,7 +3,7 @@
 from worthit_producer import Producer
 
 with Producer.from_environment() as producer:
-    job = producer.enqueue("jobs.products.analyze_product", "https://shop.example/lamp", timeout=60)
+    job = producer.enqueue("jobs.invoices.send_invoice", 7, timeout=60)
     verdict = producer.wait(job.id, seconds=8)
 """
 

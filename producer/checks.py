@@ -18,10 +18,10 @@ _QUEUE: Final = re.compile(r"[^\s,\x00-\x1f\x7f]{1,100}")
 
 
 def check_function(name: object) -> None:
-    """Raise `InvalidJob` unless `name` is dotted, like ``jobs.products.analyze_product``."""
+    """Raise `InvalidJob` unless `name` is dotted, like ``jobs.invoices.send_invoice``."""
     if not isinstance(name, str) or not _FUNCTION.fullmatch(name) or len(name) > 255:
         raise InvalidJob(
-            "the function must be named with its module, in ASCII, such as 'jobs.products.analyze_product'; the "
+            "the function must be named with its module, in ASCII, such as 'jobs.invoices.send_invoice'; the "
             "producer does not need to have it"
         )
 

@@ -4,7 +4,7 @@ import { Producer } from "@worthit/producer";
 import { limited, number, sha256 } from "./web.mjs";
 
 export const FUNCTION = "jobs.products.analyze_product";
-/** jobs/products.py has these, too: CACHE_VERSION, and KEEP_SECONDS − FRESH_SECONDS. */
+/** jobs/products/__init__.py has these, too: CACHE_VERSION, and KEEP_SECONDS − FRESH_SECONDS. */
 export const CACHE_VERSION = 4;
 export const FRESHNESS = 7 * 86400 - 6 * 3600;
 

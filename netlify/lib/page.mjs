@@ -91,7 +91,7 @@ export function errorPage(given, message, { address } = {}) {
   });
 }
 
-/** @param {any} found an Analysis of jobs/products.py @param {{stale: boolean}} how */
+/** @param {any} found an Analysis of jobs/products/__init__.py @param {{stale: boolean}} how */
 export function verdictPage(found, { stale }) {
   const [word, saying] = WORDS[found.verdict] ?? WORDS.consider;
   const host = hostOf(found.canonical_url);

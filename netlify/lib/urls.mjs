@@ -1,6 +1,6 @@
 /**
  * The addresses of products: checked, and brought into the one form that all links to a page share. The rules are those
- * of jobs/urls.py, and tests/support/canonical_urls.json holds both to them.
+ * of jobs/urls.py, and tests/unit/netlify/canonical_urls.json holds both to them.
  * @module
  */
 

@@ -17,7 +17,7 @@ from worker.context import JobContext
 
 @pytest.fixture
 def job(redis: redis_py.Redis) -> Job:
-    return Queue("high", connection=redis).enqueue("jobs.products.analyze_product", "https://x.example/")
+    return Queue("high", connection=redis).enqueue("jobs.invoices.send_invoice", "https://x.example/")
 
 
 @pytest.fixture
@@ -80,6 +80,6 @@ def test_a_bug_is_not_mistaken_for_redis_trouble(redis: redis_py.Redis, job: Job
 
 def test_a_job_may_enqueue_another_one_and_ask_how_it_is(redis: redis_py.Redis, job: Job) -> None:
     producer = JobContext.for_job(job, redis, "high", 1).producer()
-    follower = producer.enqueue("jobs.products.analyze_product", "https://x.example/", queue="low")
+    follower = producer.enqueue("jobs.invoices.send_invoice", "https://x.example/", queue="low")
     assert producer.status(follower.id).status == "queued"
     assert Queue("low", connection=redis).job_ids == [follower.id]

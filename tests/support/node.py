@@ -6,19 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import leaks
-from tests.support.processes import belong_to_the_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
-FUNCTIONS = ROOT / "netlify" / "functions"
 MODULES = ROOT / "node_modules" / "@worthit"
 
 
@@ -69,24 +65,6 @@ def printed(module: Path) -> str:
     return _said([str(module)], None, {})
 
 
-@contextmanager
-def site(environ: dict[str, str], functions: list[Path] | None = None) -> Iterator[str]:
-    """Serve the functions, or bundles of them; yields the site's URL."""
-    process = subprocess.Popen(
-        ["node", str(SUPPORT / "netlify_host.mjs"), *map(str, functions or sorted(FUNCTIONS.glob("*.mjs")))],
-        env=_environment(environ),
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=belong_to_the_tests,
-    )
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def _run(arguments: list[str], given: Any, environ: dict[str, str]) -> Any:
     return json.loads(_said(arguments, given, environ))
 
@@ -95,7 +73,7 @@ def _said(arguments: list[str], given: Any, environ: dict[str, str]) -> str:
     done = subprocess.run(
         ["node", *arguments],
         cwd=ROOT,
-        env=_environment(environ),
+        env=environment(environ),
         input=json.dumps(given),
         capture_output=True,
         text=True,
@@ -106,5 +84,6 @@ def _said(arguments: list[str], given: Any, environ: dict[str, str]) -> str:
     return done.stdout
 
 
-def _environment(environ: dict[str, str]) -> dict[str, str]:
+def environment(environ: dict[str, str]) -> dict[str, str]:
+    """Return what a Node of a test finds: `environ`, and what marks it as ours."""
     return {"PATH": os.environ["PATH"], leaks.MARK: os.environ.get(leaks.MARK, ""), **environ}

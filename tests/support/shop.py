@@ -6,14 +6,11 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 from tests.support.http_stub import HttpStub, QuietHandler
 
 #: Answers one request, by the means of `BaseHTTPRequestHandler`.
 Answer = Callable[[BaseHTTPRequestHandler], None]
-
-SAMPLE_PAGES = Path(__file__).parents[2] / "jobs" / "sample_pages"
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,3 @@ def page(body: bytes | str, code: int = 200, **headers: str) -> Answer:
         handler.wfile.write(content)
 
     return answer
-
-
-def sample(name: str) -> Answer:
-    """Answer with the sample page `name`, e.g. ``buy.html``."""
-    return page((SAMPLE_PAGES / name).read_bytes())

@@ -18,9 +18,10 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
-from worker.cli import local_service, local_site
+from worker.cli import demonstration, local_service
 from worker.cli.common import RedisCommand, connect, settings_or_exit
-from worker.cli.enqueue import outcome, steps, verdict_lines
+from worker.cli.demonstration import Demonstration
+from worker.cli.enqueue import outcome, steps
 from worker.cli.local_service import DATA, ROOT
 from worker.settings import Settings
 
@@ -28,7 +29,6 @@ DEFAULT_HEALTH_PORT: Final = 8080
 READY_SECONDS: Final = 20.0
 #: Ctrl-C, a platform, a terminal that was closed.
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SAMPLE: Final = "jobs.products.analyze_product"
 
 
 class _Stop(BaseException):
@@ -37,7 +37,7 @@ class _Stop(BaseException):
 
 @click.command(cls=RedisCommand)
 def develop() -> None:
-    """Run the service with an embedded Redis and sample pages, and show one analysis on the first start."""
+    """Run the service with an embedded Redis, and show one job on the first start."""
     os.chdir(ROOT)
     for number in _STOPPING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
@@ -58,7 +58,7 @@ def _develop(stack: ExitStack) -> int:
     local = local_service.is_local(os.environ["REDIS_URL"])
     os.environ.setdefault("WORKER_PROCESSES", "2")
     if local:
-        os.environ.setdefault("WORKER_ALLOW_PRIVATE_ADDRESSES", "true")  # the sample shop is on this machine
+        os.environ.setdefault("WORKER_ALLOW_PRIVATE_ADDRESSES", "true")  # what is shown is on this machine
     os.environ.setdefault("HEALTH_HOST", "127.0.0.1")
     _choose_health_port()
     _open_console()
@@ -69,20 +69,15 @@ def _develop(stack: ExitStack) -> int:
         pages["the console"] = f"http://127.0.0.1:{settings.health_port}{settings.monitor_prefix}/"
         click.echo(f"The console: {pages['the console']} ({opened})")
     service = stack.enter_context(local_service.service(dict(os.environ)))
-    shop = stack.enter_context(local_service.sample_shop())
     if settings.health_port and not _ready(settings.health_port, service):
         click.echo("The service is not ready yet; its log says why.", err=True)
     if service.poll() is None:
-        if local:
-            _demonstrate(settings, shop)
-        else:
+        shown = demonstration.load(stack, os.environ["REDIS_URL"], settings.worker_queues[0], local=local)
+        if not local:
             click.echo("REDIS_URL is on another machine, so no sample job is enqueued there.")
-        site = stack.enter_context(local_site.site(os.environ["REDIS_URL"], queue=settings.worker_queues[0]))
-        if site:
-            pages["a shopper's page"] = f"{site}/"
-        else:
-            click.echo("\nWithout Node (18 or newer) the shopper's page is not served.")
-        _print_next_steps(settings, shop if local else "https://shop.example", pages, embedded=embedded)
+        elif shown:
+            _demonstrate(settings, shown)
+        _print_next_steps(settings, shown, pages, embedded=embedded)
     return service.wait()
 
 
@@ -111,21 +106,21 @@ def _ready(port: int, service: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _demonstrate(settings: Settings, shop: str) -> None:
-    """Analyze one sample product, once in each checkout."""
+def _demonstrate(settings: Settings, shown: Demonstration) -> None:
+    """Run the first sample job, once in each checkout."""
     done = DATA / "demonstrated"
     if done.exists():
         return
     queue = Queue(settings.worker_queues[0], connection=connect(settings), serializer="json")
-    url = f"{shop}/buy.html"
-    click.echo(f"\nA first job: {SAMPLE}({url!r})")
+    first = shown.first
+    click.echo(f"\nA first job: {first.function}({', '.join(map(repr, first.arguments))})")
     try:
-        job = _tell(queue.enqueue(SAMPLE, url))
+        job = _tell(queue.enqueue(first.function, *first.arguments))
     except NoSuchJobError:
         click.echo("The job is gone: somebody deleted it.", err=True)
         return
     if job.get_status(refresh=False) == JobStatus.FINISHED:
-        click.echo("\n".join(verdict_lines(job.return_value())))
+        click.echo("\n".join(shown.tell(job.return_value())))
         DATA.mkdir(exist_ok=True)
         done.touch()
     else:
@@ -143,19 +138,23 @@ def _tell(job: Job) -> Job:
     return job
 
 
-def _print_next_steps(settings: Settings, shop: str, pages: Mapping[str, str], *, embedded: bool) -> None:
+def _print_next_steps(
+    settings: Settings, shown: Demonstration | None, pages: Mapping[str, str], *, embedded: bool
+) -> None:
     url = os.environ["REDIS_URL"] if embedded else "$REDIS_URL"
     python = os.path.relpath(sys.executable, ROOT) if sys.executable.startswith(str(ROOT)) else sys.executable
     bin_folder = os.path.dirname(python)
+    for note in shown.notes if shown else ():
+        click.echo(f"\n{note}")
     click.echo("\nThe service runs; Ctrl-C stops it. Look at it in a browser, and try in another terminal:")
-    for name, address in pages.items():
+    for name, address in {**pages, **(shown.pages if shown else {})}.items():
         click.echo(f"  {name:17} {address}")
     if embedded:
         click.echo(f"  export REDIS_URL={url}")
     if settings.health_port:
         click.echo(f"  curl http://127.0.0.1:{settings.health_port}/healthz")
-    click.echo(f"  {python} -m worker enqueue {SAMPLE} {shop}/consider.html --wait")
-    click.echo(f"  {python} -m worker enqueue {SAMPLE} {shop}/broken.html --wait    # ends as a dead letter")
+    for sample in shown.more if shown else ():
+        click.echo(f"  {python} -m worker {sample.command}")
     click.echo(f"  {python} -m worker status")
     click.echo(f"  {python} -m worker dead list")
     click.echo(f"  {bin_folder}/rq info -u {url}")

@@ -39,7 +39,7 @@ _ENDED: Final = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobSta
 @click.option("--job-id", help="Letters, digits, - and _, not in use; random by default.")
 @click.option("--timeout", type=int, help="Seconds that the job may run; RQ's default is 180.")
 @click.option("--wait", is_flag=True, help="Show its progress and print what it returns.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--json", is_flag=True, expose_value=False, help="Print the result as JSON, which it does anyway.")
 def enqueue(
     function: str,
     arguments: tuple[str, ...],
@@ -48,11 +48,10 @@ def enqueue(
     job_id: str | None,
     timeout: int | None,
     wait: bool,
-    as_json: bool,
 ) -> None:
     """Enqueue FUNCTION with ARGUMENTS, for example:
 
-    python -m worker enqueue jobs.products.analyze_product https://shop.example/p/1 --wait
+    python -m worker enqueue jobs.invoices.send_invoice 7 --wait
 
     An argument that is JSON (3, true, "3", [1]) is passed as such, anything else as text.
     """
@@ -88,7 +87,7 @@ def enqueue(
     if not wait:
         click.echo(job.id)
         return
-    sys.exit(_follow(job, as_json=as_json))
+    sys.exit(_follow(job))
 
 
 def follow(job: Job, console: Console) -> Job:
@@ -131,22 +130,7 @@ def outcome(job: Job) -> str:
     return printable(f"The job {job.get_status(refresh=False).value} ({letter.get('reason', 'no record')}): {error}")
 
 
-def verdict_lines(result: dict[str, Any]) -> list[str]:
-    """Return the lines that show a product analysis; the page's own words are made safe to print."""
-    price = (
-        f"{result['price']} {result.get('currency') or ''}".strip() if result.get("price") is not None else "no price"
-    )
-    read_of = f"{result.get('reviews_read')} reviews read"
-    lines = [
-        f"{one_line(result.get('name'))}: {one_line(result['verdict']).upper()} ({result.get('score')}/100)",
-        f"  {one_line(price)} · rating {result.get('rating')} · {read_of} · confidence {result.get('confidence')}",
-    ]
-    lines += [f"  + {one_line(reason)}" for reason in result.get("reasons_for", ())]
-    lines += [f"  - {one_line(reason)}" for reason in result.get("reasons_against", ())]
-    return lines
-
-
-def _follow(job: Job, *, as_json: bool) -> Exit:
+def _follow(job: Job) -> Exit:
     try:
         if not reading.readers(job.connection, Keys(RQ_KEY_PREFIX), job.origin):
             click.echo(f"No consumer reads the queue {job.origin!r} yet; the job waits for one.", err=True)
@@ -160,11 +144,7 @@ def _follow(job: Job, *, as_json: bool) -> Exit:
     if job.get_status(refresh=False) != JobStatus.FINISHED:
         click.echo(outcome(job), err=True)
         return Exit.FAILED
-    result = job.return_value()
-    if isinstance(result, dict) and "verdict" in result and not as_json:
-        click.echo("\n".join(verdict_lines(result)))
-    else:
-        click.echo(json_text(result, indent=2, default=repr))
+    click.echo(json_text(job.return_value(), indent=2, default=repr))
     return Exit.OK
 
 

@@ -1,18 +1,15 @@
-"""What `make run` starts beside the service on a developer's machine: a Redis, and a shop with sample pages."""
+"""What `make run` starts on a developer's machine: a Redis, and the service."""
 
 from __future__ import annotations
 
 import fcntl
-import http.server
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,7 +24,6 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 #: The embedded server's data and what `make run` remembers.
 DATA: Final = ROOT / ".data"
 LOG: Final = DATA / "redis.log"
-PAGES: Final = ROOT / "jobs" / "sample_pages"
 START_SECONDS: Final = 30.0
 START_TRIES: Final = 5
 STOP_SECONDS: Final = 10.0
@@ -99,23 +95,6 @@ def _server_command(binary: str, port: int) -> list[str]:
         "daemonize": "no",
     }
     return [binary, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
-
-
-@contextmanager
-def sample_shop() -> Iterator[str]:
-    """Serve the sample pages on loopback; yields the shop's URL."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the base class's name
-            """Log nothing: the worker logs the job."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(PAGES)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager

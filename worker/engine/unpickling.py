@@ -134,7 +134,7 @@ class _Checked(_Reader):  # type: ignore[misc]
                 return self._may_be_called(found)
         if belongs(module, self._packages):
             found = self._own(module, name)
-            # A name like "jobs.products.os.system" reaches through the module: what it finds must belong there too.
+            # A name like "jobs.invoices.os.system" reaches through the module: what it finds must belong there too.
             if belongs(getattr(found, "__module__", ""), self._packages):
                 if isinstance(found, type):
                     return self._may_be_called(found) if _is_data(found) else self._may_be_made(found)

@@ -82,7 +82,7 @@ export function given(value) {
 
 export function checkFunction(name) {
   if (typeof name !== "string" || name.length > 255 || !/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$/.test(name)) {
-    invalid("the function must be named with its module, in ASCII, such as 'jobs.products.analyze_product'");
+    invalid("the function must be named with its module, in ASCII, such as 'jobs.invoices.send_invoice'");
   }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,13 +25,14 @@ from tests.support.service import MARK, ROOT, Service
 from tests.support.waiting import eventually
 from worker.cli import develop as develop_command
 from worker.cli import local_service
+from worker.cli.demonstration import Demonstration, Sample
 from worker.settings.load import load
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the checkout, so that the developer's own .data is left alone."""
-    for name in ("worker", "jobs", "producer"):
+    for name in ("worker", "jobs", "producer", "demo"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
@@ -75,7 +77,7 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
     return told
 
 
-def test_it_shows_a_verdict_serves_keeps_its_data_and_stops_cleanly(checkout: Path) -> None:
+def test_it_shows_a_job_serves_keeps_its_data_and_stops_cleanly(checkout: Path) -> None:
     mark, port = Service("").mark, free_port()
     first = develop(checkout, mark, port)
     try:
@@ -87,15 +89,17 @@ def test_it_shows_a_verdict_serves_keeps_its_data_and_stops_cleanly(checkout: Pa
         assert "The console" in told.partition("A first job")[0], "it comes first"
         with urllib.request.urlopen(console[1], timeout=60) as page:
             assert b"All is well" in page.read()
-        assert re.search(r"Aurora 3 desk lamp: BUY \(\d+/100\)", told)
+        shown = told.partition("A first job: jobs.")[2].partition("The service runs")[0]
+        assert len(shown.strip().splitlines()) > 1, f"what it is, and what came of it: {told}"
+        assert (checkout / ".data" / "demonstrated").exists(), told
         url = re.search(r"export REDIS_URL=(\S+)", told)
         assert url is not None
         eventually(lambda: health(port) == "ok")
 
-        broken = re.search(r"(http://\S+/broken\.html)", told)
+        broken = re.search(r"-m worker (enqueue (\S+) .*)    # ends as a dead letter", told)
         assert broken is not None
         failed = subprocess.run(
-            [sys.executable, "-m", "worker", "enqueue", "jobs.products.analyze_product", broken[1], "--wait"],
+            [sys.executable, "-m", "worker", *shlex.split(broken[1])],
             cwd=checkout,
             env={"PATH": os.environ["PATH"], "REDIS_URL": url[1]},
             capture_output=True,
@@ -124,7 +128,7 @@ def test_it_shows_a_verdict_serves_keeps_its_data_and_stops_cleanly(checkout: Pa
             timeout=120,
             check=True,
         )
-        assert "jobs.products.analyze_product" in listed.stdout, "a restart loses nothing"
+        assert broken[2] in listed.stdout, "a restart loses nothing"
         second.send_signal(signal.SIGTERM)
         assert second.wait(60) == 0
         eventually(lambda: processes.with_environment(MARK, mark) == [], what="no process is left")
@@ -227,7 +231,9 @@ def test_a_sample_job_that_somebody_deletes_is_told(
     monkeypatch.setattr(develop_command, "DATA", data)
     deleting = threading.Thread(target=lambda: eventually(lambda: redis.delete(*redis.keys("rq:job:*") or ["none"])))
     deleting.start()
-    develop_command._demonstrate(load({"REDIS_URL": server.url}), "http://shop.example")
+    develop_command._demonstrate(
+        load({"REDIS_URL": server.url}), Demonstration(Sample("tests.support.tasks.add", (1, 2)))
+    )
     deleting.join()
     assert "The job is gone: somebody deleted it." in capsys.readouterr().err
     assert not (data / "demonstrated").exists(), "it is shown at the next start"

@@ -92,7 +92,7 @@ def test_it_runs_a_job_on_a_read_only_root_is_probed_and_stops_in_order(
 
     eventually(healthy, what="a healthy container")
     with server.client() as client:
-        job = Queue("default", connection=client).enqueue("jobs.products.analyze_product", "not a url")
+        job = Queue("default", connection=client).enqueue("jobs.notifications.notify", "not a url", {})
         eventually(lambda: job.get_status(refresh=True) == "failed")
         assert json.loads(client.hget(job.key, "dead_letter") or "{}")["reason"] == "permanent"
     container.send_signal(signal.SIGTERM)

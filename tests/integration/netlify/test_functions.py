@@ -11,13 +11,15 @@ import pytest
 import redis as redis_py
 
 from jobs import products
-from tests.support import node, rest_faults
+from tests.support import rest_faults
 from tests.support.node import needs_node
 from tests.support.producers import rest_environment
+from tests.support.products import functions
+from tests.support.products.pages import sample
 from tests.support.rest_stub import RestStub
 from tests.support.server import RedisServer
 from tests.support.service import Service
-from tests.support.shop import Shop, sample, status
+from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import work
 
@@ -44,7 +46,7 @@ def site(stub: RestStub, shop: Shop) -> Iterator[httpx.Client]:
         "WORTHIT_CALLBACK_ORIGINS": shop.url(""),
     }
     headers = {"Authorization": f"Bearer {SECRET}"}
-    with node.site(environ) as url, httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+    with functions.site(environ) as url, httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         yield client
 
 
@@ -219,7 +221,7 @@ def test_the_addresses_of_one_ipv6_network_are_one_caller(site: httpx.Client, st
 
 def test_who_polls_too_often_waits_and_costs_nothing(stub: RestStub, redis: redis_py.Redis) -> None:
     environ = {**rest_environment(stub), "WORTHIT_STATUS_LIMIT": "3"}
-    with node.site(environ) as url, httpx.Client(base_url=url, timeout=60) as site:
+    with functions.site(environ) as url, httpx.Client(base_url=url, timeout=60) as site:
         job = analyze(site, "https://x.example/").json()["job"]["id"]
         polled = [site.get("/api/status", params={"id": job}) for _ in range(20)]
         assert [answer.status_code for answer in polled] == [200] * 3 + [429] * 17
@@ -242,7 +244,7 @@ def test_trouble_with_redis_is_told_without_its_insides(site: httpx.Client, stub
 
 
 def test_a_site_without_settings_says_so_in_its_log_alone() -> None:
-    with node.site({}) as url:
+    with functions.site({}) as url:
         response = httpx.post(f"{url}/api/analyze", json={"url": "https://x.example/"}, timeout=60)
     assert (response.status_code, response.json()["error"]["code"]) == (500, "misconfigured")
     assert "UPSTASH" not in response.text

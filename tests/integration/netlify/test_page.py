@@ -20,10 +20,12 @@ from tests.support import shop as shops
 from tests.support.browser import PATIENCE_MS, axe, chromium, page, tab_to
 from tests.support.node import ROOT, needs_node
 from tests.support.producers import rest_environment
+from tests.support.products import functions
+from tests.support.products.pages import sample
 from tests.support.rest_stub import RestStub
 from tests.support.server import RedisServer
 from tests.support.service import Service
-from tests.support.shop import Shop, sample, status
+from tests.support.shop import Shop, status
 
 pytestmark = [needs_node, pytest.mark.slow]
 WORKER = {"WORKER_QUEUES": "default", "WORKER_JOB_MODULES": "jobs", "WORKER_ALLOW_PRIVATE_ADDRESSES": "true"}
@@ -69,7 +71,7 @@ def place() -> Iterator[Place]:
         with Service(server.url, **WORKER) as service:
             service.wait_for("child.spawned", role="consumer")
             limits = {"WORTHIT_RATE_LIMIT": "10000", "WORTHIT_STATUS_LIMIT": "10000"}
-            with node.site({**rest_environment(stub), **limits}) as url:
+            with functions.site({**rest_environment(stub), **limits}) as url:
                 yield Place(url, shop, go_on)
 
 
@@ -219,10 +221,10 @@ def test_pages_are_small_and_keep_their_rules(place: Place) -> None:
 def test_a_closed_or_troubled_site_says_so_on_its_page(stub: RestStub) -> None:
     from tests.support import rest_faults
 
-    with node.site({**rest_environment(stub), "WORTHIT_SHARED_SECRET": "s"}) as url:
+    with functions.site({**rest_environment(stub), "WORTHIT_SHARED_SECRET": "s"}) as url:
         closed = httpx.get(f"{url}/check?url=https://shop.example/", timeout=60)
         assert (closed.status_code, "This page is closed" in closed.text) == (401, True)
-    with node.site({**rest_environment(stub), "WORTHIT_RATE_LIMIT": "1"}) as url:
+    with functions.site({**rest_environment(stub), "WORTHIT_RATE_LIMIT": "1"}) as url:
         stub.fault = rest_faults.THROTTLED
         away = httpx.get(f"{url}/check?url=https://shop.example/", timeout=60)
         assert (away.status_code, "cannot be reached at the moment" in away.text) == (503, True)

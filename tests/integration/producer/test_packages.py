@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from tests.support import node
 from tests.support.node import ROOT, needs_node, tool
 from tests.support.producers import rest_environment
 from tests.support.rest_stub import RestStub
@@ -103,21 +102,3 @@ def test_the_javascript_package_is_small_complete_and_typed_for_everybody(tmp_pa
     for consumer in ("consumer.ts", "any.ts"):
         checked = tool("tsc", *STRICT, str(JAVASCRIPT / "test" / "types" / consumer))
         assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout
-
-
-@needs_node
-def test_the_functions_run_from_a_bundle_as_netlify_makes_it(tmp_path: Path, stub: RestStub) -> None:
-    functions = sorted(node.FUNCTIONS.glob("*.mjs"))
-    bundled = tool(
-        "esbuild",
-        *map(str, functions),
-        *("--bundle", "--platform=node", "--format=esm", "--target=node18", "--out-extension:.js=.mjs"),
-        f"--outdir={tmp_path}",
-    )
-    assert bundled.returncode == 0, bundled.stderr
-    import httpx
-
-    with node.site(rest_environment(stub), functions=sorted(tmp_path.glob("*.mjs"))) as site:
-        answer = httpx.post(f"{site}/api/analyze", json={"url": "https://shop.example/lamp"}, timeout=60)
-        assert answer.status_code == 202, answer.text
-        assert httpx.get(site + answer.headers["location"], timeout=60).json()["status"] == "queued"

@@ -1,4 +1,4 @@
-"""What the JavaScript side shares with Python: canonical URLs, ids, scripts, limits."""
+"""What the functions share with the job: canonical URLs, ids, limits."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 from jobs import products
 from jobs.products import analyze_product
 from jobs.urls import canonical, checked
-from producer import scripts
 from producer.payload import unique_id
-from tests.support import js_scripts
 from tests.support.node import evaluate, needs_node
 from worker.retry import PermanentError
 
 pytestmark = needs_node
 
-CASES: list[list[str]] = json.loads((Path(__file__).parents[2] / "support" / "canonical_urls.json").read_text())
+CASES: list[list[str]] = json.loads(Path(__file__).with_name("canonical_urls.json").read_text())
 CANONICAL = """
 import { readFileSync } from "node:fs";
 import { canonicalUrl } from "./netlify/lib/urls.mjs";
@@ -90,13 +88,6 @@ def test_a_url_that_cannot_be_used_is_explained(url: str | None, said: str) -> N
     (answer,) = evaluate(CANONICAL, [url])
     assert said in answer["refused"]
     assert "pass@" not in answer["refused"]
-
-
-def test_the_scripts_are_the_same_text() -> None:
-    assert js_scripts.MODULE.read_text() == js_scripts.text(), "renew it with `make docs`"
-    module = "./packages/producer-js/src/scripts.js"
-    loaded = evaluate(f'import * as s from "{module}"; console.log(JSON.stringify({{ ...s }}))')
-    assert loaded == {"ENQUEUE": scripts.ENQUEUE, "CANCEL": scripts.CANCEL, "READ": scripts.READ}
 
 
 def test_the_function_knows_what_the_job_knows() -> None:

@@ -94,11 +94,11 @@ def test_job_ids_are_those_that_rq_takes(job_id: Any) -> None:
 
 
 def test_a_unique_id_is_one_and_the_same_for_a_subject_and_a_function() -> None:
-    one = unique_id("jobs.products.analyze_product", "https://shop.example/lamp")
-    assert one == unique_id("jobs.products.analyze_product", "https://shop.example/lamp")
-    assert one != unique_id("jobs.products.analyze_product", "https://shop.example/lamps")
-    assert one != unique_id("jobs.other", "https://shop.example/lamp")
-    assert one.startswith("analyze_product-")
+    one = unique_id("jobs.invoices.send_invoice", "A-7")
+    assert one == unique_id("jobs.invoices.send_invoice", "A-7")
+    assert one != unique_id("jobs.invoices.send_invoice", "A-77")
+    assert one != unique_id("jobs.other", "A-7")
+    assert one.startswith("send_invoice-")
     check_job_id(one)
     with pytest.raises(InvalidJob, match="unique must be a text"):
         unique_id("jobs.add", "")

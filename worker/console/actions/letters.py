@@ -46,7 +46,7 @@ def discard(changes: Changes, job_ids: tuple[str, ...], chosen: Filter) -> str:
 def edit(changes: Changes, settings: Settings, job_id: str, function: str, args: str, kwargs: str) -> str:
     """Write what a letter's job calls: a function, a JSON list and a JSON object. The first payload is kept."""
     if not function or not all(part.isidentifier() for part in function.split(".")):
-        raise ActionRefused("The function must be a dotted name, like jobs.products.analyze_product.")
+        raise ActionRefused("The function must be a dotted name, like jobs.invoices.send_invoice.")
     positional, named = _json("The arguments", args, list), _json("The named arguments", kwargs, dict)
     shown = ", ".join([*map(repr, positional), *(f"{name}={value!r}" for name, value in named.items())])
     seen = _payload(changes, job_id)

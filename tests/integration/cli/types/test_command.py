@@ -136,12 +136,6 @@ def test_mypy_checks_calls_by_what_it_writes_and_the_module_runs(project: Path) 
     assert subprocess.run(run, cwd=project, capture_output=True, check=False).returncode == 0
 
 
-def test_our_own_jobs_are_written_with_their_results() -> None:
-    written = types(ROOT, modules="jobs").stdout
-    assert '"jobs.products.analyze_product": {\n      args: [url: string];' in written
-    assert 'verdict: "buy" | "consider" | "avoid";' in written
-
-
 def test_modules_without_such_functions_and_broken_ones_are_said(project: Path) -> None:
     (project / "mail" / "tasks.py").write_text("def f(a): ...")
     assert "No function of these modules" in types(project, expected=1).stderr

@@ -1,0 +1,84 @@
+"""The pages that mean harm, in a service with the memory of Render's smallest instance: none ends a process."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+from rq import Queue
+
+from tests.support.products.corpus.hostile import PAGES
+from tests.support.products.pages import sample
+from tests.support.server import RedisServer
+from tests.support.service import Service, until
+from tests.support.shop import Shop, page
+
+LIMIT_BYTES = 512 * 2**20
+#: What the job's fetcher lets through.
+BODY_BYTES = 5 * 2**20
+GOOD_JOBS = 100
+
+
+@pytest.fixture
+def control_group() -> Iterator[tuple[Path, str]]:
+    """A control group with 512 MB and the name of its file that holds the peak, where the machine lets us make one."""
+    name = f"worker-test-{uuid.uuid4().hex[:8]}"
+    for root, limit, peak in (
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
+        ("/sys/fs/cgroup", "memory.max", "memory.peak"),
+    ):
+        group = Path(root) / name
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(LIMIT_BYTES))
+        except OSError:
+            if group.exists():
+                group.rmdir()
+            continue
+        yield group, peak
+        until(lambda group=group: not (group / "cgroup.procs").read_text().strip(), what="an empty control group")
+        group.rmdir()
+        return
+    pytest.skip("making a control group with a memory limit needs root on Linux")
+
+
+@pytest.mark.slow
+def test_hostile_pages_kill_nobody_in_512_mb_and_good_jobs_finish_beside_them(
+    server: RedisServer, queue: Queue, redis: redis_py.Redis, control_group: tuple[Path, str]
+) -> None:
+    group, peak = control_group
+    with Shop() as shop:
+        shop.routes["/good"] = sample("buy.html")
+        bodies = {name: hostile.make().encode() for name, hostile in PAGES.items()}
+        hostile = {f"/{at}": body for at, body in enumerate(bodies.values()) if len(body) <= BODY_BYTES}
+        assert len(hostile) > 30
+        for path, body in hostile.items():
+            shop.routes[path] = page(body)
+        with Service(
+            server.url,
+            WORKER_JOB_MODULES="jobs",
+            WORKER_PROCESSES="2",
+            WORKER_ALLOW_PRIVATE_ADDRESSES="true",
+            cgroup=group,
+        ) as service:
+            service.wait_for("child.spawned", role="consumer")
+            urls = [shop.url(path) for path in hostile]
+            good = [shop.url(f"/good?n={n}") for n in range(GOOD_JOBS)]
+            mixed = [url for pair in zip(urls, good, strict=False) for url in pair] + good[len(urls) :]
+            jobs = queue.enqueue_many([Queue.prepare_data("jobs.products.analyze_product", (url,)) for url in mixed])
+            until(
+                lambda: all(job.get_status(refresh=True) in {"finished", "failed"} for job in jobs),
+                300,
+                service=service,
+            )
+            by_url = dict(zip(mixed, jobs, strict=True))
+            assert {by_url[url].get_status(refresh=True) for url in good} == {"finished"}
+            assert service.of("child.exited", role="consumer") == []
+            assert service.of("job.rescued") == []
+            used = int((group / peak).read_text())
+            print(f"{len(hostile)} hostile pages, {GOOD_JOBS} good ones: {used / 2**20:.0f} MB at most")
+            assert used < LIMIT_BYTES
+            assert service.terminate() == 0
