@@ -18,7 +18,8 @@ class Aftermath:
     """Of the jobs of one consumer. `renew`, called in the main thread, replaces descriptors that a job has closed.
 
     Where threads run jobs, what belongs to the whole process is put back when none of them runs a job: then
-    `after_all` must be called, at the latest before the next job begins if something is `owed`.
+    `after_all` must be called, at the latest before the next job begins if something is `owed`. While `callbacks` run
+    beside the main thread's jobs it is the same.
     """
 
     def __init__(self, child: Child, renew: Callable[[], None], *, threads: int) -> None:
@@ -27,14 +28,16 @@ class Aftermath:
         self._alone = threads == 1
         self._surroundings = Surroundings(child.dump_on_signal)
         self.owed = False
+        self.callbacks = 0  #: how many run, or will, in threads beside the main one; see ``callback_threads.py``
         self._lost = False
         child.on_lost = self._replace_without_descriptors
 
     def after_code(self) -> None:
         """Follow on code of jobs in the main thread: a job's, or a callback's beside which threads run jobs."""
         try:
-            if self._alone:
+            if self._alone and not self.callbacks:
                 self._surroundings.put_back()
+                self.owed = False
             else:
                 self.owed = True
                 self._surroundings.put_back_in_main_thread()
@@ -42,6 +45,11 @@ class Aftermath:
             self._retire(reason)
         if not self._child.intact:
             self._replace_without_descriptors()
+
+    def before_code(self) -> None:
+        """Put back what is owed, before code of a job begins in the main thread, unless callbacks run beside it."""
+        if not self.callbacks:
+            self.after_all()
 
     def after_thread(self) -> None:
         """Follow on a job in the calling thread of the pool."""
@@ -83,6 +91,7 @@ class NoAftermath(Aftermath):
 
     def __init__(self) -> None:
         self.owed = False
+        self.callbacks = 0
 
     def after_code(self) -> None:
         """Do nothing."""

@@ -33,15 +33,16 @@ class BlockingClaim:
         self._asked_at = self._ends_at = 0.0
         self.woken = False  #: whether the last answer came because there was something, which another may have by now
 
-    def begin(self, capacity: int, seconds: float, *, if_heard: bool = False) -> None:
+    def begin(self, capacity: int, seconds: float, *, if_heard: bool = False, others_running: bool = False) -> None:
         """Ask for up to `capacity` jobs as soon as there are any, or after `seconds` (or the longest block).
 
         With `if_heard` none is claimed while nobody listens for RQ's commands to this worker: those about it would be
-        lost. The server knows that first, when a dispatcher dies.
+        lost. The server knows that first, when a dispatcher dies. `others_running`: see `Claims.settle_and_claim`.
         """
         self.woken = False
         block = max(0.1, min(seconds, BLOCK_SECONDS))
-        commands = self._claims.claim_when_ready(capacity, round(block, 1), if_heard=if_heard)
+        seconds = round(block, 1)
+        commands = self._claims.claim_when_ready(capacity, seconds, if_heard=if_heard, others_running=others_running)
         with translating():
             self._connection = self._claims.redis.connection_pool.get_connection()
             self._connection.send_packed_command(self._connection.pack_commands(commands))

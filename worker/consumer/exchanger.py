@@ -274,7 +274,7 @@ class Predecessor:
         self.executions = [*self._runs]
         if slot.exit_reason in (b"timeout", b"ordered"):
             self.executions = [name for name, run in self._runs.items() if self._is_overdue(run) or slot.order_for(run)]
-        elif self._runs and threads > 1:
+        elif len(self._runs) > 1 or (self._runs and threads > 1):
             self.executions = ["?"]
         self._refused = [name for name in slot.refused_executions if name not in self.executions]
         if self.executions != ["?"]:

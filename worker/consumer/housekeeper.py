@@ -1,7 +1,7 @@
 """A consumer's second thread: it does what cannot wait for the running job to end.
 
 It gives the neighbours of a long job back, settles what is done, looks for claims that the consumer does not know of,
-and ends jobs of the thread pool that are past their timeout. For a consumer that runs without an instance it sends the
+and ends in other threads what is past its timeout there. For a consumer that runs without an instance it sends the
 heartbeats and keeps RQ's registries in order. It sleeps while there is nothing of that to do.
 """
 
@@ -17,6 +17,7 @@ from typing import Final
 from rq.worker import BaseWorker
 
 from worker import logs
+from worker.consumer.callback_threads import CallbackThreads
 from worker.consumer.exchanger import Exchanger
 from worker.consumer.in_flight import InFlight
 from worker.consumer.prefetch import PATIENCE_SECONDS, Prefetch
@@ -52,6 +53,7 @@ class Housekeeper:
         *,
         prefetch: Prefetch,
         threads: ThreadPool | None,
+        callbacks: CallbackThreads | None,
         upkeep: Upkeep | None,
     ) -> None:
         self._exchanger = exchanger
@@ -60,6 +62,7 @@ class Housekeeper:
         self._slot = slot
         self._prefetch = prefetch
         self._threads = threads
+        self._callbacks = callbacks
         self._upkeep = upkeep
         self._sleep_seconds = min(exchanger.check.seconds, float("inf") if upkeep is None else upkeep.seconds)
         self._rest_until = 0.0
@@ -91,6 +94,8 @@ class Housekeeper:
             if self._threads is not None:
                 self._threads.expire()
                 self._threads.obey()
+            if self._callbacks is not None:
+                self._callbacks.expire()
             if self._patience_is_over():
                 self._trying(self._unburden)
             if self._threads is None and self._exchanger.check.is_due:  # with threads the main thread is free to look
@@ -101,7 +106,8 @@ class Housekeeper:
                     self._wanted.set()
 
     def _needed(self) -> bool:
-        return self._burdened() or (self._threads is not None and len(self._in_flight) > 0) or self._closed
+        beside = len(self._in_flight) if self._threads is not None else len(self._in_flight.in_callbacks)
+        return self._burdened() or beside > 0 or self._closed
 
     def _burdened(self) -> bool:
         """Whether the running job keeps others waiting: its neighbours, or whoever wants the results before it."""

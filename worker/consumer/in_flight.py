@@ -39,7 +39,7 @@ class Ending:
     outcome: Retried | Buried | None = None
     stopped: bool = False
     tries: int = 0
-    thread: int = 0  #: the thread of the pool that finishes it, by its ident; 0 = whoever settles
+    thread: int = 0  #: the thread that finishes it, by its ident; 0 = whoever settles, -1 = the next free one
     lost: bool = False  #: its claim was handed back while its callbacks ran: what comes of them is dropped
     letter: tuple[Value, ...] = ()  #: what makes its dead letter, once RQ has been told to fail it
     context: Context = field(default_factory=copy_context, repr=False)
@@ -69,6 +69,11 @@ class InFlight:
         return not (self._waiting or self._running or self._done or self._for_rq)
 
     @property
+    def only_callbacks(self) -> bool:
+        """Whether nothing is left but what threads finish."""
+        return not (self._waiting or self._running or self._done or self.endings)
+
+    @property
     def waiting(self) -> list[Claim]:
         """The claims that have not begun."""
         return list(self._waiting)
@@ -85,12 +90,12 @@ class InFlight:
 
     @property
     def endings(self) -> list[Ending]:
-        """The jobs that RQ's code must finish, in their order, but for those that a thread of the pool sees to."""
+        """The jobs that RQ's code must finish, in their order, but for those that a thread sees to."""
         return [ending for ending in self._for_rq if not ending.thread]
 
     @property
     def in_callbacks(self) -> list[Ending]:
-        """The jobs that RQ's code finishes in threads of the pool."""
+        """The jobs that RQ's code finishes in threads."""
         return [ending for ending in self._for_rq if ending.thread]
 
     @property
@@ -172,7 +177,7 @@ class InFlight:
             self._forget(ending.claim)
 
     def leave_to_main_thread(self) -> None:
-        """Let the main thread finish what threads of the pool have not."""
+        """Let the main thread finish what threads have not."""
         with self._lock:
             for ending in self._for_rq:
                 ending.thread = 0

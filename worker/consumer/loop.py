@@ -30,6 +30,7 @@ from worker import logs, queue, retry, sentry
 from worker.consumer import lifecycle
 from worker.consumer.accounts import Accounts
 from worker.consumer.aftermath import Aftermath, NoAftermath
+from worker.consumer.callback_threads import MOST_CALLBACKS, CallbackThreads
 from worker.consumer.cannot_serve import CannotServe, check_memory_limit
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.claim_check import ClaimCheck
@@ -173,6 +174,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Return how many jobs to claim now."""
         if self.supervision.quiet or self.child.stopping or self.errands.full:
             return 0
+        if self.callbacks is not None and self.callbacks.full:
+            return 0
         if self.threads is None:
             most = self.prefetch.want
         else:
@@ -264,6 +267,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         size = self.settings.worker_threads
         self.threads: ThreadPool | None = None
         self.aftermath = Aftermath(self.child, self._renew_descriptors, threads=size)
+        self.callbacks: CallbackThreads | None = None
         self.errands = Errands(self.slot.note_errands)
         self._make_roads()
         self.slot.job_id = self.slot.execution_id = b""
@@ -275,6 +279,9 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
                 size, self.in_flight, self._run_in_thread, self.slot, lambda: self.child.stopping, self.aftermath
             )
             self.death_penalty_class = self.threads.limit
+        elif not self._burst:  # in a burst, of tests perhaps, all code runs in one thread, one job after the other
+            self.callbacks = self.rq.beside = CallbackThreads(self.in_flight, self.slot, self.aftermath)
+            self.death_penalty_class = self.callbacks.limit
         ahead = BlockingClaim(self.claims) if consumers_block(len(self.claims.queues), size) else None
         self.waiting = Waiting(
             self.exchanger,
@@ -282,6 +289,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.in_flight,
             self.capacity,
             threads=self.threads,
+            callbacks=self.callbacks,
             blocking_claim=ahead,
             errands=self.errands,
             burst=self._burst,
@@ -295,8 +303,11 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.slot,
             prefetch=self.prefetch,
             threads=self.threads,
+            callbacks=self.callbacks,
             upkeep=Upkeep(self, self.claims, self.record, self.slot) if alone else None,
         )
+        if self.callbacks is not None:
+            self.callbacks.on_long = self.housekeeper.wake  # which ends those that are past their timeout
 
     def _start_hooks(self) -> None:
         """Let the job packages open what they need; raises `CannotServe`."""
@@ -371,8 +382,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
     def _renew_descriptors(self) -> None:
         """Have pipes and connections of our own again: a job has closed them."""
         self.supervision.renew()
-        if self.threads is not None:
-            self.threads.renew()
+        for threads in filter(None, (self.threads, self.callbacks)):
+            threads.renew()
         self.errands.renew()
         queue.abandon_connections()
 
@@ -456,7 +467,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.payloads,
             self.decider,
             self.accounts,
-            self.threads,
+            self.threads or self.callbacks,
             self.errands,
             self.connection,
         ).run()
@@ -559,7 +570,9 @@ def main(
         consumer = Consumer(
             list(settings.worker_queues),
             name=name,
-            connection=queue.build_client(settings, client_name=name, max_connections=5 + settings.worker_threads),
+            connection=queue.build_client(
+                settings, client_name=name, max_connections=5 + max(settings.worker_threads, MOST_CALLBACKS)
+            ),
             prepare_for_work=False,
             supervision=supervision,
             settings=settings,

@@ -72,10 +72,12 @@ class MainThread:
         self._child = child
         self._aftermath = aftermath
         self._timeout = JobTimeout(0)
-        child.ordered = lambda: any(map(slot.order_for, slot.running()))
+        child.ordered = lambda: slot.order_for(slot.own_run) is not None
 
     def read(self, claim: Claim) -> None:
         """Show the job; nothing raises yet."""
+        if self._aftermath.owed:
+            self._aftermath.before_code()
         self._slot.begin_job(claim.job_id, claim.execution_id, READ_SECONDS, reading=True)
 
     def look_up(self, timeout: float) -> None:
@@ -105,8 +107,8 @@ class MainThread:
         self._aftermath.after_code()
 
     def end_processes(self, since: float) -> None:
-        """Kill what this process has started since then: it runs one job at a time."""
-        descendants.kill_started(since, by_thread=False)
+        """Kill what this process has started since then: it runs one job, with callbacks beside it perhaps."""
+        descendants.kill_started(since, by_thread=self._aftermath.callbacks > 0)
 
     def wait(self, seconds: float, fds: Sequence[int]) -> list[int]:
         """Sleep; each signal that the consumer gets ends it."""

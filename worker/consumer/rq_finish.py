@@ -17,6 +17,7 @@ from rq.worker import BaseWorker
 from worker import logs, sentry
 from worker.consumer.accounts import Accounts
 from worker.consumer.aftermath import Aftermath
+from worker.consumer.callback_threads import CallbackThreads
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.refusals import ABOUT_CONTENT
 from worker.consumer.rq_ending import RqEnding
@@ -55,7 +56,7 @@ class Shown(Protocol):
 
 
 class CallbackThread(Protocol):
-    """A thread of the pool, in which the callbacks of its job run."""
+    """A thread that is not the main one, in which callbacks run."""
 
     def begin_callbacks(self, claim: Claim, timeout: float) -> None:
         """Show the job; `timeout` in seconds, after which its process counts as stuck."""
@@ -73,8 +74,9 @@ class CallbackThread(Protocol):
 class RqFinish:
     """Finishes jobs of one consumer with RQ's code. `worker` is the consumer as RQ knows it.
 
-    Callbacks and handlers of exceptions are code of jobs: they run where their job has run, in its thread if jobs are
-    `pooled`, else in the main thread, before the next job. Other ends are a matter of some commands.
+    Callbacks and handlers of exceptions are code of jobs. If jobs are `pooled` they run where their job has run, in its
+    thread; else in one of the threads `beside` the main one or, where there are none, in the main thread, before the
+    next job. Other ends are a matter of some commands.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class RqFinish:
         self._accounts = accounts
         self._aftermath = aftermath
         self._pooled = pooled
+        self.beside: CallbackThreads | None = None
         self._lock = threading.Lock()
 
     def wants_success(self, job: Job, value: Any) -> bool:
@@ -146,11 +149,16 @@ class RqFinish:
         return endings
 
     def settle(self) -> None:
-        """Finish every job that waits for RQ; raises `RedisTrouble` and keeps what is not finished."""
+        """Finish every job that waits for RQ, or let a thread finish it that others need not wait for.
+
+        Raises `RedisTrouble` and keeps what is not finished.
+        """
         with self._lock:
             while endings := self._in_flight.endings:
                 ending = endings[0]
                 runs_code = self._runs_code(ending)
+                if runs_code and self.beside is not None and self.beside.run(ending, self.settle_own):
+                    continue
                 # Callbacks are job code: they have the job's name, and a deadline, on the scoreboard.
                 self._shown.begin_job(ending.claim.job_id, ending.claim.execution_id, CALLBACKS_SECONDS)
                 try:
@@ -161,7 +169,7 @@ class RqFinish:
                         self._aftermath.after_code()
 
     def settle_own(self, thread: CallbackThread) -> None:
-        """Finish what the calling thread of the pool has run, again while Redis is away; the main thread names that."""
+        """Finish what the calling thread has to, again while Redis is away; the main thread names that."""
         ident = threading.get_ident()
         while ending := next((one for one in self._in_flight.in_callbacks if one.thread == ident), None):
             thread.begin_callbacks(ending.claim, CALLBACKS_SECONDS)

@@ -13,10 +13,10 @@ from worker import logs
 from worker.consumer.accounts import Accounts
 from worker.consumer.exchanger import Exchanger
 from worker.consumer.in_flight import InFlight
+from worker.consumer.job_threads import JobThreads
 from worker.consumer.rq_finish import RqFinish
 from worker.consumer.rq_record import RqRecord
 from worker.consumer.supervision import Supervision
-from worker.consumer.threads import ThreadPool
 from worker.engine.errands import Errands
 from worker.engine.outcomes import Decider
 from worker.engine.payload import Payloads
@@ -27,7 +27,7 @@ from worker.redis.trouble import RedisTrouble
 
 log = logs.get_logger()
 
-#: From the interruption of the pool's jobs to the end of the process.
+#: From the interruption of what threads run to the end of the process.
 INTERRUPT_SECONDS: Final = 1.0
 
 
@@ -44,7 +44,7 @@ class Shutdown:
     payloads: Payloads
     decider: Decider
     accounts: Accounts
-    threads: ThreadPool | None
+    threads: JobThreads | None
     errands: Errands
     connection: Redis
 
@@ -72,7 +72,7 @@ class Shutdown:
         self.errands.forgo()
         self.errands.close()
 
-    def _drain(self, threads: ThreadPool) -> None:
+    def _drain(self, threads: JobThreads) -> None:
         """Let the threads finish; a hard stop interrupts them, and what runs even after that is handed back, too."""
         child = self.supervision.child
         until = float("inf")

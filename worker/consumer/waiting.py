@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Final
 
 from worker import backoff
+from worker.consumer.callback_threads import CallbackThreads
 from worker.consumer.claim_ahead import BlockingClaim
 from worker.consumer.exchanger import Exchanger
 from worker.consumer.heard import Heard
@@ -34,8 +35,9 @@ PAUSE_SECONDS: Final = 1.0
 class Waiting:
     """The waits of one consumer, each of `longest` seconds at most.
 
-    `capacity` says how many jobs it may claim now. `threads` is its pool, if it has one; `blocking_claim` is None where
-    it does not claim ahead. In a `burst` it never waits for jobs: it ends when nothing is left.
+    `capacity` says how many jobs it may claim now. `threads` is its pool, if it has one, `callbacks` those beside its
+    main thread, if it has them; `blocking_claim` is None where it does not claim ahead. In a `burst` it never waits for
+    jobs: it ends when nothing is left.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Waiting:
         capacity: Callable[[], int],
         *,
         threads: ThreadPool | None,
+        callbacks: CallbackThreads | None,
         blocking_claim: BlockingClaim | None,
         errands: Errands,
         burst: bool,
@@ -57,6 +60,7 @@ class Waiting:
         self._in_flight = in_flight
         self._capacity = capacity
         self._threads = threads
+        self._callbacks = callbacks
         self._blocking_claim = blocking_claim
         self._errands = errands
         self._burst = burst
@@ -84,7 +88,11 @@ class Waiting:
         elif reply.suspended or reply.problem or self._supervision.quiet:
             self._tick()
             self._child.wait(PAUSE_SECONDS)
-        elif self._burst or not self._in_flight.empty or not (reply.registered and reply.asked):
+        elif self._callbacks is not None and self._callbacks.full and self._in_flight.only_callbacks:
+            self._tick()
+            self._child.wait(PAUSE_SECONDS, [self._callbacks.fileno()])
+            self._callbacks.answer()
+        elif self._burst or not self._in_flight.only_callbacks or not (reply.registered and reply.asked):
             pass  # something is left to settle, or was just now and another thread has done it; or ask again
         else:
             return self._for_jobs()
@@ -112,25 +120,34 @@ class Waiting:
 
     def _for_jobs(self) -> ClaimReply:
         ahead = self._blocking_claim
+        also = [] if self._callbacks is None else [self._callbacks.fileno()]
         if ahead is None or not self._supervision.take_turn():
             longest = self._longest_sleep(self._longest)
             until = monotonic() + longest
-            self._supervision.wait_for_work(longest, self._tick)
+            self._supervision.wait_for_work(longest, self._tick, also)
+            if self._callbacks is not None:
+                self._callbacks.answer()
             if monotonic() < until:  # something came, whether or not it will come to us
                 self._exchanger.check.expect()
         if ahead is not None and self._supervision.take_turn():
-            return self._claim_ahead(ahead)
+            return self._claim_ahead(ahead, also)
         return ClaimReply()
 
-    def _claim_ahead(self, ahead: BlockingClaim) -> ClaimReply:
+    def _claim_ahead(self, ahead: BlockingClaim, also: list[int]) -> ClaimReply:
         reply = ClaimReply()
         try:
             heard = self._slot.commands == Commands.HEARD
-            ahead.begin(self._capacity(), self._longest_sleep(self._longest), if_heard=heard)
+            longest, beside = self._longest_sleep(self._longest), len(self._in_flight) > 0
+            ahead.begin(self._capacity(), longest, if_heard=heard, others_running=beside)
             self._slot.blocking_since = monotonic()
             while not (self._child.stopping or self._supervision.quiet or self._heard.worth_waiting):
                 self._tick()
-                if self._child.wait(TICK_SECONDS, [ahead.fileno()]) and ahead.answered():
+                ready = self._child.wait(TICK_SECONDS, [ahead.fileno(), *also])
+                if self._callbacks is not None and self._callbacks.fileno() in ready:
+                    self._callbacks.answer()
+                    if not self._in_flight.only_callbacks:
+                        break  # one of them is ours to settle
+                if ahead.fileno() in ready and ahead.answered():
                     reply = ahead.finish()
                     self._slot.claimed_at = monotonic()
                     break

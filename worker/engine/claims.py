@@ -86,7 +86,9 @@ class Claims(ScriptCalls):
         """Ask the queues in their next order from now on, by RQ's strategy, after a job of the queue `served`."""
         self.queues = reordered(self.queues, served, strategy)
 
-    def claim_when_ready(self, capacity: int, block: float, *, if_heard: bool) -> list[Command]:
+    def claim_when_ready(
+        self, capacity: int, block: float, *, if_heard: bool, others_running: bool = False
+    ) -> list[Command]:
         """Return two commands: wait up to `block` seconds for the first queue to have something, then claim.
 
         While that queue is paused, the wait is for the end of a pause.
@@ -97,7 +99,7 @@ class Claims(ScriptCalls):
         key = self.keys.resumed if self.paused.closes(self.queues[0]) else self._queue_keys()[0]
         return [
             ("BLMOVE", key, key, "LEFT", "LEFT", block),
-            self._finish_and_claim((), capacity, monotonic(), others_running=False, if_heard=if_heard),
+            self._finish_and_claim((), capacity, monotonic(), others_running=others_running, if_heard=if_heard),
         ]
 
     def park(self, aside: Iterable[tuple[Claim, str]]) -> list[int]:

@@ -27,8 +27,7 @@ def reason(slot: Slot, header: Header, now: float) -> str | None:
     own_job = slot.job_started_at >= slot.spawned_at  # not a predecessor's
     if own_job and slot.job_deadline and now >= slot.job_deadline + TIMEOUT_GRACE_SECONDS:
         return "timeout"
-    beside = slot.runs[0] if slot.run_count else None  # RQ's finishing code in the main thread, beside the pool
-    if beside and beside.began_at >= slot.spawned_at and 0 < beside.deadline <= now - TIMEOUT_GRACE_SECONDS:
+    if slot.overdue_beside(now - TIMEOUT_GRACE_SECONDS):
         return "timeout"
     if any(now - since > TIMEOUT_GRACE_SECONDS for since in _ordered_since(slot)):
         return "ordered"

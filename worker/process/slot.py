@@ -195,6 +195,7 @@ class Slot(ctypes.Structure):
         ("busy_seconds", ctypes.c_double),
         ("commands_wanted_at", ctypes.c_double),  #: when it last waited for somebody to hear commands
         ("run_count", ctypes.c_int32),  #: how many of `runs` are in use; 0 = jobs run in the main thread only
+        ("beside_count", ctypes.c_int32),  #: how many of `runs` behind the first are for callbacks beside that job
         ("runs", ThreadRun * (1 + MOST_THREADS)),  #: the first is the main thread's, beside those of the pool
         ("retry_due", ctypes.c_double),  #: when the next job that this child has scheduled is due, as far as it knows
         ("beaten_at", ctypes.c_double),  #: last heartbeat that a consumer without an instance has sent for itself
@@ -238,6 +239,7 @@ class Slot(ctypes.Structure):
     busy_seconds: float
     commands_wanted_at: float
     run_count: int
+    beside_count: int
     runs: ctypes.Array[ThreadRun]
     retry_due: float
     beaten_at: float
@@ -258,7 +260,7 @@ class Slot(ctypes.Structure):
     @property
     def busy(self) -> bool:
         """Whether the child may hold claims. With threads it may wait while jobs run; `job_id` shows one of them."""
-        return bool(self.job_id) or self.state != State.WAITING
+        return bool(self.job_id) or self.state != State.WAITING or any(run.execution_id for run in self._beside())
 
     def tick(self, state: State) -> None:
         """Show that the child's loop turns, and in which state."""
@@ -297,16 +299,25 @@ class Slot(ctypes.Structure):
 
     def running(self) -> list[Running]:
         """Return the jobs whose code runs, or ran when the child died."""
-        if self.run_count:
-            runs = self.runs[: self.run_count]
-            found = [
-                Running(run.job_id, run.execution_id, run.began_at, run.deadline, bool(run.reading)) for run in runs
-            ]
-        else:
-            found = [
-                Running(self.job_id, self.execution_id, self.job_started_at, self.job_deadline, bool(self.job_reading))
-            ]
+        runs = self.runs[: self.run_count] if self.run_count else self._beside()
+        found = [Running(run.job_id, run.execution_id, run.began_at, run.deadline, bool(run.reading)) for run in runs]
+        if not self.run_count:
+            found.insert(0, self.own_run)
         return [run for run in found if run.execution_id]
+
+    @property
+    def own_run(self) -> Running:
+        """The job that the slot itself shows: the main thread's, or of the pool's that whose deadline comes first."""
+        return Running(self.job_id, self.execution_id, self.job_started_at, self.job_deadline, bool(self.job_reading))
+
+    def overdue_beside(self, now: float) -> bool:
+        """Whether something is past its deadline that `job_deadline` does not show."""
+        runs = self.runs[:1] if self.run_count else self._beside()
+        return any(run.began_at >= self.spawned_at and 0 < run.deadline <= now for run in runs)
+
+    def _beside(self) -> list[ThreadRun]:
+        """Return the places of callbacks that run beside the main thread's job."""
+        return self.runs[1 : 1 + self.beside_count]
 
     def forked_pids(self) -> list[int]:
         """Return the processes of the jobs that run in forks, or ran when the child died; each leads a group."""

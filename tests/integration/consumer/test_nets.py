@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from rq import Queue
+from rq import Callback, Queue
 from rq.command import send_stop_job_command
 from structlog.testing import capture_logs
 
@@ -62,6 +62,20 @@ def test_a_fault_over_one_job_ends_that_job(
     assert (letter["reason"], redis.lrange("rq:queue:dead-letter", 0, -1)) == ("mishandled", [failed.id.encode()])
     assert [line["job_id"] for line in lines if line["event"] == "job.mishandled"] == [failed.id]
     assert redis.zcard("rq:wip:default") == 0
+
+
+def test_a_fault_over_a_callback_leaves_it_to_the_main_thread(
+    redis: redis_py.Redis, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty, _ = failing_once(runner.sentry.isolated, at=2)  # the first is around the job
+    monkeypatch.setattr(runner.sentry, "isolated", faulty)
+    job = queue.enqueue(tasks.add, 1, 1, on_success=Callback(tasks.on_success))
+    queue.enqueue(tasks.add, 1, 1)
+    with capture_logs() as lines:
+        consumer(redis).work(max_jobs=2)
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["callbacks.failed"]
+    assert job.get_status(refresh=True) == "finished"
+    assert redis.get(f"callback:{job.id}") == b"2"
 
 
 def test_a_fault_of_the_housekeeper_costs_one_look(

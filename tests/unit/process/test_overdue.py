@@ -50,6 +50,19 @@ def test_the_deadline_of_a_predecessors_job_is_nobodys(board: Scoreboard, consum
     assert overdue.reason(consumer, board.header, SPAWNED + 10) is None
 
 
+def test_a_callback_beside_the_job_is_seen_too(board: Scoreboard, consumer: Slot) -> None:
+    consumer.beside_count = 2
+    assert not consumer.busy
+    consumer.runs[2].begin("other", "callback", SPAWNED, SPAWNED + 300)
+    assert consumer.busy, "it holds a claim, which must be kept alive"
+    assert [run.execution_id for run in consumer.running()] == [b"callback"]
+    run_job(consumer, since=SPAWNED)
+    assert [run.execution_id for run in consumer.running()] == [b"execution", b"callback"]
+    over = SPAWNED + 300 + overdue.TIMEOUT_GRACE_SECONDS
+    assert overdue.reason(consumer, board.header, over - 0.1) is None
+    assert overdue.reason(consumer, board.header, over) == "timeout"
+
+
 def order(slot: Slot, kind: Order, job_id: str, execution_id: str = "", *, at: float) -> None:
     slot.give_order(kind, job_id, execution_id)
     newest = slot.orders[(slot.orders_given - 1) % MOST_ORDERS]
