@@ -114,11 +114,25 @@ def nested_key() -> bytes:
 
 
 #: Payloads that end or block whoever reads them.
+def much_from_little(size: int) -> bytes:
+    """zlib of a JSON list with `size` blanks in it (whole MiB), from one block that is repeated: it takes no time."""
+    block = 2**20
+    squeezer = zlib.compressobj(9)
+    opening = squeezer.compress(b"[") + squeezer.flush(zlib.Z_FULL_FLUSH)
+    blanks = squeezer.compress(b" " * block) + squeezer.flush(zlib.Z_FULL_FLUSH)  # a full flush: no block needs another
+    closing = squeezer.compress(b"]") + squeezer.flush()
+    low = 1 + ord("[")  # the checksum, Adler-32 (RFC 1950), of all of it
+    high = low + size * low + ord(" ") * size * (size + 1) // 2
+    low += ord(" ") * size + ord("]")
+    checksum = (high + low) % 65521 << 16 | low % 65521
+    return opening + blanks * (size // block) + closing[:-4] + checksum.to_bytes(4, "big")
+
+
 KILLERS: dict[str, bytes] = {
     "a tuple nested as a key": zlib.compress(nested_key()),
     "an endless deque": pickle.dumps((ADD, None, (_Calls(collections.deque, range(10**13), 0), 1), {})),
     "an endless power of ten": pickle.dumps((ADD, None, (_Calls(fractions.Fraction, "1e2000000000"), 1), {})),
-    "a million times its size": zlib.compress(b"[" + b" " * 2**30 + b"]", 9),
+    "a thousand times its size": much_from_little(2**30),
     "a name of two million dots": json.dumps(["a" + ".a" * 2_000_000, None, [], {}]).encode(),
     "a name of the job package with two million dots": json.dumps(["tests" + ".a" * 2_000_000, None, [], {}]).encode(),
 }

@@ -63,7 +63,7 @@ def test_a_payload_that_kills_its_reader_costs_as_many_processes_as_the_limit_sa
 @pytest.mark.parametrize(
     "name",
     [
-        "a million times its size",
+        "a thousand times its size",
         "a name of two million dots",
         "a name of the job package with two million dots",
     ],

@@ -259,7 +259,7 @@ def test_many_that_their_parents_worker_did_not_get_to_are_enqueued_by_maintenan
 
 ODD_DEPENDENTS: list[dict[str, Any]] = [
     {"meta": zlib.decompress(KILLERS["a tuple nested as a key"])},
-    {"data": KILLERS["a million times its size"]},
+    {"data": KILLERS["a thousand times its size"]},
     {"timeout": "soon"},
     {"dependency_ids": "[" * 200_000},
     {"status": "wat"},

@@ -82,7 +82,7 @@ def test_what_is_no_claim_in_the_record_of_a_dead_worker_is_dropped(redis: redis
 
 
 @pytest.mark.parametrize("field", ["data", "meta", "result"])
-@pytest.mark.parametrize("killer", ["a tuple nested as a key", "an endless deque", "a million times its size"])
+@pytest.mark.parametrize("killer", ["a tuple nested as a key", "an endless deque", "a thousand times its size"])
 def test_nothing_that_would_end_its_reader_is_read_by_whoever_decides_about_the_job(
     redis: redis_py.Redis, killer: str, field: str
 ) -> None:

@@ -70,7 +70,7 @@ def test_what_begins_with_no_name_has_none(data: bytes) -> None:
 @pytest.mark.parametrize("name", KILLERS)
 def test_of_a_payload_that_ends_its_reader_the_name_is_seen(name: str) -> None:
     job = unread(KILLERS[name])
-    if name == "a million times its size":
+    if name == "a thousand times its size":
         assert job is None
         return
     assert job is not None
