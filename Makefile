@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | 
 # What the JavaScript is tested with. Without npm its tests are skipped, but not in CI.
 NODE_STAMP := node_modules/.installed-$(shell cat package-lock.json 2>/dev/null | cksum | tr ' ' -)
 
-.PHONY: node_modules run test test-all check lint bench docs captures outages storm soak rehearsal lock sbom clean
+.PHONY: node_modules run test test-all check lint bench docs captures outages failovers storm soak rehearsal lock sbom clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -59,6 +59,10 @@ captures: $(STAMP)
 # docs/redis-trouble.md. `make test` runs a minute's worth of these.
 outages: $(STAMP)
 	@$(BIN)/python -m tests.faults.outage_table $(ARGS)
+
+# Five failovers of each kind under load, and the table of docs/failover.md: about five minutes.
+failovers: $(STAMP)
+	@$(BIN)/python -m tests.faults.failovers $(ARGS)
 
 storm: $(STAMP)
 	@$(BIN)/python -m tests.faults.storm $(ARGS)

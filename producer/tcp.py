@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import Misconfigured, Refused
+from .sentinel import is_sentinel, primary_of
 from .transport import Command, Passing, Transport, raise_for
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class TcpTransport(Transport):
                 "REDIS_URL is set, and over TCP the package redis is needed: pip install redis"
             ) from None
         try:
-            self._redis: Redis = Redis.from_url(
+            self._redis: Redis = (primary_of if is_sentinel(url) else Redis.from_url)(
                 url,
                 socket_timeout=self.try_seconds,
                 socket_connect_timeout=self.try_seconds,
@@ -41,7 +42,8 @@ class TcpTransport(Transport):
             )
         except ValueError:
             raise Misconfigured(
-                "REDIS_URL is not a URL that redis-py reads, such as rediss://default:PASSWORD@host:6379"
+                "REDIS_URL is not a URL that redis-py reads, such as rediss://default:PASSWORD@host:6379, nor one of "
+                "Sentinels, such as redis+sentinel://one:26379,two:26379/mymaster"
             ) from None
         self._owned = True
 

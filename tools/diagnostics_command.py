@@ -11,13 +11,13 @@ import click
 
 from tools.environment import SOURCES, url_of
 from tools.watch import watch
-from worker.diagnosis.course import STEPS, diagnose
+from worker.diagnosis.course import PRIMARY, STEPS, diagnose
 from worker.diagnosis.markdown import markdown
 from worker.diagnosis.report import Report
 from worker.diagnosis.start import TIMEOUT_SECONDS, case_of
 from worker.diagnosis.text import Printer
 
-_CODES: Final = ", ".join(f"{step.code} {step.name}" for step in STEPS)
+_CODES: Final = ", ".join(f"{step.code} {step.name}" for step in (*STEPS, PRIMARY))
 
 
 @click.command(

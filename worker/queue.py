@@ -7,19 +7,17 @@ is used for nothing but `clone`. These clients raise redis-py's errors; ``redis/
 
 from __future__ import annotations
 
-import copy
 import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final
-from urllib.parse import urlsplit
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool, parse_url
+from redis.connection import Connection, ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -27,11 +25,12 @@ from redis.sentinel import SentinelConnectionPool
 
 from worker.errors import NoScripts
 from worker.redis.outage import delay_after
-from worker.redis.private import abandon, leave_to_parent
+from worker.redis.private import abandon, forced_host_of, leave_to_parent
+from worker.redis.sentinel import ASK_SECONDS, Follower, Sentinels, TlsFollower
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
 from worker.redis.troubles import trouble
-from worker.settings import Settings, redis_url
+from worker.settings import Settings, redis_url, sentinel_url
 
 #: How long connecting, and reading one answer, may take.
 TIMEOUT_SECONDS: Final = 5.0
@@ -79,13 +78,58 @@ def build_client(settings: Settings, *, client_name: str, blocking: bool = False
         "maint_notifications_config": _NO_NOTICES,
     }
     with suppress(ValueError):  # its words quote parts of the URL, so it must not even be the context of what is raised
-        if urlsplit(url).scheme != "unix":
+        if not url.startswith("unix:"):
             own["socket_keepalive"] = True
             own["socket_keepalive_options"] = _keepalive()
-        named: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
-        asked = {name: value for name, value in named.items() if name not in redis_url.IGNORED}
-        return _client_of(ConnectionPool(**{**own, **asked}))
+        if sentinel_url.is_sentinel(url):
+            named = sentinel_url.read(url)
+            return _client_of(ConnectionPool(**{**own, **_asked(named.primary), **_followed(named)}))
+        return _client_of(ConnectionPool(**{**own, **_asked(url)}))
     raise trouble("bad_url")
+
+
+def _asked(url: str) -> dict[str, Any]:
+    named: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    return {name: value for name, value in named.items() if name not in redis_url.IGNORED}
+
+
+def _followed(url: sentinel_url.SentinelUrl) -> dict[str, Any]:
+    """Return what makes the connections of a pool follow a primary. A process has one set of Sentinels for each URL."""
+    sentinels = _sentinels.get(url)
+    if sentinels is None:
+        clients = [sentinel_client(sentinel) for sentinel in url.sentinels]
+        sentinels = _sentinels[url] = Sentinels(clients, url.service)
+    return {"connection_class": _follower_of(_asked(url.primary).get("connection_class")), "sentinels": sentinels}
+
+
+def sentinel_client(url: str) -> Redis:
+    """Make a client for one Sentinel (see `SentinelUrl.sentinels`); raises `ValueError`."""
+    return _sentinel_client(**_asked(url))
+
+
+def _sentinel_client(**options: Any) -> Redis:
+    """Make a client for one Sentinel, which is asked with small words and must answer soon."""
+    own: dict[str, Any] = {
+        "client_name": None,
+        "max_connections": 1,
+        "socket_connect_timeout": ASK_SECONDS,
+        "socket_timeout": ASK_SECONDS,
+        "socket_keepalive": True,
+        "socket_keepalive_options": _keepalive(),
+        "health_check_interval": 0,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "maint_notifications_config": _NO_NOTICES,
+    }
+    return _client_of(ConnectionPool(**{**options, **own}))
+
+
+def _follower_of(kind: type[Any] | None) -> type[Follower]:
+    return TlsFollower if kind is not None and issubclass(kind, SSLConnection) else Follower
+
+
+#: The Sentinels that this process asks.
+_sentinels: Final[WeakValueDictionary[sentinel_url.SentinelUrl, Sentinels]] = WeakValueDictionary()
 
 
 def require_scripts(client: Redis) -> None:
@@ -105,13 +149,11 @@ def clone(client: Redis, *, blocking: bool = False) -> Redis:
     with `close`.
     """
     pool = client.connection_pool
-    arguments = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS}
-    arguments |= {
+    arguments = _connecting(pool) | {
         "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": _bounded(arguments.get("socket_timeout")),
-        "socket_connect_timeout": _bounded(arguments.get("socket_connect_timeout")),
+        "socket_timeout": _bounded(pool.connection_kwargs.get("socket_timeout")),
+        "socket_connect_timeout": _bounded(pool.connection_kwargs.get("socket_connect_timeout")),
         "maint_notifications_config": _NO_NOTICES,
-        "connection_class": pool.connection_class,
         "max_connections": max(pool.max_connections, FEWEST_CONNECTIONS),
     }
     if blocking:
@@ -120,20 +162,26 @@ def clone(client: Redis, *, blocking: bool = False) -> Redis:
         arguments["socket_keepalive"] = True
         given = arguments.get("socket_keepalive_options")
         arguments["socket_keepalive_options"] = given if given and isinstance(given, Mapping) else _keepalive()
-    if not isinstance(pool, SentinelConnectionPool):
-        return _client_of(ConnectionPool(**arguments))
-    sentinels = copy.copy(pool.sentinel_manager)
-    sentinels.sentinels = [clone(sentinel) for sentinel in sentinels.sentinels]
-    master = {"is_master": pool.is_master, "check_connection": pool.check_connection}
-    own = SentinelConnectionPool(pool.service_name, sentinels, **master, **arguments)  # type: ignore[no-untyped-call]
-    return _client_of(own)
+    if isinstance(pool, SentinelConnectionPool):
+        manager = pool.sentinel_manager
+        clients = [_sentinel_client(**_connecting(theirs.connection_pool)) for theirs in manager.sentinels]
+        arguments["sentinels"] = Sentinels(clients, pool.service_name, host=forced_host_of(manager))
+        arguments["connection_class"] = _follower_of(pool.connection_class)
+    return _client_of(ConnectionPool(**arguments))
+
+
+def _connecting(pool: ConnectionPool) -> dict[str, Any]:
+    """Return how a pool's connections are made, without what is the pool's own."""
+    made = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS}
+    return made | {"connection_class": pool.connection_class}
 
 
 def close(client: Redis) -> None:
     """Close the connections of a client that `clone` has made."""
     client.close()
-    if isinstance(client.connection_pool, SentinelConnectionPool):
-        client.connection_pool.sentinel_manager.close()
+    sentinels = client.connection_pool.connection_kwargs.get("sentinels")
+    if sentinels is not None and sentinels not in _sentinels.values():
+        sentinels.close()
 
 
 def _client_of(pool: ConnectionPool) -> Redis:

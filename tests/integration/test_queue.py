@@ -20,7 +20,6 @@ import redis as redis_py
 from pydantic import SecretStr
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from tests.support.server import RedisServer, answers, free_port
 from tests.support.service import ROOT
@@ -330,18 +329,6 @@ def given_by_others(server: RedisServer) -> Iterator[redis_py.Redis]:
         connection_pool=redis_py.BlockingConnectionPool(port=server.port, max_connections=1, retry=eager)
     )
     yield redis_py.Redis(port=server.port, protocol=3, legacy_responses=False)
-    yield Found(server.port).master_for("mymaster", retry=eager, socket_timeout=None)
-
-
-class Found(Sentinel):
-    """A sentinel that knows where the primary is."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__([("127.0.0.1", port)])
-        self.port = port
-
-    def discover_master(self, service_name: str) -> tuple[str, int]:
-        return "127.0.0.1", self.port
 
 
 def test_a_clone_has_connections_of_its_own_that_never_repeat_and_wait_only_for_a_while(server: RedisServer) -> None:
@@ -368,17 +355,6 @@ def test_a_clone_has_connections_of_its_own_that_never_repeat_and_wait_only_for_
         assert {name: repr(value) for name, value in pool.connection_kwargs.items()} == before
         pool.release(mine)
         given.close()
-
-
-def test_a_clone_asks_other_sentinels_of_its_own(server: RedisServer) -> None:
-    given = Found(server.port).master_for("mymaster")
-    theirs = given.connection_pool.sentinel_manager.sentinels
-    twin = queue.clone(given)
-    (own,) = twin.connection_pool.sentinel_manager.sentinels
-    assert own not in theirs
-    assert own.get_retry().get_retries() == 0
-    assert twin.ping()
-    queue.close(twin)
 
 
 def test_a_clone_knows_user_database_and_socket(tmp_path: Path) -> None:

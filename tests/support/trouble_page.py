@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tests.support.service import ROOT
-from worker.redis.outage import CAP_SECONDS, SOON_CAP_SECONDS
+from worker.redis.outage import CAP_SECONDS, PROMPT_CAP_SECONDS, SOON_CAP_SECONDS
 from worker.redis.trouble import Eagerness
 from worker.redis.troubles import TROUBLES
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = ROOT / "docs" / "redis-trouble.md"
 _AGAIN: Final = {
+    Eagerness.PROMPTLY: f"at once, then up to {PROMPT_CAP_SECONDS:g} s apart",
     Eagerness.SOON: f"at once, then up to {SOON_CAP_SECONDS:g} s apart",
     Eagerness.RETRY: f"at once, then up to {CAP_SECONDS:g} s apart",
     Eagerness.SLOWLY: f"up to {CAP_SECONDS / 2:g} s, then up to {CAP_SECONDS:g} s apart",

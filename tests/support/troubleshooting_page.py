@@ -7,8 +7,9 @@ from typing import Any, Final
 from tests.support.captures import FOLDER
 from tests.support.service import ROOT
 from tests.support.trouble_page import put
-from worker.diagnosis.course import STEPS
+from worker.diagnosis.course import PRIMARY, SENTINEL, STEPS
 from worker.diagnosis.report import Finding, Report, StepReport
+from worker.diagnosis.steps.sentinels import check_primary, check_sentinel
 from worker.keys import Keys
 from worker.redis.needs import acl_rules
 from worker.redis.troubles import TROUBLES
@@ -42,6 +43,11 @@ SYMPTOMS: Final[dict[str, tuple[str, str]]] = {
     "unknown_command": ("`ERR unknown command`", "auth"),
     "cluster_keys": ("`MOVED 1234 host:port`, `CROSSSLOT Keys in request don't hash to the same slot`", "server"),
     "needless_password": ("`AUTH <password> called without any password configured`", "auth"),
+    "sentinel_away": ("`MasterNotFoundError: No master found`, with every Sentinel", "primary"),
+    "sentinel_login": ("`NOAUTH`, `WRONGPASS`, `NOPERM` from a Sentinel", "primary"),
+    "sentinel_service": ("`ERR No such master with that name`, `(nil)` for get-master-addr-by-name", "primary"),
+    "primary_away": ("`Connection refused`, `Timeout connecting to server`, of the address that Sentinels name", "tcp"),
+    "failover": ("`The previous master is now a slave`", "server"),
     "busy_script": ("`BUSY Redis is busy running a script`", "redis"),
     "loading": ("`LOADING Redis is loading the dataset in memory`", "redis"),
     "read_only": ("`READONLY You can't write against a read only replica`", "server"),
@@ -82,7 +88,7 @@ CAPTURES: Final = {
 
 def symptoms() -> str:
     """The table from what one sees to what to do."""
-    titles = {step.name: step.title for step in STEPS}
+    titles = {step.name: step.title for step in (*STEPS, PRIMARY)}
     lines = ["| You see | Step | Code | Cause | Fix |", "|---|---|---|---|---|"]
     for code, trouble in TROUBLES.items():
         seen, step = SYMPTOMS[code]
@@ -95,6 +101,12 @@ def steps() -> str:
     lines = ["| Step | Name in JSON | Exit code when it is the first to fail | What it does |", "|---|---|---:|---|"]
     for step in STEPS:
         does = (step.check.__doc__ or "").partition("\n")[0]
+        if step.name == "dns":
+            words = (check_sentinel.__doc__ or "").partition("\n")[0], (check_primary.__doc__ or "").partition("\n")[0]
+            lines.append(
+                f"| {SENTINEL.title} 1, 2, … | `{SENTINEL.name}_1`, `_2`, … | – | With Sentinels: {words[0]} |"
+            )
+            lines.append(f"| {PRIMARY.title} | `{PRIMARY.name}` | {PRIMARY.code} | With Sentinels: {words[1]} |")
         lines.append(f"| {step.title} | `{step.name}` | {step.code} | {does} |")
     return "\n".join(lines)
 

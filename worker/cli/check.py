@@ -9,7 +9,7 @@ import click
 
 from worker.cli.common import settings_or_exit
 from worker.consumer import lifecycle
-from worker.diagnosis.course import REACHING, diagnose
+from worker.diagnosis.course import UNREACHED, diagnose
 from worker.diagnosis.start import TIMEOUT_SECONDS, case_of
 from worker.diagnosis.text import Printer
 from worker.dispatcher import cron_file
@@ -49,8 +49,7 @@ def check(timeout: float) -> None:
     printer.end(report)
     if report.exit_code:
         click.echo(f"Redis: {report.conclusion}", err=True)
-        unreached = any(step.code == report.exit_code for step in REACHING)
-        sys.exit(Exit.REDIS if unreached else Exit.FAILED)
+        sys.exit(Exit.REDIS if report.exit_code in UNREACHED else Exit.FAILED)
 
 
 def _url(settings: Settings) -> str:

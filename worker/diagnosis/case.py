@@ -6,15 +6,18 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from worker.diagnosis.report import Finding, Status
 from worker.keys import Keys
+from worker.redis.sentinel import Told
+from worker.settings import sentinel_url
 
 #: Port of a URL that names none.
 DEFAULT_PORT: Final = 6379
@@ -56,6 +59,8 @@ class Target:
     user: str = field(repr=False)
     password: str = field(repr=False)
     options: dict[str, str] = field(repr=False)
+    service: str = ""  #: that the `sentinels` watch over; host and port are what they name, once they were asked
+    sentinels: tuple[Target, ...] = ()
 
     @property
     def tls(self) -> bool:
@@ -67,15 +72,32 @@ class Target:
         """Whether it names a socket of this machine instead of a host."""
         return self.scheme == "unix"
 
+    @property
+    def at(self) -> str:
+        """Host and port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not be shown."""
+        return [self.password, *(sentinel.password for sentinel in self.sentinels)]
+
     def __str__(self) -> str:
+        if self.sentinels:
+            login = ":***@" if self.password else ""
+            hosts = ",".join(sentinel.at for sentinel in self.sentinels)
+            return f"{self.scheme}+sentinel://{login}{hosts}/{self.service}/{self.database}"
         secret = ("default" if self.user == "default" else "***" * bool(self.user)) + ":***" * bool(self.password)
         at = f"{secret}@" if secret else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{at}{self.path if self.is_unix else f'{host}:{self.port}/{self.database}'}"
+        return f"{self.scheme}://{at}{self.path if self.is_unix else f'{self.at}/{self.database}'}"
 
 
 def target_of(url: str) -> Target:
     """Take a URL apart in which `redis_url.problems` finds nothing wrong."""
+    if sentinel_url.is_sentinel(url):
+        named = sentinel_url.read(url)
+        sentinels = tuple(map(target_of, named.sentinels))
+        return replace(target_of(named.primary), url=url, host="", service=named.service, sentinels=sentinels)
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     is_unix = parts.scheme == "unix"
@@ -105,6 +127,8 @@ class Case:
     connections: int  #: how many one instance of the worker opens
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     target: Target | None = None
+    told: list[Told] = field(default_factory=list)  #: by the Sentinels that have answered
+    silent: list[RedisError] = field(default_factory=list)  #: why the others have not
     addresses: list[Address] = field(default_factory=list)
     password_needed: bool = True
     client: Redis | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from threading import Thread
 from time import monotonic
 from typing import Final
@@ -23,6 +24,7 @@ from worker.diagnosis.steps.latency import check_latency
 from worker.diagnosis.steps.queues import check_queues
 from worker.diagnosis.steps.redis import check_redis
 from worker.diagnosis.steps.rest import check_rest
+from worker.diagnosis.steps.sentinels import check_primary, check_sentinel
 from worker.diagnosis.steps.server import check_server
 from worker.diagnosis.steps.tcp import check_tcp
 from worker.diagnosis.steps.tls import check_tls
@@ -56,10 +58,15 @@ STEPS: Final = (
     Step("rq", "Queues", 19, check_queues),
     Step("rest", "REST", 20, check_rest, alone=True),
 )
+#: The steps of a URL that names Sentinels, before Name. The first is made once for each: `sentinel_1`, …
+SENTINEL: Final = Step("sentinel", "Sentinel", 21, partial(check_sentinel, number=0))
+PRIMARY: Final = Step("primary", "Primary", 22, check_primary)
 #: A shorter password could be part of any word.
 _SHORTEST_SECRET: Final = 4
 #: The steps that find out why Redis cannot be reached; the others need a connection.
 REACHING: Final = STEPS[:6]
+#: Exit codes of a server that cannot be reached.
+UNREACHED: Final = frozenset(step.code for step in (*REACHING, SENTINEL, PRIMARY))
 
 
 def diagnose(
@@ -72,21 +79,22 @@ def diagnose(
     """Run `steps`, handing each report to `on_step` when it is done; never raises for what is wrong with Redis."""
     began, at = monotonic(), datetime.now(UTC)
     done: list[StepReport] = []
+    codes: list[int] = []
     halted = ""
-    for step in steps:
+    for step in _course(steps, case):
         if halted and not step.alone:
             report = _skipped(step, f"{NEEDS}{halted}")
         else:
             report, halts = _run(step, case)
             halted = halted or (step.title if halts and not step.alone else "")
         done.append(report)
+        codes += [step.code] * (report.status is Status.FAILED)
         if on_step is not None:
             on_step(report)
     if case.client is not None:
         with suppress(RedisError, OSError):
             case.client.close()
     statuses = [step.status for step in done]
-    codes = [step.code for step, report in zip(steps, done, strict=True) if report.status is Status.FAILED]
     return Report(
         at=at.isoformat(timespec="seconds"),
         target=str(case.target) if case.target is not None else "",
@@ -98,6 +106,17 @@ def diagnose(
         notes=tuple(notes(case, {report.name: report.facts for report in done})),
         conclusion=conclude(done),
     )
+
+
+def _course(steps: tuple[Step, ...], case: Case) -> Iterator[Step]:
+    """The steps one by one, which are more where the URL has turned out to name Sentinels."""
+    for step in steps:
+        if step.name == "dns" and case.target is not None and case.target.sentinels:
+            for number in range(len(case.target.sentinels)):
+                check = partial(check_sentinel, number=number)
+                yield replace(SENTINEL, name=f"sentinel_{number + 1}", title=f"Sentinel {number + 1}", check=check)
+            yield PRIMARY
+        yield step
 
 
 def _run(step: Step, case: Case) -> tuple[StepReport, bool]:
@@ -150,6 +169,7 @@ def _skipped(step: Step, why: str) -> StepReport:
 
 
 def _clean(case: Case, text: str) -> str:
-    """Make a text safe to print, and take the password out of it in case a server quoted that."""
-    secret = case.target.password if case.target is not None else ""
-    return one_line(text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text)
+    """Make a text safe to print, and take the passwords out of it in case a server quoted one."""
+    for secret in case.target.secrets if case.target is not None else ():
+        text = text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text
+    return one_line(text)

@@ -64,7 +64,10 @@ class Finding(_Frozen):
 class StepReport(_Frozen):
     """One step."""
 
-    name: str = Field(description="Stable name: url, dns, tcp, tls, redis, auth, latency, server, fitness, rq, rest")
+    name: str = Field(
+        description="Stable name: url, dns, tcp, tls, redis, auth, latency, server, fitness, rq, rest; with Sentinels "
+        "also sentinel_1, … and primary"
+    )
     title: str
     status: Status = Field(description="The worst of its findings")
     seconds: float = Field(description="How long it took")

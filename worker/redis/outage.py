@@ -21,6 +21,8 @@ CAP_SECONDS: Final = 10.0
 #: The same where a try is refused at once or slowed down by its own timeout: a whole fleet of 64 consumers then asks
 #: a server that is coming back about 130 times a second, which it can answer, and the first job starts within 2 s.
 SOON_CAP_SECONDS: Final = 1.0
+#: The same during a failover: Sentinels answer thousands of questions a second, and are asked where the primary is.
+PROMPT_CAP_SECONDS: Final = 0.2
 BASE_SECONDS: Final = 0.1
 #: While trouble lasts it is logged again this often.
 REMIND_SECONDS: Final = 60.0
@@ -134,5 +136,5 @@ def delay_after(tries: int, reason: RedisTrouble) -> float:
         return backoff.full_jitter(tries, base=CAP_SECONDS / 2, cap=CAP_SECONDS)
     if tries <= 1:
         return 0.0
-    cap = SOON_CAP_SECONDS if eagerness is Eagerness.SOON else CAP_SECONDS
-    return backoff.full_jitter(tries - 1, base=BASE_SECONDS, cap=cap)
+    caps = {Eagerness.PROMPTLY: PROMPT_CAP_SECONDS, Eagerness.SOON: SOON_CAP_SECONDS}
+    return backoff.full_jitter(tries - 1, base=BASE_SECONDS, cap=caps.get(eagerness, CAP_SECONDS))

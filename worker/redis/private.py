@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 
@@ -10,6 +12,16 @@ def fileno_of(connection: Any) -> int | None:
     """Return the file descriptor of a connection's socket, to wait for; None while it is not connected."""
     sock = connection._sock if connection is not None else None
     return None if sock is None else int(sock.fileno())
+
+
+def hang_up(connection: Any) -> None:
+    """End a connection that another thread may be using: what this waits for ends there as if the server had hung up.
+
+    The socket stays that thread's to close.
+    """
+    if (sock := connection._sock) is not None:
+        with suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which forgets its session at once
 
 
 def abandon(pool: Any) -> None:
@@ -30,3 +42,9 @@ def leave_to_parent(pool: Any) -> None:
         sock, connection._sock = connection._sock, None
         if sock is not None:
             sock.close()
+
+
+def forced_host_of(sentinel_manager: Any) -> str | None:
+    """Return the host that somebody's Sentinels shall name whatever they say; None if there is none."""
+    host: str | None = getattr(sentinel_manager, "_force_master_ip", None)
+    return host

@@ -13,7 +13,12 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,  # noqa: A004
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.redis.trouble import RedisTrouble
@@ -98,6 +103,14 @@ _ERRNOS: Final = {
 _MISMATCHES: Final = (62, 64)
 
 
+class NamedError(ConnectionError):
+    """No connection for a reason that is known: the code of a trouble. RQ and jobs take it for a redis-py error."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(trouble(code).trouble.sentence)
+
+
 def translate(error: BaseException) -> RedisTrouble | None:
     """Name what an error of redis-py (or of a socket under it) means; None when it is not trouble with Redis.
 
@@ -105,6 +118,8 @@ def translate(error: BaseException) -> RedisTrouble | None:
     """
     if isinstance(error, RedisTrouble):
         return error
+    if isinstance(error, NamedError):
+        return trouble(error.code)
     if isinstance(error, ResponseError):
         answer = _bare(str(error))
         return None if _SCRIPT_FAULT.search(answer) else _answered(error, answer)

@@ -19,6 +19,7 @@ class Eagerness(enum.Enum):
     The longest wait bounds how long after Redis is back the first job starts, so it is as short as the trouble allows.
     """
 
+    PROMPTLY = "promptly"  #: as SOON, but sooner: all has moved elsewhere, and works there before anybody is told where
     SOON = "soon"  #: a try is refused at once, or its own timeout slows it down: it costs nobody anything
     RETRY = "retry"  #: a try costs a name server, the provider or the other clients something
     SLOWLY = "slowly"  #: only a person can help: as RETRY, but slow from the first retry on

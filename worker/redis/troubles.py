@@ -122,6 +122,38 @@ TROUBLES: Final = _table(
         Eagerness.SLOWLY,
     ),
     Trouble(
+        "sentinel_away",
+        "No Sentinel in REDIS_URL answers.",
+        "Check their hosts and ports (26379 by default), whether they want TLS (sentinel_tls=true or false), and the "
+        "network between here and there.",
+    ),
+    Trouble(
+        "sentinel_login",
+        "The Sentinels reject the login.",
+        "They have users and passwords of their own: name them with ?sentinel_username=…&sentinel_password=… in "
+        "REDIS_URL, or none; such a user needs the right to sentinel|get-master-addr-by-name and sentinel|master.",
+        Eagerness.SLOWLY,
+    ),
+    Trouble(
+        "sentinel_service",
+        "The Sentinels know no service of that name.",
+        "The name after the first / of REDIS_URL must be the one in their configuration: sentinel monitor NAME ….",
+        Eagerness.RETRY,
+    ),
+    Trouble(
+        "primary_away",
+        "The primary that the Sentinels name cannot be reached.",
+        "If it is down, they choose another after down-after-milliseconds and this passes by itself. Otherwise they "
+        "name an address that means nothing here: see sentinel announce-ip, or resolve-hostnames.",
+        Eagerness.PROMPTLY,
+    ),
+    Trouble(
+        "failover",
+        "The server that the Sentinels name is no primary.",
+        "A failover is under way and this passes by itself; if not, see SENTINEL MASTER and the Sentinels' logs.",
+        Eagerness.PROMPTLY,
+    ),
+    Trouble(
         "busy_script",
         "Redis is busy running somebody's script.",
         "Nothing else is answered until that script ends: see who sends long scripts to this server.",

@@ -47,7 +47,8 @@ class Settings(MonitorSettings):
 
     redis_url: SecretStr | None = Field(
         None,
-        description="Where Redis is: redis://, rediss:// (TLS) or unix://. Required, except for `make run`",
+        description="Where Redis is: redis://, rediss:// (TLS), unix:// or redis+sentinel://. Required, except for "
+        "`make run`",
         json_schema_extra=_wants("a URL like redis://host:6379/0", "rediss://default:PASSWORD@host:6379", secret=True),
     )
     worker_queues: QueueNames = Field(

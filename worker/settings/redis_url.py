@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from worker.errors import Problem
+from worker.settings import sentinel_url
 
-SCHEMES: Final = ("redis", "rediss", "unix")
+SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES)
 #: Options after the ? that are obeyed, and what each must hold.
 _USED: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "db": (lambda number: re.fullmatch(r"[0-9]+", number) is not None, "a database number"),
@@ -41,13 +42,18 @@ IGNORED: Final = frozenset(
     }
 )
 _EXAMPLE: Final = "rediss://default:PASSWORD@host:6379"
+_SENTINEL_EXAMPLE: Final = "redis+sentinel://:PASSWORD@one:26379,two:26379,three:26379/mymaster/0"
 
 
 def problems(url: str | None, *, needed: bool) -> list[Problem]:
     """List what is wrong with REDIS_URL; a missing one is a problem only if it is `needed`."""
     if not url:
         return [Problem("REDIS_URL", "nothing", "the URL of your Redis", "redis://localhost:6379/0")] * needed
-    found = _of_text(url) or _of_parts(url) or _of_options(url) or _of_upstash(url)
+    found = _of_text(url)
+    if not found and sentinel_url.is_sentinel(url):
+        found = _of_sentinels(url)
+    elif not found:
+        found = _of_parts(url) or _of_options(url) or _of_upstash(url)
     return [found] if found else []
 
 
@@ -89,18 +95,8 @@ def _of_parts(url: str) -> Problem | None:
     if scheme == "unix":
         fits = rest.startswith("/") or "@/" in rest
         return None if fits else _wrong("no path", "the socket's path", "unix:///run/redis.sock")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if re.search(r"<[^>]*>|\{[^}]*\}", authority):
-        return _wrong(
-            "a URL with a placeholder left in it",
-            "the real value instead of <…> or {…}; such brackets in a password percent-encoded",
-        )
-    user_and_password = authority.rpartition("@")[0]
-    if ("@" not in authority and "@" in rest) or any(character in user_and_password for character in "@[]"):
-        return _wrong(
-            "a user name or password with unescaped characters",
-            "the characters @ : / ? # % [ ] in them percent-encoded (@ is %40, / is %2F, # is %23, ? is %3F)",
-        )
+    if found := _of_login(rest):
+        return found
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -117,7 +113,50 @@ def _of_parts(url: str) -> Problem | None:
     return None
 
 
-def _of_options(url: str) -> Problem | None:
+def _of_sentinels(url: str) -> Problem | None:
+    """Find what is wrong with a URL of Sentinels: with its login and options, with its service, or with one of them."""
+    named = sentinel_url.read(url)
+    if found := _of_login(url.partition("://")[2]) or _of_parts(named.primary):
+        return found
+    options = parse_qsl(url.partition("?")[2].partition("#")[0], keep_blank_values=True)
+    for name, value in options:
+        fits, wants = sentinel_url.OPTIONS.get(name, (bool, ""))
+        if wants and not (value and fits(value)):
+            return _wrong(f"an option {name} that does not fit", f"{wants} after {name}=", _SENTINEL_EXAMPLE)
+    if "sentinel_username" in dict(options) and "sentinel_password" not in dict(options):
+        return _wrong("sentinel_username without sentinel_password", "both, or none", _SENTINEL_EXAMPLE)
+    for part in (named.primary, named.sentinels[0]):
+        if found := _of_options(part, sentinel_url.OPTIONS):
+            return found
+    if not named.is_named:
+        return _wrong(
+            "Sentinels without the name of a service",
+            "that name, as in the Sentinels' configuration, after the first /",
+            _SENTINEL_EXAMPLE,
+        )
+    if any(not re.match(r"rediss?://[^:]|rediss?://\[", sentinel) for sentinel in named.sentinels):
+        return _wrong("a list of Sentinels with an empty place", "host:port,host:port", _SENTINEL_EXAMPLE)
+    return next(filter(None, map(_of_parts, named.sentinels)), None)
+
+
+def _of_login(rest: str) -> Problem | None:
+    """Find what is wrong with what stands before the host; `rest` is what comes after ://."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if re.search(r"<[^>]*>|\{[^}]*\}", authority):
+        return _wrong(
+            "a URL with a placeholder left in it",
+            "the real value instead of <…> or {…}; such brackets in a password percent-encoded",
+        )
+    user_and_password = authority.rpartition("@")[0]
+    if ("@" not in authority and "@" in rest) or any(character in user_and_password for character in "@[]"):
+        return _wrong(
+            "a user name or password with unescaped characters",
+            "the characters @ : / ? # % [ ] in them percent-encoded (@ is %40, / is %2F, # is %23, ? is %3F)",
+        )
+    return None
+
+
+def _of_options(url: str, others: Collection[str] = ()) -> Problem | None:
     """Find options with which redis-py could make no connection."""
     scheme = url.partition("://")[0]
     usable = {**_USED, **(_USED_WITH_TLS if scheme == "rediss" else {})}
@@ -129,7 +168,7 @@ def _of_options(url: str) -> Problem | None:
         if name not in usable:
             # Only a plain word is quoted: anything else may be the rest of a password with a ? in it.
             shown = name if re.fullmatch(r"[a-z_]{1,30}", name) else "one that is no option"
-            return _wrong(f"the option {shown} after the ?", f"none but {', '.join(usable)}")
+            return _wrong(f"the option {shown} after the ?", f"none but {', '.join([*usable, *others])}")
         fits, wants = usable[name]
         if not value or not fits(value):
             return _wrong(f"an option {name} that does not fit", f"{wants} after {name}=")

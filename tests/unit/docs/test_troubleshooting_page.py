@@ -12,7 +12,7 @@ from tests.support.trouble_page import part
 from tests.support.troubleshooting_page import CAPTURES, PAGE, PARTS, SYMPTOMS
 from tools.diagnostics_command import main as diagnostics
 from tools.tester_command import main as services
-from worker.diagnosis.course import STEPS
+from worker.diagnosis.course import PRIMARY, STEPS
 from worker.diagnosis.start import TIMEOUT_SECONDS
 from worker.redis.troubles import TROUBLES
 
@@ -24,7 +24,7 @@ def test_its_generated_parts_are_fresh(name: str) -> None:
 
 def test_every_trouble_has_a_symptom_and_a_step_that_exists() -> None:
     assert SYMPTOMS.keys() == TROUBLES.keys()
-    assert {step for _, step in SYMPTOMS.values()} <= {"", *(step.name for step in STEPS)}
+    assert {step for _, step in SYMPTOMS.values()} <= {"", *(step.name for step in (*STEPS, PRIMARY))}
 
 
 def test_its_options_exist() -> None:
@@ -45,7 +45,7 @@ def test_its_codes_of_findings_exist() -> None:
 
 
 def test_every_capture_ends_as_its_exit_code_says() -> None:
-    codes = {step.code for step in STEPS}
+    codes = {step.code for step in (*STEPS, PRIMARY)}
     for name in CAPTURES:
         text = (FOLDER / f"{name}.txt").read_text()
         found = re.search(r"\[exit code (\d+)", text)

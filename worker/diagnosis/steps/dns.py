@@ -42,7 +42,8 @@ def check_dns(case: Case, resolve: Resolve = socket.getaddrinfo) -> Found:
     facts = {kind: answer if isinstance(answer, list) else _words(answer) for kind, answer in answers.items()}
     if case.addresses:
         literal = _is_address(target.host)
-        says = "the URL names an address" if literal else ", ".join(map(str, case.addresses))
+        named = "the Sentinels name" if target.sentinels else "the URL names"
+        says = f"{named} an address" if literal else ", ".join(map(str, case.addresses))
         return Found(says, facts=facts)
     cause, fix = _cause(list(answers.values()))
     return Found("no address", [Finding.of(trouble("dns"), cause, fix=fix)], facts)

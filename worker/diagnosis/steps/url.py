@@ -31,6 +31,7 @@ def check_url(case: Case) -> Found:
         "password": bool(target.password),
         "tls": target.tls,
         "options": sorted(target.options),
+        "sentinels": [sentinel.at for sentinel in target.sentinels],
     }
     for name in sorted(redis_url.IGNORED & target.options.keys()):
         found.add(Status.OK, f"The option {name} is for other programs: the worker uses its own value.")
