@@ -38,7 +38,6 @@ from worker.redis import needs, rights
 from worker.redis.outage import Outage
 from worker.redis.translate import translate
 from worker.redis.trouble import RedisTrouble
-from worker.redis.troubles import trouble
 from worker.retry import RetryPolicy
 
 log = logs.get_logger()
@@ -209,7 +208,7 @@ class Exchanger:
         """Claim nothing that could not be settled: raise while a command that this takes is refused to us."""
         commands = rights.refused(self._claims.redis, self._claims.keys, needs.of_claims())
         if commands:
-            raise trouble("no_permission", "no permission for " + ", ".join(commands).replace("|", " "))
+            raise rights.lack_of(commands)
         self._may_claim = True
 
     def _exchange(self, capacity: int) -> ClaimReply:

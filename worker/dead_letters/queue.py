@@ -11,8 +11,9 @@ from worker.dead_letters.filter import Filter
 from worker.dead_letters.letter import DeadLetter, Page
 from worker.journal import Entry, entries, standing_of
 from worker.keys import Keys
-from worker.redis import scripts
+from worker.redis import rights, scripts
 from worker.redis.scripts import Script
+from worker.redis.trouble import RedisTrouble
 from worker.text import text_of
 
 #: Letters that are read in one round trip: about 0.2 MB, and some 2 ms of the server's time.
@@ -121,4 +122,8 @@ class DeadLetterQueue:
 
     def call_about(self, queue: str, script: Script, *args: str | bytes | float) -> Any:
         """Run a script about another queue."""
-        return self.redis.register_script(script.text)(args=[self.prefix, "", queue, *args])
+        try:
+            return self.redis.register_script(script.text)(args=[self.prefix, "", queue, *args])
+        except RedisTrouble as error:
+            rights.name(self.redis, self.keys, script, error)
+            raise

@@ -15,10 +15,11 @@ from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
 from worker.keys import Keys
-from worker.redis import scripts
+from worker.redis import rights, scripts
 from worker.redis.client import Client, raise_translated
 from worker.redis.clock import ServerClock
 from worker.redis.scripts import Script
+from worker.redis.trouble import RedisTrouble
 
 Value: TypeAlias = bytes | str | int | float
 #: One command, word by word.
@@ -52,7 +53,10 @@ class ScriptCalls:
         pipeline.execute_command(*self.command(script, (), worker_name, *args))  # type: ignore[no-untyped-call]
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one round trip, return their replies, raise the first error among them."""
+        """Send commands in one round trip, return their replies, raise the first error among them.
+
+        Which commands of a script were refused to us is asked where the server does not say so (Redis 6 and 7.0).
+        """
         try:
             replies = self._send(commands)
         except UnicodeEncodeError:  # a name that is no UTF-8 (`text.name_of`); nothing was sent yet
@@ -65,8 +69,10 @@ class ScriptCalls:
                 self.redis.script_load(script.text)
             for index, reply in zip(missing, self._send([commands[index] for index in missing]), strict=True):
                 replies[index] = reply
-        for reply in replies:
+        for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, Exception):
+                if command[0] == "EVALSHA":
+                    rights.name(self.redis, self.keys, scripts.BY_SHA[command[1]], reply)
                 raise_translated(reply)
         return replies
 
@@ -75,6 +81,10 @@ class ScriptCalls:
             try:
                 return [self.redis.execute_command(*commands[0])]
             except NoScriptError as error:
+                return [error]
+            except RedisTrouble as error:
+                if not error.refuses_command:
+                    raise
                 return [error]
         with self.redis.pipeline(transaction=False) as pipeline:
             for command in commands:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from secrets import token_hex
 from typing import Any, Final
 
@@ -13,7 +13,10 @@ from worker.keys import Keys
 from worker.redis import needs
 from worker.redis.client import translating
 from worker.redis.needs import KEY_TTL_SECONDS
+from worker.redis.scripts import Script
 from worker.redis.translate import translate
+from worker.redis.trouble import RedisTrouble
+from worker.redis.troubles import trouble
 
 _DENIED: Final = ("no_permission", "unknown_command")
 
@@ -29,6 +32,24 @@ def refused(client: Redis, keys: Keys, among: Iterable[str]) -> list[str]:
         forms = [(need, form) for need, form in needs.forms(key, nothing) if need in wanted]
         replies = answers(client, [form for _, form in forms] + [("DEL", key)])
     return sorted(need for (need, _), reply in zip(forms, replies, strict=False) if code_of(reply))
+
+
+def name(client: Redis, keys: Keys, script: Script, error: Exception) -> None:
+    """Raise `RedisTrouble` that names the commands of a script that are refused to us, if `error` leaves them open.
+
+    Redis 6 and 7.0 say only that one was refused.
+    """
+    reason = translate(error)
+    if reason is None or reason.code != "no_permission" or reason.commands:
+        return
+    commands = refused(client, keys, needs.by_scripts([script]))
+    if commands:
+        raise lack_of(commands) from (error.__cause__ if isinstance(error, RedisTrouble) else error)
+
+
+def lack_of(commands: Sequence[str]) -> RedisTrouble:
+    """Return the trouble that the server refuses these commands to us."""
+    return trouble("no_permission", "no permission for " + ", ".join(commands).replace("|", " "))
 
 
 def answers(client: Redis, commands: list[tuple[str, ...]]) -> list[Any]:

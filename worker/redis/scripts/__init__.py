@@ -112,3 +112,4 @@ ALL = (
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL, STEP, PARK),
     *(READY, DEPENDENTS),
 )
+BY_SHA = {script.sha: script for script in list(globals().values()) if isinstance(script, Script)}
