@@ -14,9 +14,10 @@ from typing import Any, Final
 from worker.engine.records import Buried, Claim, Finished, Outcome, Retried
 from worker.process import forked
 
-#: The parts of an outcome that the consumer knows, or that only it decides. A job may have changed its meta meanwhile,
-#: so what a letter changes there is not sent: it is made anew, and to what is stored.
-_KNOWN: Final = frozenset({"claim", "tries", "notes", "meta"})
+#: The parts of an outcome that the consumer knows, that only it decides, or that are for the report, which is made
+#: here. A job may have changed its meta meanwhile, so what a letter changes there is not sent: it is made anew, and to
+#: what is stored.
+_KNOWN: Final = frozenset({"claim", "tries", "notes", "meta", "traceback"})
 _KINDS: Final = {kind.__name__.lower(): kind for kind in (Finished, Retried, Buried)}
 _PARTS: Final = {name: [part.name for part in fields(kind) if part.name not in _KNOWN] for name, kind in _KINDS.items()}
 

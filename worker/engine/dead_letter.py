@@ -156,9 +156,10 @@ def fingerprint(function: str, error: BaseException | None, reason: str) -> str:
     frame = ""
     if error is not None:
         package = function.partition(".")[0]
-        for step in traceback.extract_tb(error.__traceback__):
-            if (package and package in PurePath(step.filename).parts) or not frame:
-                frame = f"{PurePath(step.filename).name}:{step.name}"
+        for step, _ in traceback.walk_tb(error.__traceback__):
+            code = step.f_code
+            if (package and package in PurePath(code.co_filename).parts) or not frame:
+                frame = f"{PurePath(code.co_filename).name}:{code.co_name}"
     return digest(_kind(error) if error is not None else reason, function, frame)
 
 

@@ -198,6 +198,7 @@ class Decider:
             {**dead_letter.fields(letter), "attempts": attempts},
             letter,
             dead_letter.in_meta(job, letter),
+            traceback=text if error is not None else "",
         )
 
     def mishandled(self, claim: Claim, moment: float) -> Buried:

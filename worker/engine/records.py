@@ -66,6 +66,7 @@ class Buried:
     tries: int = 0
     by_force: bool = False  #: end it although keys of its own hold something else
     forced: bool = False  #: bury it although others (dependents, webhooks, a rate limit) must hear of it
+    traceback: str = field(repr=False, default="")  #: of what it raised, for the log
     notes: Any = field(repr=False, default=None)
 
 

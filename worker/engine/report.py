@@ -23,11 +23,16 @@ def ended(outcome: Outcome, function: str, error: BaseException | None = None, *
         delay, last_error = outcome.delay, outcome.fields["last_error"]
         log.warning("job.failed", **about, retry_in=round(delay, 1), error=last_error, **more)
     elif isinstance(outcome, Buried):
-        buried(claim.job_id, outcome.letter, error, **more)
+        buried(claim.job_id, outcome.letter, error, outcome.traceback, **more)
 
 
-def buried(job_id: str, letter: dict[str, Any], error: BaseException | None = None, **more: Any) -> None:
-    """Report a burial by its record (``dead_letter.py``); `error` is the exception itself, where it is at hand."""
+def buried(
+    job_id: str, letter: dict[str, Any], error: BaseException | None = None, traceback: str = "", **more: Any
+) -> None:
+    """Report a burial by its record (``dead_letter.py``); `error` is the exception itself, where it is at hand.
+
+    `traceback` is its text, where that was made already.
+    """
     about = {name: letter[name] for name in ("queue", "function", "reason")}
     attempt, message = letter["attempts"], letter["message"]
     log.error(
@@ -38,7 +43,7 @@ def buried(job_id: str, letter: dict[str, Any], error: BaseException | None = No
         error=message,
         fingerprint=letter["fingerprint"],
         **more,
-        exc_info=error,
+        **({"exception": traceback.removesuffix("\n")} if traceback else {"exc_info": error}),
     )
     message = message if error is not None else f"{letter['exception']} {message}".strip()
     sentry.job_failed(error, job_id=job_id, **about, attempt=attempt, message=message)
