@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import http.client
+import re
 import socket
 import statistics
 import threading
@@ -15,6 +16,7 @@ from rq import Queue
 
 from tests.support import tasks
 from tests.support.console import VIEW_PASSWORD, Client, serving
+from tests.support.letters import seed
 from tests.support.server import RedisServer, free_port
 from tests.support.service import Service, until
 from tests.support.waiting import PATIENCE_SECONDS, eventually
@@ -57,6 +59,21 @@ def test_a_viewer_is_refused_on_every_route_that_acts_and_a_strangers_page_on_al
     for route in ROUTES:
         if not route.acts and not route.path.endswith("/"):
             assert console.get(route.path, user="viewer").status == 200, route
+
+
+def test_a_viewer_finds_no_button_that_acts(console: Client, redis: redis_py.Redis) -> None:
+    seed(redis, 3)
+    job = Queue("reports", connection=redis).enqueue(tasks.add, 1, 2)
+    console.post("/do/pause", {"queue": "reports"})
+
+    def buttons(path: str, user: str) -> list[str]:
+        forms = re.findall(r'<form[^>]* method="post".*?</form>', console.get(path, user=user).body, re.DOTALL)
+        return [tag for form in forms for tag in re.findall(r"<button[^>]*>", form) if " disabled" not in tag]
+
+    shown = [route.path for route in ROUTES if not route.acts and not route.path.endswith("/")]
+    for path in ("/", *shown, "/jobs/letter-1?show=edit", f"/jobs/{job.id}"):
+        assert buttons(path, "viewer") == [], path
+    assert len(buttons("/queues", "operator")) > 2
 
 
 def test_pages_are_data_as_well(console: Client, redis: redis_py.Redis) -> None:

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support import node
 from tests.support import shop as shops
-from tests.support.browser import PATIENCE_MS, axe, chromium, page, tab_to
+from tests.support.browser import PATIENCE_MS, Inspector, chromium, page, tab_to
 from tests.support.node import ROOT, needs_node
 from tests.support.producers import rest_environment
 from tests.support.products import functions
@@ -96,7 +96,7 @@ def test_from_paste_to_verdict_with_progress_and_an_address_to_share(browser: Br
         shopper.keyboard.press("Enter")
         expect(shopper.get_by_role("status")).to_have_text("Fetching the page.")
         assert shopper.get_by_role("progressbar").evaluate("bar => bar.value") == 10
-        assert axe(shopper) == []
+        assert Inspector((PHONE,)).look(shopper) == []
         begun = time.monotonic()
         place.go_on.set()
         expect(shopper.locator("article .word")).to_have_text("Buy")
@@ -115,36 +115,23 @@ def test_from_paste_to_verdict_with_progress_and_an_address_to_share(browser: Br
         expect(friend.locator("article .word")).to_have_text("Buy")
 
 
-@pytest.mark.parametrize(("path", "word"), [("/buy.html", "Buy"), ("/consider.html", "Wait"), ("/avoid.html", "Skip")])
-def test_a_verdict_has_its_reasons_price_and_how_sure_it_is(
-    browser: Browser, place: Place, path: str, word: str
-) -> None:
+def test_verdicts_have_their_reasons_and_nothing_is_in_the_way_of_anybody(browser: Browser, place: Place) -> None:
+    inspector = Inspector((PHONE, DESKTOP))
     with page(browser) as shopper:
-        shopper.goto(place.check(path))
-        card = shopper.locator("article")
-        expect(card.locator(".word")).to_have_text(word)
-        for part in ("Price", "Rating", "Shop", "For it", "Against it", "How sure we are", "Looked at"):
-            expect(card).to_contain_text(part)
-        assert card.locator(".reasons li").count() >= 4
-        for link in card.get_by_role("link").all():
-            assert link.get_attribute("href") == place.shop.url(path)
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_nothing_is_in_the_way_of_anybody_in_either_theme(
-    browser: Browser, place: Place, width: int, *, dark: bool
-) -> None:
-    with page(browser, dark=dark, width=width) as shopper:
-        for address, shown in (
-            (place.check("/consider.html"), "article"),
-            (place.url, ".hero"),
-            (place.check("/gone"), ".trouble"),
-        ):
+        for path, word in (("/buy.html", "Buy"), ("/consider.html", "Wait"), ("/avoid.html", "Skip")):
+            shopper.goto(place.check(path))
+            card = shopper.locator("article")
+            expect(card.locator(".word")).to_have_text(word)
+            for part in ("Price", "Rating", "Shop", "For it", "Against it", "How sure we are", "Looked at"):
+                expect(card).to_contain_text(part)
+            assert card.locator(".reasons li").count() >= 4
+            for link in card.get_by_role("link").all():
+                assert link.get_attribute("href") == place.shop.url(path)
+            assert inspector.look(shopper) == [], path
+        for address, shown in ((place.url, ".hero"), (place.check("/gone"), ".trouble")):
             shopper.goto(address)
             expect(shopper.locator(shown)).to_be_visible()
-            assert axe(shopper) == []
-            assert shopper.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+            assert inspector.look(shopper) == [], address
 
 
 def test_all_of_it_is_reached_by_keyboard(browser: Browser, place: Place) -> None:
@@ -172,35 +159,25 @@ def test_without_javascript_the_form_leads_to_the_verdict(browser: Browser, plac
         expect(shopper.locator("article .word")).to_have_text("Buy")
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("ftp://shop.example/", "The link is not an absolute http or https URL"),
-        ("https://user:pass@shop.example/", "carries a user name or password"),
-        ("no such link", "has a host or port that cannot be read"),
-    ],
-)
-def test_what_is_no_link_is_said_in_words(browser: Browser, place: Place, given: str, said: str) -> None:
+def test_what_is_no_link_or_leads_nowhere_is_said_in_words(browser: Browser, place: Place) -> None:
     with page(browser, allowed=("Failed to load resource",)) as shopper:
-        shopper.goto(place.url)
-        shopper.get_by_label("Link of the product").fill(given)
-        shopper.keyboard.press("Enter")
-        expect(shopper.get_by_role("alert")).to_contain_text(said)
-        assert shopper.get_by_label("Link of the product").input_value() == given
-
-
-def test_a_page_that_is_gone_is_told_and_may_be_tried_again(browser: Browser, place: Place) -> None:
+        for given, said in (
+            ("ftp://shop.example/", "The link is not an absolute http or https URL"),
+            ("https://user:pass@shop.example/", "carries a user name or password"),
+            ("no such link", "has a host or port that cannot be read"),
+        ):
+            shopper.goto(place.url)
+            shopper.get_by_label("Link of the product").fill(given)
+            shopper.keyboard.press("Enter")
+            expect(shopper.get_by_role("alert")).to_contain_text(said)
+            assert shopper.get_by_label("Link of the product").input_value() == given
     with page(browser) as shopper:
         shopper.goto(place.url)
-        shopper.get_by_label("Link of the product").fill(place.shop.url("/gone").removeprefix("http://"))
         shopper.get_by_label("Link of the product").fill(place.shop.url("/gone"))
         shopper.keyboard.press("Enter")
         expect(shopper.get_by_role("alert")).to_contain_text("404")
         expect(shopper.get_by_role("link", name="Try again")).to_be_visible()
-
-
-def test_a_shops_words_are_shown_and_never_run(browser: Browser, place: Place) -> None:
-    with page(browser) as shopper:
+        # A shop's words are shown and never run.
         shopper.goto(place.check("/hostile.html"))
         expect(shopper.get_by_role("heading", level=1)).to_have_text(HOSTILE)
         assert shopper.locator("main img, main script").count() == 0
