@@ -1,4 +1,4 @@
-"""What a running job may use of the worker: its identity, progress, steps and cursors, a shared cache, a few settings.
+"""What a running job may use of the worker: identity, progress and log, steps and cursors, a shared cache, settings.
 
 Job functions call `current()` and know neither Redis nor the environment, so they also run in a plain REPL or
 a unit test: outside a job `current()` answers an `OfflineContext`, which keeps everything in memory.
@@ -17,10 +17,11 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from structlog import get_logger
 
+from worker.job_log import MOST_LINES, cut
 from worker.journal import CURSOR, STEP, ClaimLost, Entry, Journal, Kept, NotKept, StepError, Store, Stores, check_name
 from worker.keys import Keys
 
@@ -71,6 +72,26 @@ class ConsumerContext:
     name: str  #: as Redis knows it
     queues: tuple[str, ...]  #: highest priority first
     threads: int  #: jobs that it runs at the same time (WORKER_THREADS): a pool needs so many connections
+
+
+class Log(Protocol):
+    """Keeps the log of one run."""
+
+    def add(self, message: object, percent: int | None = None) -> None:
+        """Say a line; a line of progress has a percentage."""
+        ...
+
+    def close(self, ttl: int | None) -> None:
+        """The run has ended; `ttl`: how long what it said is kept (seconds; -1 = for ever), None if more may follow."""
+        ...
+
+
+class Logs(Protocol):
+    """Makes the logs of one consumer."""
+
+    def of(self, claim: Any) -> Log:
+        """Return the log of the run that owns a claim."""
+        ...
 
 
 class Cursor:
@@ -146,12 +167,14 @@ class JobContext(ABC):
         allow_private_addresses: bool = False,
         notify_secret: SecretStr | None = None,
         journals: Stores | None = None,
+        logs: Logs | None = None,
         claim: object = None,
         callback_origins: tuple[str, ...] = (),
     ) -> RedisContext:
         """Make the context of `job`, which is about to run. `connection` must not decode responses.
 
-        `journals` keep what its steps return, behind the fence of `claim`; without them it has no steps.
+        `journals` keep what its steps return and `logs` what it says, behind the fence of `claim`; without them it has
+        no steps, and what it says is lost.
         """
         context = RedisContext(
             job.id,
@@ -166,13 +189,27 @@ class JobContext(ABC):
         context._connection = connection
         context._trouble_logged = False
         context._journals = journals
+        context._logs = logs
         context._claim = claim
         context._opened = None
+        context._log = None
+        context.lives = None
         return context
 
     @abstractmethod
     def progress(self, percent: float, message: str) -> None:
-        """Publish how far the job is, for its producer; `percent` is cut to 0–100. NaN and infinity mean unknown."""
+        """Publish how far the job is, for its producer, and in its log; `percent` is cut to 0–100.
+
+        NaN and infinity mean unknown.
+        """
+
+    @abstractmethod
+    def log(self, message: object) -> None:
+        """Add a line to the job's log, which its producer, the console and `python -m worker log` read while it runs.
+
+        The last 200 lines are kept beside the job and as long as it; a line has at most 500 bytes of UTF-8, what is
+        beyond them is cut off. It may be called in a loop: lines are sent together, once a second.
+        """
 
     @abstractmethod
     def cache_get(self, key: str) -> bytes | None:
@@ -315,25 +352,38 @@ class JobContext(ABC):
 class RedisContext(JobContext):
     """The context of a job that a consumer runs; made by `JobContext.for_job`.
 
-    Progress and cache are conveniences: Redis trouble in them is logged once per job and otherwise looks
-    like a miss. It never fails the job.
+    Progress, log and cache are conveniences: Redis trouble in them is logged once per job and otherwise looks
+    like a miss. It never fails the job. `lives` is how long a job is kept (seconds; -1 = for ever) that has returned.
     """
 
-    __slots__ = ("_claim", "_connection", "_job", "_journals", "_opened", "_trouble_logged")
+    __slots__ = ("_claim", "_connection", "_job", "_journals", "_log", "_logs", "_opened", "_trouble_logged", "lives")
     _job: Job
     _connection: Redis
     _trouble_logged: bool
     _journals: Stores | None
+    _logs: Logs | None
     _claim: object
     _opened: tuple[Store, Journal] | None
+    _log: Log | None
+    lives: int | None
 
     def progress(self, percent: float, message: str) -> None:
-        """Write ``{"percent", "message"}`` to `job.meta["progress"]`, where RQ clients read it."""
-        self._job.meta[PROGRESS_KEY] = _progress(percent, message)
+        """Write ``{"percent", "message"}`` to `job.meta["progress"]`, where RQ clients read it, and to the log."""
+        told = self._job.meta[PROGRESS_KEY] = _progress(percent, message)
+        self._say(message, told["percent"])
         try:
             self._job.save_meta()
         except _redis_errors() as error:
             self._log_trouble("progress", error)
+
+    def log(self, message: object) -> None:
+        """Add a line to the log."""
+        self._say(message, None)
+
+    def close(self) -> None:
+        """The job's code has ended: send what is left of its log."""
+        if self._log is not None:
+            self._log.close(self.lives)
 
     def cache_get(self, key: str) -> bytes | None:
         """Return what any worker of this Redis cached under `key`, or None."""
@@ -379,18 +429,26 @@ class RedisContext(JobContext):
                     self._opened = store, Journal(store, self._journals.most_bytes)
         return self._opened
 
+    def _say(self, message: object, percent: int | None) -> None:
+        if self._log is None and self._logs is not None:
+            with _opening:
+                if self._log is None:
+                    self._log = self._logs.of(self._claim)
+        if self._log is not None:
+            self._log.add(message, percent)
+
     def _log_trouble(self, operation: str, error: Exception) -> None:
         if not self._trouble_logged:
             self._trouble_logged = True
             get_logger().warning("job.context_degraded", operation=operation, error=type(error).__name__)
 
 
-#: Threads of one job may use its journal first at the same time.
+#: Threads of one job may use its journal, or its log, first at the same time.
 _opening: Final = threading.Lock()
 
 
 class OfflineContext(JobContext):
-    """The context of code that no consumer runs. `reported` holds the progress, newest last.
+    """The context of code that no consumer runs. `reported` holds the progress, `logged` the log, newest last.
 
     Steps and cursors are kept in this object, by the same rules; use one object for two runs to test how a job goes on.
     `stopping` and `deadline` may be set. The context outside of all jobs keeps no steps (`keeps` False).
@@ -415,14 +473,21 @@ class OfflineContext(JobContext):
             callback_origins=callback_origins,
         )
         self.reported: list[dict[str, Any]] = []
+        self.logged: list[str] = []
         self._cache: dict[str, tuple[float, bytes]] = {}
         self._memory = _Memory()
         self._keeps = keeps
         self._own_journal = Journal(self._memory)
 
     def progress(self, percent: float, message: str) -> None:
-        """Append ``{"percent", "message"}`` to `reported`."""
+        """Append ``{"percent", "message"}`` to `reported`, and the message to `logged`."""
         self.reported.append(_progress(percent, message))
+        self.log(message)
+
+    def log(self, message: object) -> None:
+        """Append a line to `logged`, cut as a consumer cuts it; the last 200 are kept."""
+        self.logged.append(cut(message).decode())
+        del self.logged[:-MOST_LINES]
 
     def cache_get(self, key: str) -> bytes | None:
         """Return what this context cached under `key`, or None."""

@@ -144,6 +144,10 @@ class Keys:
         """Hash: what a job's steps have returned, and where its cursors stand (``worker/journal.py``)."""
         return f"{self.prefix}:journal:{job_id}"
 
+    def log(self, job_id: str) -> str:
+        """List: the last lines that a job has said, and its progress (``worker/job_log.py``)."""
+        return f"{self.prefix}:log:{job_id}"
+
     def cache(self, key: str) -> str:
         """String: what a job has cached."""
         return f"{self.prefix}:cache:{key}"

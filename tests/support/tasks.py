@@ -257,6 +257,7 @@ def steps_and_a_cursor(steps: int, place: Any) -> None:
     for number in range(steps):
         job.step(f"step:{number}", dict, number=number)
     job.cursor("pages").advance(place)
+    job.log("seven steps are done")
     raise ValueError("boom")
 
 
@@ -553,3 +554,33 @@ def hold_interpreter(path: str, pipe: str) -> None:
     libc = ctypes.PyDLL(None)  # keeps the interpreter while it calls
     while libc.open(pipe.encode(), os.O_RDONLY) < 0:
         pass  # a signal has interrupted it
+
+
+def say(*lines: str, error: str = "") -> int:
+    """Log some lines, and half-way the progress."""
+    ctx = context.current()
+    for number, line in enumerate(lines):
+        ctx.log(line)
+        if 2 * number + 2 == len(lines):
+            ctx.progress(50, "half")
+    if error:
+        raise ValueError(error)
+    return look(len(lines))
+
+
+def say_much(seconds: float) -> int:
+    """Log as fast as one can for so long; returns how many lines that were."""
+    said, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        said += 1
+        context.current().log(f"line {said}")
+    return said
+
+
+def say_from_a_fork() -> None:
+    """Let a process that the job forks say something, too."""
+    context.current().log("mine")
+    if (pid := os.fork()) == 0:
+        context.current().log("its child's")
+        os._exit(0)
+    os.waitpid(pid, 0)

@@ -20,6 +20,7 @@ log = logs.get_logger()
         "dead": "worker.cli.dead.command:dead",
         "develop": "worker.cli.develop:develop",
         "enqueue": "worker.cli.enqueue:enqueue",
+        "log": "worker.cli.log:log",
         "migrate": "worker.cli.migration.command:migrate",
         "monitor": "worker.cli.monitor:monitor",
         "pause": "worker.cli.pause:pause",

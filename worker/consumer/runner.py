@@ -28,6 +28,7 @@ from worker.consumer.forked_job import ForkedJobs
 from worker.consumer.in_flight import Ending, InFlight
 from worker.consumer.journal_store import JournalStores
 from worker.consumer.lifecycle import Lifecycle
+from worker.consumer.log_writer import LogWriters
 from worker.consumer.main_thread import JobThread, KilledByOrder, running
 from worker.consumer.rq_finish import RqFinish
 from worker.context import ClaimLost, JobStopped, ShutdownRequested
@@ -72,6 +73,7 @@ class Runner:
         self._hooks = hooks if hooks.around_jobs else None
         self._recycle = recycle
         self.journals = journals
+        self._logs = LogWriters(journals.calls, journals.worker_name)
         self._settings = settings
         self._connection = connection
         self._payloads = payloads
@@ -175,6 +177,7 @@ class Runner:
             allow_private_addresses=self._settings.worker_allow_private_addresses,
             notify_secret=self._settings.notify_secret,
             journals=self.journals,
+            logs=self._logs,
             claim=claim,
             callback_origins=self._settings.callback_origins,
         )
@@ -192,7 +195,9 @@ class Runner:
                     else:
                         value = function(*args, **kwargs)
                         value = self._loops.run(value) if inspect.iscoroutine(value) else value
-                    return value, encode_result(job.serializer, value)
+                    result = value, encode_result(job.serializer, value)
+                    own.lives = self._decider.lives(job)
+                    return result  # noqa: TRY300 — only then
                 except BaseException as error:  # the job's clock runs: making the text of its error is the job's work
                     forked.end_if_strayed(error)
                     shown = presentable(error)
@@ -204,6 +209,7 @@ class Runner:
         finally:
             thread.end()
             rq_private.leave_job(token)
+            own.close()
             if own.recycles and self._forked is not None:  # a process of the job's own ends anyway
                 self._recycle(claim.job_id)
 

@@ -53,6 +53,7 @@ class Exported:
     fields: dict[bytes, bytes]
     results: list[tuple[bytes, dict[bytes, bytes]]]
     journal: dict[bytes, bytes] = field(default_factory=dict)
+    log: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Changes:
             args += [2 * len(letter.fields), *_flat(letter.fields)]
             for result_id, values in letter.results:
                 args += [result_id, 2 * len(values), *_flat(values)]
-            args += [2 * len(letter.journal), *_flat(letter.journal)]
+            args += [2 * len(letter.journal), *_flat(letter.journal), len(letter.log), *letter.log]
         return list(map(bool, self._call(scripts.RESTORE, "import", *args)))
 
     def _call(self, script: Script, action: str, *args: str | bytes | float) -> Any:

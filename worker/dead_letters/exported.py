@@ -48,9 +48,10 @@ def lines(dead_letters: DeadLetterQueue, job_ids: list[str]) -> Iterator[dict[st
             pipeline.pttl(keys.job(job_id))
             pipeline.xrange(keys.results(job_id))
             pipeline.hgetall(keys.journal(job_id))
+            pipeline.lrange(keys.log(job_id), 0, -1)
         replies = pipeline.execute()
-    parts = (replies[part::4] for part in range(4))
-    for job_id, fields, left, results, journal in zip(job_ids, *parts, strict=True):
+    parts = (replies[part::5] for part in range(5))
+    for job_id, fields, left, results, journal, log in zip(job_ids, *parts, strict=True):
         if fields.get(b"status") == b"failed":
             yield {
                 "format": FORMAT,
@@ -60,6 +61,7 @@ def lines(dead_letters: DeadLetterQueue, job_ids: list[str]) -> Iterator[dict[st
                 "hash": _encoded(fields),
                 "results": [[result_id.decode(), _encoded(values)] for result_id, values in results],
                 "journal": _encoded(journal),
+                "log": [b64encode(line).decode() for line in log],
             }
 
 
@@ -89,12 +91,13 @@ def _read(line: str) -> Exported:
         fields = _decoded(parts["hash"])
         results = [(str(name).encode(), _decoded(values)) for name, values in parts["results"]]
         journal = _decoded(parts.get("journal", {}))
+        log = [b64decode(line, validate=True) for line in parts.get("log", [])]
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise BadLine(f"a part of it is missing or damaged ({type(error).__name__}: {error})") from error
     named = all(isinstance(text, str) and text for text in (job_id, queue))
     if not (named and isinstance(left, int) and fields):
         raise BadLine("its id, queue, life or hash is not what an export writes")
-    return Exported(job_id, queue, left, fields, results, journal)
+    return Exported(job_id, queue, left, fields, results, journal, log)
 
 
 def _encoded(fields: Mapping[bytes, bytes]) -> dict[str, str]:

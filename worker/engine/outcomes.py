@@ -49,7 +49,6 @@ class Decider:
 
     def success(self, job: Job, claim: Claim, stored: bytes, started: float, ended: float) -> Finished | Buried:
         """The job returned what `encode_result` has made `stored` of; what is too large to be kept fails it."""
-        ttl = job.result_ttl
         if 0 < self.max_result_bytes < len(stored):
             sentence = (
                 f"The job returned {len(stored):,} bytes, as Redis would hold it, and WORKER_MAX_RESULT_BYTES allows "
@@ -62,10 +61,14 @@ class Decider:
             claim,
             started,
             ended,
-            self.result_ttl if ttl is None else ttl,
+            self.lives(job),
             stored,
             job.group_id is not None,
         )
+
+    def lives(self, job: Job) -> int:
+        """How long a job is kept that has returned (seconds; -1 = for ever)."""
+        return self.result_ttl if job.result_ttl is None else job.result_ttl
 
     def failure(
         self,

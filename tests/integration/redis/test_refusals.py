@@ -42,6 +42,7 @@ MOVES_NO_JOB = {
     "failures": "forgets entries whose job is gone",
     "heartbeat": "prolongs leases",
     "journal": "keeps what steps have returned; the job stays claimed",
+    "log": "keeps what a job says; the job stays claimed",
     "lead": "elects a leader",
     "letter_marks": "reads",
     "letters": "reads",
@@ -387,7 +388,23 @@ def an_import(redis: redis_py.Redis) -> Scene:
     fields = ("data", "x", "status", "failed", "origin", "default")
     result = ("1-1", 2, "type", "2")
     journal = (2, "step:a", "1 1")
-    call = (LETTERS, "restore", "", "", "", "a", "default", 60_000, 1, len(fields), *fields, *result, *journal)
+    call = (
+        LETTERS,
+        "restore",
+        "",
+        "",
+        "",
+        "a",
+        "default",
+        60_000,
+        1,
+        len(fields),
+        *fields,
+        *result,
+        *journal,
+        1,
+        "x 0",
+    )
     return Scene(lambda: calls.call(scripts.RESTORE, *call), [])
 
 

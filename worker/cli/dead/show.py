@@ -14,12 +14,14 @@ from worker.cli.dead.payload import read_payload
 from worker.cli.dead.shown import error_of
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.queue import DeadLetterQueue
+from worker.engine import job_logs
 from worker.engine.dead_letter import NEXT_STEPS, REASONS
 from worker.engine.rq_private import arguments as arguments_of
 from worker.engine.serializers import Refused
 from worker.exits import Exit
+from worker.job_log import JobLog
 from worker.journal import CURSOR, STEP, Entry
-from worker.text import bounded, json_text, one_line, printable
+from worker.text import bounded, counted, json_text, one_line, printable
 
 #: Characters that are shown of one line, and of a traceback: more than any that people write.
 _LINE_CHARACTERS: Final = 2_000
@@ -27,6 +29,8 @@ _TRACEBACK_CHARACTERS: Final = 50_000
 #: How many of its last steps are shown, and as JSON.
 _STEPS: Final = 5
 _JSON_STEPS: Final = 1000
+#: How many of the last lines that it has said.
+_LINES: Final = 20
 
 
 @click.command(cls=RedisCommand)
@@ -43,11 +47,13 @@ def show(job_id: str, arguments: bool, as_json: bool) -> None:
         sys.exit(Exit.FAILED)
     call = _call(dead_letters, job_id) if arguments else {}
     kept = dead_letters.journal(job_id)
+    _, said = job_logs.read(dead_letters.redis, dead_letters.keys, job_id)
     if as_json:
         stands = {"kept": _kept(kept, results=arguments)} if kept else {}
-        click.echo(json_text({**letters[0].as_dict(), **stands, **call}, indent=2, default=_repr))
+        log = {"log": said.as_list()} if said.lines else {}
+        click.echo(json_text({**letters[0].as_dict(), **stands, **log, **call}, indent=2, default=_repr))
         return
-    _print(letters[0], call, kept)
+    _print(letters[0], call, kept, said)
 
 
 def _kept(entries: list[Entry], *, results: bool) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def _not_there(dead_letters: DeadLetterQueue, job_id: str) -> str:
     return f"The job {job_id} is no dead letter: its status is {one_line(status)[:100]}."
 
 
-def _print(letter: DeadLetter, call: dict[str, Any], kept: list[Entry]) -> None:
+def _print(letter: DeadLetter, call: dict[str, Any], kept: list[Entry], said: JobLog) -> None:
     record = letter.record
     for name, value in (
         ("id", letter.job_id),
@@ -121,12 +127,24 @@ def _print(letter: DeadLetter, call: dict[str, Any], kept: list[Entry]) -> None:
             click.echo(f"{name:12} {printable(bounded(str(value), _LINE_CHARACTERS))}")
     if record.get("traceback"):
         click.echo(f"\n{printable(bounded(str(record['traceback']), _TRACEBACK_CHARACTERS))}")
+    _print_log(letter, said)
     _print_history(letter)
     hint = NEXT_STEPS.get(letter.reason)
     if hint:
         click.echo(f"Hint: {hint}.")
     begins = " (it goes on from there; from the beginning with --fresh)" if kept else ""
     click.echo(f"Next: python -m worker dead replay {printable(letter.job_id)}{begins}")
+
+
+def _print_log(letter: DeadLetter, said: JobLog) -> None:
+    if not said.lines:
+        return
+    before = said.left_out + max(0, len(said.lines) - _LINES)
+    more = f", after {counted(before, 'line')}: python -m worker log {printable(letter.job_id)}" if before else ""
+    click.echo(f"What it said last{more}")
+    for line in said.lines[-_LINES:]:
+        click.echo(f"  {job_logs.words(line)}")
+    click.echo()
 
 
 def _print_history(letter: DeadLetter) -> None:

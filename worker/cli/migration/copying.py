@@ -31,7 +31,7 @@ def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def read_jobs(redis: Redis, keys: Keys, job_ids: Sequence[str]) -> list[list[Words]]:
-    """Return for each job the commands that write it: its hash, results, executions, journal and the two
+    """Return for each job the commands that write it: its hash, results, executions, journal, log and the two
     sets of dependencies.
 
     All are read at one moment. A job that is gone has no commands.
@@ -42,6 +42,7 @@ def read_jobs(redis: Redis, keys: Keys, job_ids: Sequence[str]) -> list[list[Wor
             (keys.results(job_id), "stream"),
             (keys.executions(job_id), "zset"),
             (keys.journal(job_id), "hash"),
+            (keys.log(job_id), "list"),
             (keys.dependents(job_id), "set"),
             (keys.dependencies(job_id), "set"),
         )

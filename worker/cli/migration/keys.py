@@ -74,7 +74,7 @@ def sort_out(names: Iterable[str], letters_queue: str) -> Inventory:
         elif kind == "job":
             if rest and ":" not in rest:  # its sets, job:<id>:dependents and job::<id>:dependencies, go with it
                 jobs.add(rest)
-        elif kind in ("results", "executions", "journal"):
+        elif kind in ("results", "executions", "journal", "log"):
             continue  # they go with their job
         elif (index := _index(name, kind, rest, letters_queue)) is not None:
             found.indexes.append(index)

@@ -15,6 +15,7 @@ from worker.console.reading.job import JobStory
 from worker.console.requests import Request, inexact
 from worker.console.site import Site
 from worker.engine.described import Undescribed
+from worker.job_log import JobLog
 
 
 def show(site: Site, request: Request) -> Page:
@@ -78,4 +79,4 @@ def _shown(story: JobStory) -> JobStory:
 def _without_private_data(story: JobStory) -> JobStory:
     """Return what those may see who only look: no argument, and nothing in which one may be."""
     cursors = tuple(replace(cursor, text="") for cursor in story.cursors)
-    return replace(story, description="", meta="", cursors=cursors, can=frozenset())
+    return replace(story, description="", meta="", cursors=cursors, log=JobLog((), 0), can=frozenset())

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from redis import Redis
 
-from worker import journal
+from worker import job_log, journal
 from worker.console.reading import jobs
 from worker.console.reading.jobs import JobRow
 from worker.dead_letters.letter import DeadLetter
@@ -20,6 +20,7 @@ from worker.engine.described import Undescribed
 from worker.engine.records import pairs
 from worker.engine.serializers import Refused
 from worker.engine.unread import PlainData
+from worker.job_log import JobLog
 from worker.keys import Keys
 from worker.redis import scripts
 from worker.redis.client import Client
@@ -124,6 +125,7 @@ class JobStory:
     steps: tuple[Step, ...]
     cursors: tuple[Cursor, ...]
     stands: str
+    log: JobLog
     dead_letter: dict[str, Any]
     callbacks: tuple[tuple[str, str], ...]
     webhooks: bool
@@ -137,7 +139,7 @@ def story(redis: Redis, keys: Keys, job_id: str) -> JobStory | None:
     reply: Any = client.register_script(scripts.STORY.text)(args=args)
     if not reply:
         return None
-    left, flat, results, children, dependents, waits, parents, length, place, due, _claims, kept, _count = reply
+    left, flat, results, children, dependents, waits, parents, length, place, due, _claims, kept, _count, lines = reply
     fields = {flat[at]: flat[at + 2] for at in range(0, len(flat), 3)}
     sizes = {flat[at]: int(flat[at + 1]) for at in range(0, len(flat), 3)}
     (row,) = jobs.rows_of(client, keys, [job_id]) or (None,)
@@ -185,6 +187,7 @@ def story(redis: Redis, keys: Keys, job_id: str) -> JobStory | None:
         steps=tuple(Step(entry.name, entry.at) for entry in entries if entry.kind == journal.STEP),
         cursors=tuple(Cursor(entry.name, entry.text[:MOST_TEXT]) for entry in entries if entry.kind == journal.CURSOR),
         stands=journal.described(journal.standing_of(fields)),
+        log=job_log.parsed(lines, fields.get(b"created_at", b"")),
         dead_letter={"meaning": REASONS.get(letter.reason, ""), **letter.record} if letter.record else {},
         callbacks=tuple(
             (name, called)

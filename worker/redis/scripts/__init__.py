@@ -68,6 +68,7 @@ BURY = load("bury")
 RELEASE = load("release")
 EXTEND = load("extend")
 JOURNAL = load("journal")
+LOG = load("log")
 REGISTER = load("register")
 COLLECT = load("collect")
 RESCUE = load("rescue")
@@ -110,6 +111,6 @@ OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 ALL = (
     *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL, STEP, PARK),
-    *(READY, DEPENDENTS),
+    *(READY, DEPENDENTS, LOG),
 )
 BY_SHA = {script.sha: script for script in list(globals().values()) if isinstance(script, Script)}

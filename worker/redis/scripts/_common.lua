@@ -5,7 +5,7 @@
 --   execution P:execution:<id>:<e> hash · registry P:wip:<q> zset of "<id>:<e>" → end of the lease
 --   registry P:finished:<q> zset · registry P:failed:<q> zset · registry P:scheduled:<q> zset
 --   worker P:worker:<w> hash · worker_executions P:worker:<w>:executions set of "<id>:<e>"
---   journal P:journal:<id> hash, ours (journal.lua)
+--   journal P:journal:<id> hash, ours (journal.lua) · log P:log:<id> list, ours (log.lua)
 -- The entry in P:wip is the claim: whoever removes it owns the job's next state. That is the fence.
 -- All times come from this server's clock. `ago` arguments are microseconds before this call.
 local P, W = ARGV[1], ARGV[2]
@@ -24,7 +24,8 @@ end
 -- What we write on a job's hash about its failed attempts. It is kept for people to see; once the job has succeeded
 -- (the field `past`) or is a dead letter (`dead_letter`), the job's next claim removes it.
 local TRACES = {'attempts', 'crashes', 'handbacks', 'last_error', 'first_failed_at', 'suspect', 'unknown'}
--- How long the journal of a job that has no end yet lives after its last use. A deletion by RQ leaves it so long, at most.
+-- How long the journal and the log of a job that has no end yet live after their last use. A deletion by RQ leaves them so long,
+-- at most.
 local JOURNAL_SECONDS = 30 * 86400
 
 -- utc(ago) → a moment as RQ's date (2026-11-25T04:37:30.000000Z) and as a decimal Unix time. Days become a civil date

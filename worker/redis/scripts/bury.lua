@@ -51,6 +51,7 @@ local function write()
     expire(id, ttl)
     call('EXPIRE', results, ttl)
     call('EXPIRE', P .. ':journal:' .. id, ttl)
+    call('EXPIRE', P .. ':log:' .. id, ttl)
     beside(call, 'ZADD', failed, NOW + ttl, id)
   else
     call('PERSIST', results)
@@ -74,7 +75,7 @@ local function write()
 end
 
 if ttl == 0 then
-  call('DEL', job, results, P .. ':job::' .. id .. ':dependencies', P .. ':journal:' .. id)
+  call('DEL', job, results, P .. ':job::' .. id .. ':dependencies', P .. ':journal:' .. id, P .. ':log:' .. id)
   give_up(origin, id, execution)
 elseif call('EXISTS', job) == 1 then
   local well, problem = pcall(write)

@@ -13,7 +13,10 @@ call('LREM', letters, 0, ARGV[3])
 call('RPUSH', letters, ARGV[3])
 call('HDEL', job, 'past')
 local ttl = call('TTL', job)
-if ttl > 0 then call('EXPIRE', P .. ':journal:' .. ARGV[3], ttl) end
+if ttl > 0 then
+  call('EXPIRE', P .. ':journal:' .. ARGV[3], ttl)
+  call('EXPIRE', P .. ':log:' .. ARGV[3], ttl)
+end
 local moved = ARGV[5] ~= '' and meta_moved(job, ARGV[5], ARGV[6])
 if ARGV[5] ~= '' and not moved then call('HSET', job, 'meta', ARGV[6]) end
 call('HSET', job, 'buried_at', ended_at or '', unpack(ARGV, 7)) -- last: a job with a record is not looked at again

@@ -16,7 +16,7 @@ for at = 8, #ARGV, 2 do
     local well, problem = pcall(function()
       call('ZREM', failed, id)
       call('DEL', job, job .. ':dependents', P .. ':job::' .. id .. ':dependencies', P .. ':results:' .. id,
-        P .. ':journal:' .. id)
+        P .. ':journal:' .. id, P .. ':log:' .. id)
     end)
     if not well then
       if score then redis.pcall('ZADD', failed, score, id) end

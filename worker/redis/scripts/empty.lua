@@ -7,7 +7,7 @@ for _, id in ipairs(call('LRANGE', list, 0, tonumber(ARGV[4]) - 1)) do
   local job = P .. ':job:' .. id
   if field(job, 'status') == 'queued' then
     call('DEL', job, job .. ':dependents', P .. ':job::' .. id .. ':dependencies', P .. ':results:' .. id,
-      P .. ':journal:' .. id)
+      P .. ':journal:' .. id, P .. ':log:' .. id)
   end
   seen = seen + 1
 end

@@ -1,10 +1,10 @@
 -- Return what Redis knows of one job, but for its payload. Changes nothing.
 -- KEYS: none. ARGV: prefix, '' (no single worker), id, most bytes that are returned of a field.
---   P:journal:<id> hash (journal.lua)
+--   P:journal:<id> hash (journal.lua), P:log:<id> list (log.lua)
 -- Returns {ms to live (-1 = for ever), {field, size, value, cut…}, {result's id, field, value…}…, how many dependents, some of
 -- them, how many jobs it waits for, some of them, length of its queue, its place there (-1 = not seen), seconds to its time in the
--- scheduled registry ('' = none), claimed executions, {field of the journal, value, cut…}, how many fields that has}; nothing when
--- there is no such job.
+-- scheduled registry ('' = none), claimed executions, {field of the journal, value, cut…}, how many fields that has, {what the log
+-- holds}}; nothing when there is no such job.
 local id, MOST = ARGV[3], tonumber(ARGV[4])
 local job = P .. ':job:' .. id
 local READ, RELATIVES, LOOKED_AT, STEPS, RESULTS = 1000000, 50, 50000, 200, 10
@@ -66,6 +66,13 @@ local function journal()
   return {found, count}
 end
 
+-- What somebody else has written there may be long.
+local function log(key)
+  local found = call('LRANGE', key, 0, 200)
+  for at, entry in ipairs(found) do found[at] = string.sub(entry, 1, 1000) end
+  return found
+end
+
 -- What a key of another type refuses is left out.
 local function try(read, key, otherwise)
   local well, answer = pcall(read, key)
@@ -81,4 +88,4 @@ due = type(due) == 'string' and tostring(tonumber(due) - NOW - NOW_US / 1000000)
 local claims = redis.pcall('ZRANGE', P .. ':executions:' .. id, 0, 9)
 local kept = try(journal, nil, {{}, 0})
 return {call('PTTL', job), fields(), try(results, nil, {}), children[1], children[2], parents[1], parents[2], stands[1],
-  stands[2], due, claims.err and {} or claims, kept[1], kept[2]}
+  stands[2], due, claims.err and {} or claims, kept[1], kept[2], try(log, P .. ':log:' .. id, {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,16 @@ def letter(redis: redis_py.Redis, queue: Queue, tmp_path: Path) -> Job:
 def test_it_shows_the_last_steps_and_the_cursors(server: RedisServer, letter: Job) -> None:
     told = run("dead", "show", letter.id, url=server.url).stdout
     assert "steps        7 kept, the last ones: 'step:2', 'step:3', 'step:4', 'step:5', 'step:6'\n" in told
+    assert re.search(
+        r"What it said last\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}   1         seven steps are done\n\n", told
+    )
     assert 'cursors      pages at {"page":"h\\u00f6her","at":[1,2]}\n' in told
     assert told.endswith(f"dead replay {letter.id} (it goes on from there; from the beginning with --fresh)\n")
 
 
 def test_its_json_has_no_results_unless_arguments_are_asked_for(server: RedisServer, letter: Job) -> None:
     plain = json.loads(run("dead", "show", letter.id, "--json", url=server.url).stdout)
+    assert [(line["attempt"], line["text"]) for line in plain["log"]] == [(1, "seven steps are done")]
     assert plain["journal"].startswith("7 steps kept, the last one 'step:6'; cursor pages at ")
     kept = plain["kept"]
     assert (kept["steps"], kept["cursors"]) == (7, {"pages": {"page": "höher", "at": [1, 2]}})
@@ -58,19 +63,20 @@ def test_an_edit_says_that_the_steps_keep_what_they_have_returned(server: RedisS
     assert "replay it with --fresh to call them again" in told
 
 
-def test_an_exported_letter_comes_back_with_its_journal(
+def test_an_exported_letter_comes_back_with_its_journal_and_its_log(
     server: RedisServer, redis: redis_py.Redis, letter: Job, tmp_path: Path
 ) -> None:
     saved = tmp_path / "letters"
-    before = everything(redis)[f"rq:journal:{letter.id}"]
+    before, said = everything(redis)[f"rq:journal:{letter.id}"], redis.lrange(f"rq:log:{letter.id}", 0, -1)
     assert run("dead", "export", "--output", str(saved), url=server.url).returncode == 0
     assert run("dead", "discard", letter.id, "--yes", url=server.url).returncode == 0
-    assert not redis.exists(f"rq:journal:{letter.id}")
+    assert not redis.exists(f"rq:journal:{letter.id}", f"rq:log:{letter.id}")
     assert run("dead", "import", str(saved), url=server.url).returncode == 0
     assert everything(redis)[f"rq:journal:{letter.id}"] == before
-    assert lives(redis, f"rq:journal:{letter.id}", 600)
+    assert redis.lrange(f"rq:log:{letter.id}", 0, -1) == said
+    assert all(lives(redis, f"rq:{kind}:{letter.id}", 600) for kind in ("journal", "log"))
     older = json.loads(saved.read_text())
-    del older["journal"]  # as releases before this one have written it
+    del older["journal"], older["log"]  # as releases before this one have written it
     saved.write_text(json.dumps(older))
     assert run("dead", "discard", letter.id, "--yes", url=server.url).returncode == 0
     assert run("dead", "import", str(saved), url=server.url).returncode == 0

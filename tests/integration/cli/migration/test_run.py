@@ -92,6 +92,7 @@ def test_everything_is_there_afterwards_and_the_source_is_as_it_was(
         assert abs(old_ttl - new_ttl) < 60, key
         assert (old_ttl == -1) == (new_ttl == -1), key
     assert new.hlen("rq:journal:failed") == 4
+    assert new.llen("rq:log:failed") == 2
     assert not new.exists("somebody-elses")
     assert not list(new.scan_iter("rq:worker*"))
     assert 0 < new.ttl("rq:migration:moved") <= 30 * 86400

@@ -90,7 +90,9 @@ def test_a_job_that_runs_and_shows_where_it_is(redis: redis_py.Redis, queue: Que
     redis.hset(
         "rq:journal:a", mapping={"step:fetch": "5.0 1", "step:upload": "6.5 {}", "cursor:page": "7.0 7", "x": "y"}
     )
+    redis.rpush("rq:log:a", created + b" 3", "8.5 1 - fetched", "9 2 40 half", "x")
     seen = told(redis, "a")
+    assert (seen.log.lines, seen.log.left_out) == (((8.5, 1, None, "fetched"), (9.0, 2, 40, "half")), 3)
     assert (seen.place, seen.worker, seen.release, seen.can) == ("Runs on ann.", "ann", "abc1234", {"stop"})
     assert (seen.progress, seen.progress_text) == (42.0, "half way")
     assert json.loads(seen.meta)["shop"] == "ü"
