@@ -22,7 +22,7 @@ from .errors import (
     Unreachable,
 )
 from .options import Call, Debounce, Options, RateLimit, Retry, Throttle
-from .reading import JobState
+from .reading import JobState, LogLine
 
 __all__ = [
     "Answer",
@@ -33,6 +33,7 @@ __all__ = [
     "JobFailed",
     "JobState",
     "KeyReused",
+    "LogLine",
     "Misconfigured",
     "NoSuchJob",
     "NotFinished",

@@ -14,7 +14,7 @@ from .checks import check_job_id, check_span, check_wait
 from .errors import KeyReused, Misconfigured, NoSuchJob, NotFinished, RateLimited, Refused, Unreachable
 from .options import Call, Options, Retry
 from .payload import moment
-from .reading import ENDED, FIELDS, JobState, NotANumber, load_json, read
+from .reading import ENDED, FIELDS, JobState, LogLine, NotANumber, load_json, log_of, read
 from .record import Record, check_batch, record
 from .scripts import CANCEL, ENQUEUE, READ
 from .transport import Transport
@@ -161,6 +161,16 @@ class Producer:
     def result(self, job: Enqueued[Any] | str) -> Any:
         """Return what the job returned; raises `NoSuchJob`, `NotFinished` and `JobFailed`."""
         return self.status(_id_of(job)).result()
+
+    def log(self, job: Enqueued[Any] | str) -> list[LogLine]:
+        """Return the last lines that the job has said, at most 200, while it runs too; raises `NoSuchJob`."""
+        job_id = _id_of(job)
+        check_job_id(job_id)
+        reads = [["HGET", self._key("job", job_id), "created_at"], ["LRANGE", self._key("log", job_id), "0", "-1"]]
+        created_at, entries = self._transport.call(reads, self._seconds)
+        if created_at is None:
+            raise NoSuchJob(job_id)
+        return log_of(created_at, entries)
 
     def watch(self, job: Enqueued[Any] | str, seconds: float) -> Iterator[JobState]:
         """Yield the job's state, and again when status or progress have changed, until its end or for `seconds`."""

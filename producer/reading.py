@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,8 @@ from .errors import JobFailed, NotFinished, Refused
 ENDED: Final = frozenset({"finished", "failed", "stopped", "canceled"})
 #: Fields of a job's hash, in the order in which they are asked for. All are text, unlike `data`.
 FIELDS: Final = ("status", "origin", "enqueued_at", "started_at", "ended_at", "meta", "dead_letter")
+#: Of a job's log: when, attempt, percent, text.
+_LINE: Final = re.compile(r"([0-9.]+) ([0-9]+) (-|[0-9]+) (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,27 @@ def read(job_id: str, row: list[Any], results: list[Any]) -> JobState | None:
         error=(error or _last_line(result.get("exc_string"))) if status == "failed" else "",
         _value=result.get("return_value") if result.get("type") == "1" else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """What a job has said, or its progress (which has a percent). `at` is Unix seconds, by Redis's clock."""
+
+    at: float
+    attempt: int
+    percent: int | None
+    text: str
+
+
+def log_of(created_at: str, entries: list[str]) -> list[LogLine]:
+    """Read a list that begins with the job's `created_at`; an earlier job of its id may have left another."""
+    if not entries or not entries[0].startswith(f"{created_at} "):
+        return []
+    found = (_LINE.fullmatch(entry) for entry in entries[1:])
+    return [
+        LogLine(float(at), int(attempt), None if percent == "-" else int(percent), text)
+        for at, attempt, percent, text in (match.groups() for match in found if match)
+    ]
 
 
 def _result(job_id: str, stored: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from producer import scripts
@@ -13,11 +12,17 @@ MODULE = Path(__file__).parents[2] / "packages" / "producer-js" / "src" / "scrip
 def text() -> str:
     """Return what the module must hold."""
     named = {"ENQUEUE": scripts.ENQUEUE, "CANCEL": scripts.CANCEL, "READ": scripts.READ}
-    lines = [f"const PLACES = {json.dumps(scripts.PLACES)};"]
+    lines = [f"const PLACES = {_literal(scripts.PLACES)};"]
     for name, script in named.items():
         own = script.removeprefix(scripts.PLACES)
-        lines.append(f"export const {name} = {'PLACES + ' if own != script else ''}{json.dumps(own)};")
-    return "// `make docs` writes this from producer/lua, where the scripts are explained.\n" + "\n".join(lines) + "\n"
+        lines.append(f"export const {name} = {'PLACES + ' if own != script else ''}{_literal(own)};")
+    return "// `make docs` writes this from producer/lua.\n" + "\n".join(lines) + "\n"
+
+
+def _literal(script: str) -> str:
+    """Return a text of JavaScript's, with its line ends as they are: the package is small."""
+    escaped = script.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
+    return f"`{escaped}`"
 
 
 if __name__ == "__main__":

@@ -5,19 +5,15 @@ import { invalid } from "./errors.js";
 const MAX_DEPTH = 50;
 const HALF = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
 
-/** Whether UTF-8 can carry a text. Node 18 has no `isWellFormed`. */
+/** Whether UTF-8 can carry a text. */
 export function isText(text) {
-  const own = text.isWellFormed;
-  return own ? own.call(text) : !HALF.test(text);
+  return !HALF.test(text);
 }
 
 /** The first characters of a text, none of them halved. */
 export function firstCharacters(text, count) {
-  return text.length <= count
-    ? text
-    : Array.from(text.slice(0, 2 * count))
-        .slice(0, count)
-        .join("");
+  const all = Array.from(text.slice(0, 2 * count));
+  return all.slice(0, count).join("");
 }
 
 export function jsonText(value, what, most) {
@@ -75,12 +71,10 @@ function checkPlain(value, what, depth) {
   }
 }
 
-/** Texts of a JSON, which may hold anything, what Python writes for numbers that JSON does not have, and whole numbers. */
+/** Texts, which may hold anything, what Python writes that JSON does not have, and numbers. */
 const TEXT_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b|-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
-/**
- * Read a JSON; throws what `refused` makes of a sentence's end.
- */
+/** Read a JSON; throws what `refused` makes of a sentence's end. */
 export function readJson(text, refused) {
   for (const [found] of text.matchAll(TEXT_OR_NUMBER)) {
     if (found[0] === '"') continue;

@@ -48,22 +48,22 @@ export interface JobOptions<Name = string> {
   /** Further attempts, and the waits before them. */
   retry?: number | { max: number; interval?: number | readonly number[] };
   meta?: { readonly [key: string]: Json };
-  /** What people see; by default the call with its arguments. */
+  /** By default the call with its arguments. */
   description?: string;
   atFront?: boolean;
   /** Told of the job's end by a signed request from the worker. */
   callbackUrl?: string;
-  /** Begin so long after now, and not before. */
+  /** Begin so long after now. */
   delay?: number;
-  /** Begin at that moment (a Date, or a Unix time), and not before. */
+  /** Begin then; a number is a Unix time. */
   at?: Date | number;
   /** Begin when these jobs have finished. One that is gone counts as finished. */
   dependsOn?: string | readonly string[];
   /** A dependency that has failed will do, too. */
   allowFailure?: boolean;
-  /** RQ's `Group` of that name has the job. */
+  /** RQ's `Group`. */
   group?: string;
-  /** RQ's `RateLimit`: of the jobs with this key, at most so many are queued or running at a time. */
+  /** RQ's `RateLimit`: at most so many jobs with this key are queued or running. */
   rateLimit?: { key: string; concurrency: number };
   /**
    * The last call of this function with this key wins: one job runs, once nobody has called for so long, or `maxWait` after
@@ -120,6 +120,15 @@ export interface JobState {
   result: unknown;
 }
 
+/** What a job has said, or its progress (which has a percent). */
+export interface LogLine {
+  /** Unix time, by Redis's clock. */
+  at: number;
+  attempt: number;
+  percent: number | null;
+  text: string;
+}
+
 export interface Limit {
   /** Part of a key in Redis, so no raw address. */
   who: string;
@@ -145,7 +154,7 @@ export interface AskOptions<Name = string>
   unique: string;
   /** What the job passes to `JobContext.cache_set`. */
   cacheKey: string;
-  /** The least time that a fresh value has left to live. */
+  /** What a fresh value has left to live. */
   freshness: number;
   limit?: Limit;
 }
@@ -204,6 +213,8 @@ export class Producer {
   wait<Value>(job: string | Enqueued<Value>, ms: number): Promise<Value>;
   /** Yields its state, and again when status or progress have changed, until its end. */
   watch(job: string | Enqueued, ms: number): AsyncGenerator<JobState, void, void>;
+  /** The last lines of its log, at most 200, while it runs too. */
+  log(job: string | Enqueued): Promise<LogLine[]>;
   /** Returns "canceled", or what the job had ended as before. */
   cancel(id: string): Promise<Status>;
 }

@@ -3,13 +3,10 @@
 import { ProducerError, tooMany } from "./errors.js";
 import { randomToken } from "./json.js";
 import { checkJobId, checkSpan, given, moment } from "./payload.js";
-import { cachedValue, ENDED, FIELDS, noSuchJob, state } from "./reading.js";
+import { cachedValue, ENDED, FIELDS, logOf, noSuchJob, state } from "./reading.js";
 import { checkBatch, record } from "./record.js";
 import { Rest } from "./rest.js";
 import { CANCEL, ENQUEUE, READ } from "./scripts.js";
-
-/** All tries of one call; a Netlify function has 60 s, and its caller less patience. */
-const CALL_MS = 8000;
 
 export { ProducerError };
 
@@ -18,7 +15,7 @@ export class Producer {
   #prefix;
   #ms;
 
-  constructor({ url, token, prefix = "rq", timeoutMs = CALL_MS, fetch: fetcher } = {}) {
+  constructor({ url, token, prefix = "rq", timeoutMs = 8000, fetch: fetcher } = {}) {
     checkSpan("timeoutMs", timeoutMs);
     this.#rest = new Rest(url, token, fetcher);
     this.#prefix = prefix;
@@ -60,16 +57,8 @@ export class Producer {
     const keys = [this.#key("job", id), this.#key("results", id)];
     if (limit) {
       checkLimit(limit);
-      const script = [
-        "EVAL",
-        READ,
-        "3",
-        ...keys,
-        this.#key("rate", limit.who),
-        String(limit.calls),
-        String(limit.seconds),
-        ...FIELDS,
-      ];
+      const limits = [this.#key("rate", limit.who), String(limit.calls), String(limit.seconds)];
+      const script = ["EVAL", READ, "3", ...keys, ...limits, ...FIELDS];
       const [[outcome, row, results]] = await this.#rest.call([script], this.#ms);
       if (outcome === "limited") throw tooMany(Math.max(1, row));
       return state(id, row, results);
@@ -119,6 +108,15 @@ export class Producer {
       if (now.ended || performance.now() >= end) return;
       await sleep(Math.min(pause, Math.max(0, end - performance.now())));
     }
+  }
+
+  async log(job) {
+    const id = idOf(job);
+    const commands = [
+      ["HGET", this.#key("job", id), "created_at"],
+      ["LRANGE", this.#key("log", id), "0", "-1"],
+    ];
+    return logOf(id, ...(await this.#rest.call(commands, this.#ms)));
   }
 
   async cancel(id) {

@@ -29,6 +29,16 @@ export function state(id, row, results) {
   };
 }
 
+/** The lines of a list that begins with the job's `created_at`; an earlier job of its id may have left another. */
+export function logOf(id, createdAt, [head = "", ...lines]) {
+  if (createdAt === null) throw noSuchJob(id);
+  return lines.flatMap((line) => {
+    const [found, at, attempt, percent, text] = /^([\d.]+) (\d+) (-|\d+) ([^]*)/.exec(line) ?? [];
+    if (!found || !head.startsWith(`${createdAt} `)) return [];
+    return { at: +at, attempt: +attempt, percent: percent === "-" ? null : +percent, text };
+  });
+}
+
 export function noSuchJob(id) {
   return new ProducerError("no_such_job", `There is no job ${id}: it was never enqueued, was deleted, or its result has expired.`);
 }

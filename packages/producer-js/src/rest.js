@@ -26,9 +26,7 @@ export class Rest {
     this.#fetch = fetcher;
   }
 
-  /**
-   * Run commands that are safe to send twice, in order, within `ms` in all.
-   */
+  /** Run commands that are safe to send twice. */
   async call(commands, ms) {
     const end = performance.now() + ms;
     for (let tries = 1; ; tries++) {

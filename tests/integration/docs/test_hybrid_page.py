@@ -48,6 +48,7 @@ def test_it_can_do_what_producers_do(url: str, redis: redis_py.Redis) -> None:
         producer.enqueue(FUNCTION, 1, debounce=Debounce("a", 60))
         assert producer.cancel("first") == "canceled"
         assert producer.status(one.id).status == "queued"
+        assert producer.log(one) == []
         assert producer.status(one.id, limit=("me", 1, 60)).status == "queued"
         with pytest.raises(RateLimited):
             producer.status(one.id, limit=("me", 1, 60))

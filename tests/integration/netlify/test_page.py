@@ -93,8 +93,10 @@ def test_from_paste_to_verdict_with_progress_and_an_address_to_share(browser: Br
         shopper.goto(place.url)
         expect(shopper.get_by_role("heading", level=1)).to_have_text("Is it worth its price?")
         shopper.get_by_label("Link of the product").fill(place.shop.url("/slow.html?utm_source=x"))
+        pasted = time.monotonic()
         shopper.keyboard.press("Enter")
         expect(shopper.get_by_role("status")).to_have_text("Fetching the page.")
+        print(f"from the link to the progress that a job told: {time.monotonic() - pasted:.2f} s")
         assert shopper.get_by_role("progressbar").evaluate("bar => bar.value") == 10
         assert Inspector((PHONE,)).look(shopper) == []
         begun = time.monotonic()
@@ -113,6 +115,12 @@ def test_from_paste_to_verdict_with_progress_and_an_address_to_share(browser: Br
     with page(browser) as friend:
         friend.goto(shared)
         expect(friend.locator("article .word")).to_have_text("Buy")
+        friend.goto(place.url)
+        friend.get_by_label("Link of the product").fill(place.shop.url("/consider.html"))
+        pasted = time.monotonic()
+        friend.keyboard.press("Enter")
+        expect(friend.locator("article .word")).to_have_text("Wait")
+        print(f"from the link to the verdict: {time.monotonic() - pasted:.2f} s")
 
 
 def test_verdicts_have_their_reasons_and_nothing_is_in_the_way_of_anybody(browser: Browser, place: Place) -> None:

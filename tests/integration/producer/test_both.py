@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from producer import InvalidJob, Producer
-from tests.support import node, producer_cases
+from producer import InvalidJob, NoSuchJob, Producer
+from tests.support import node, producer_cases, tasks
 from tests.support.node import needs_node
-from tests.support.producers import over_rest, rest_environment
+from tests.support.producers import over_rest, over_tcp, rest_environment
 from tests.support.rest_stub import RestStub
+from tests.support.server import RedisServer
+from tests.support.waiting import eventually
+from tests.support.worker import work
 
 pytestmark = needs_node
 FUNCTION = producer_cases.FUNCTION
@@ -239,8 +243,50 @@ def test_a_whole_number_that_javascript_would_round_is_said(stub: RestStub, redi
     assert answers[2]["value"] == beyond - 2
 
 
-def read_by(producer: Producer, redis: redis_py.Redis) -> Any:
-    from tests.support.worker import work
+#: Lists as they may stand beside a job, and which of their lines a reader makes out.
+LOGS: list[tuple[list[str], list[tuple[float, int, int | None, str]]]] = [
+    ([], []),
+    (["<created_at> 0"], []),
+    (
+        ["<created_at> 7", "1700000000.250 1 - a  b", "1700000001.000 2 40 ", "1700000002.000 12 100 ä\n😀"],
+        [(1700000000.25, 1, None, "a  b"), (1700000001.0, 2, 40, ""), (1700000002.0, 12, 100, "ä\n😀")],
+    ),
+    (["<created_at> 0", "somebody's", "1 x - a", "5 1 - mine"], [(5.0, 1, None, "mine")]),
+    (["2020-01-01T00:00:00.000000Z 0", "5 1 - of an earlier job of this id"], []),
+]
 
+
+def test_both_read_the_same_log_over_rest_and_tcp_while_the_job_runs_and_after(
+    stub: RestStub, server: RedisServer, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_by_all(*job_ids: str) -> list[list[tuple[float, int, int | None, str]]]:
+        answers = node.calls(rest_environment(stub), *(["log", {"id": job_id}] for job_id in job_ids))
+        with over_rest(stub) as by_rest, over_tcp(server) as by_tcp:
+            found = [by_rest.log(job_id) for job_id in job_ids]
+            assert [by_tcp.log(job_id) for job_id in job_ids] == found
+        assert [answer["value"] for answer in answers] == [list(map(dataclasses.asdict, lines)) for lines in found]
+        return [list(map(dataclasses.astuple, lines)) for lines in found]
+
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        tasks, "observer", lambda _: eventually(lambda: redis.exists("rq:log:one")) and seen.extend(read_by_all("one"))
+    )
+    with over_rest(stub) as producer:
+        producer.enqueue("tests.support.tasks.say", "begun", "größer", job_id="one")
+        with pytest.raises(NoSuchJob):
+            producer.log("none")
+    assert node.calls(rest_environment(stub), ["log", "none"])[0]["code"] == "no_such_job"
+    work(redis)
+    assert [row[1:] for row in seen[0]] == [(1, None, "begun"), (1, 50, "half"), (1, None, "größer")]
+    created_at = "2026-12-01T10:00:00.000000Z"
+    for number, (entries, _) in enumerate(LOGS):
+        redis.hset(f"rq:job:{number}", "created_at", created_at)
+        for entry in entries:
+            redis.rpush(f"rq:log:{number}", entry.replace("<created_at>", created_at))
+    rows = read_by_all("one", *map(str, range(len(LOGS))))
+    assert rows == [*seen, *(lines for _, lines in LOGS)]
+
+
+def read_by(producer: Producer, redis: redis_py.Redis) -> Any:
     work(redis)
     return producer.result("beyond")

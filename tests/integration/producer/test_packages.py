@@ -32,6 +32,7 @@ assert not {"rq", "worker", "jobs", "pydantic"} & set(sys.modules)
 TYPED = """
 from worthit_producer import Enqueued, Producer, Retry
 def use(producer: Producer) -> Enqueued[int]:
+    said: list[str] = [line.text for line in producer.log("a")]
     producer.enqueue("jobs.a.b", 1, delay="soon")
     return producer.enqueue("jobs.a.b", 1, retry=Retry(3, [10]), delay=5)
 """
@@ -57,7 +58,7 @@ def test_the_wheel_works_in_a_clean_environment_over_rest_and_tcp_and_is_typed(
     assert redis.zcard("rq:scheduled:default") == 6
     (tmp_path / "consumer.py").write_text(TYPED)
     told = run(sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "consumer.py", cwd=tmp_path)
-    assert "consumer.py:4: error" in told.stdout
+    assert "consumer.py:5: error" in told.stdout
     assert "Found 1 error in 1 file" in told.stdout
 
 

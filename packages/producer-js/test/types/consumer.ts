@@ -27,7 +27,8 @@ export async function calls(): Promise<void> {
   const known: unknown = await producer.result("an-id");
   for await (const state of producer.watch(job, 1000)) told(state);
   const status: Status = await producer.cancel(many[0].id);
-  console.log(sent, sum, known, status);
+  const said: string[] = (await producer.log(job)).map((line) => `${line.at} ${line.attempt} ${line.percent ?? ""} ${line.text}`);
+  console.log(sent, sum, known, status, said);
 
   // @ts-expect-error the worker has no such function
   await producer.enqueue("jobs.mail.sent", [7]);
