@@ -16,15 +16,14 @@ run: $(STAMP)
 
 # Most of a test's time is waiting. Handed out one by one, so that the long ones, which come first, are spread. Each of
 # these processes reads the tests, which is a matter of seconds without their bytecode.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 8 --dist load --maxschedchunk 1
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 6 --dist load --maxschedchunk 1
 
 test: $(STAMP) node_modules
 	@$(PYTEST)
 
 # The slow tests too: storms, deploys, soaks, a minute's waits. Where a redis-server is installed (Debian's), the others of
 # these rooms, whose scripts, claims, outages and errors depend on the server, run once more against that.
-ON_REDIS := faults/redis faults/engine faults/dispatcher $(addprefix integration/,redis engine consumer dispatcher dead_letters \
-	diagnosis test_queue.py)
+ON_REDIS := faults/redis $(addprefix integration/,redis engine dead_letters diagnosis test_queue.py)
 test-all: $(STAMP) node_modules
 	@$(PYTEST) -m "slow or not slow"
 	@server=$$(command -v redis-server) || { echo "No redis-server here: the bundled Valkey was all."; exit 0; }; \

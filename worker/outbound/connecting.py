@@ -55,20 +55,18 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address of `host` that answers; raises `Unreached`."""
+        """Connect to the first address of `host` that answers; raises `Unreached`, or a time-out at the deadline."""
         reason = "it has no address"
         for address in self._checked_addresses(host, port):
-            left = self._deadline - monotonic()
-            if left <= 0:
-                break
             try:
                 stream = self._sockets.connect_tcp(
-                    address, port, min(CONNECT_SECONDS, left), local_address, socket_options
+                    address, port, min(CONNECT_SECONDS, _seconds_left(self._deadline)), local_address, socket_options
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 reason = str(error) or type(error).__name__
             else:
                 return _DeadlineStream(stream, self._deadline)
+        _seconds_left(self._deadline)
         raise Unreached(reason)
 
     def _checked_addresses(self, host: str, port: int) -> Sequence[str]:
@@ -94,7 +92,7 @@ class GuardedBackend(httpcore.NetworkBackend):
 
         threading.Thread(target=ask, name="resolver", daemon=True).start()
         try:
-            answer = answers.get(timeout=max(0.0, self._deadline - monotonic()))
+            answer = answers.get(timeout=_seconds_left(self._deadline))
         except Empty:
             raise Unreached("its name was not resolved in time") from None
         if isinstance(answer, (OSError, UnicodeError)):  # UnicodeError: a label is empty or longer than 63 characters
