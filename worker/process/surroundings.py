@@ -2,8 +2,9 @@
 
 RQ's work-horse ends with its job, and what the job has done to its process with it. A consumer lives on, so it takes
 down at its start how things are, and compares after each job. ``docs/isolation.md`` has the table of what is put back
-and what is not: what a look costs that every job pays for. Hence the interpreter's own functions here, without their
-wrappers, which make enumerations of the answers and take longer than the look.
+and what is not: what a look costs that every job pays for (``python -m bench.isolation``). Hence the interpreter's own
+functions here, without their wrappers, which make enumerations of the answers and take longer than the look; and no
+look at what Python tells of when it is changed.
 """
 
 from __future__ import annotations
@@ -62,6 +63,31 @@ _getrlimit: Final = resource.getrlimit
 _setlocale: Final = locale._setlocale  # type: ignore[attr-defined]  # `locale.setlocale` before it builds names
 
 
+#: What Python tells of (https://docs.python.org/3/library/audit_events.html), so that nobody need look for it.
+_TOLD: Final = frozenset({"os.chdir", "os.putenv", "os.unsetenv", "resource.prlimit", "resource.setrlimit"})
+
+
+class _Told:
+    """How often Python has told of a change of working directory, environment or limits."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._listens = False
+
+    def listen(self) -> None:
+        """Have Python tell of them from now on, until the process ends."""
+        if not self._listens:
+            self._listens = True
+            sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, _arguments: Any) -> None:
+        if event in _TOLD:
+            self.times += 1
+
+
+_told: Final = _Told()
+
+
 class CannotPutBack(Exception):
     """Something that a job has changed cannot be undone in this process; the words say what."""
 
@@ -93,6 +119,8 @@ class Surroundings:
         self._time_locale = _setlocale(_LC_TIME, None)
         self._locale = locale.setlocale(locale.LC_ALL)
         self._policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
+        _told.listen()
+        self._told_times = _told.times
 
     def put_back(self) -> None:
         """Put back what the job has changed that has just ended."""
@@ -125,17 +153,12 @@ class Surroundings:
         """Put back what belongs to all threads."""
         if os.umask(self._umask) != self._umask:
             _note("umask")
-        if _cwd() != self._cwd:
-            with _trying("the working directory"):
-                os.chdir(self._cwd)
-        if _raw_environ() != self._environ:
-            self._put_back_environ()
+        if _told.times != self._told_times:
+            self._put_back_what_was_told()
         if time.tzname != self._tzname:
             time.tzset()
             self._tzname = time.tzname
             _note("time zone")
-        if _getrlimit(_MEMORY) != self._memory_limit or _getrlimit(_CPU) != self._cpu_limit:
-            self._put_back_limits()
         if _interpreter() != self._interpreter:
             self._put_back_interpreter()
         if sys.path != self._path:
@@ -152,6 +175,17 @@ class Surroundings:
         if _setlocale(_LC_TIME, None) != self._time_locale:
             locale.setlocale(locale.LC_ALL, self._locale)
             _note("locale")
+
+    def _put_back_what_was_told(self) -> None:
+        """Put back working directory, environment and limits; doing so is told again."""
+        if _cwd() != self._cwd:
+            with _trying("the working directory"):
+                os.chdir(self._cwd)
+        if _raw_environ() != self._environ:
+            self._put_back_environ()
+        if _getrlimit(_MEMORY) != self._memory_limit or _getrlimit(_CPU) != self._cpu_limit:
+            self._put_back_limits()
+        self._told_times = _told.times
 
     def _put_back_handlers(self) -> None:
         for number, handler in zip(_WATCHED, self._handlers, strict=True):
