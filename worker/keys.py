@@ -148,6 +148,15 @@ class Keys:
         """List: the last lines that a job has said, and its progress (``worker/job_log.py``)."""
         return f"{self.prefix}:log:{job_id}"
 
+    def history(self, period: int, number: int) -> str:
+        """Hash: what each function did in the `number`th `period` (seconds) since 1970 (``worker/tallies.py``)."""
+        return f"{self.prefix}:history:{period}:{number}"
+
+    @property
+    def releases(self) -> str:
+        """Hash: when each release of the worker was first and last seen."""
+        return f"{self.prefix}:history:releases"
+
     def cache(self, key: str) -> str:
         """String: what a job has cached."""
         return f"{self.prefix}:cache:{key}"

@@ -63,7 +63,7 @@ def test_the_scripts_list_their_keys_under_the_same_names() -> None:
     header = re.match(r"(?:--.*\n)+", scripts.source("_common"))
     assert header is not None
     listed = re.findall(r"(?:  | · )(\w+) (P:\S+)", header[0])
-    assert len(listed) == 17
+    assert len(listed) == 19
     for name, pattern in listed:
         kind, *placeholders = re.findall(r"^P:(\w+)|<(\w+)>", pattern)
         arguments = [kind[0]] * (name == "registry") + [f"<{placeholder}>" for _, placeholder in placeholders]

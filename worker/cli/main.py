@@ -25,6 +25,7 @@ log = logs.get_logger()
         "monitor": "worker.cli.monitor:monitor",
         "pause": "worker.cli.pause:pause",
         "resume": "worker.cli.pause:resume",
+        "stats": "worker.cli.stats:stats",
         "status": "worker.cli.status:status",
         "stop": "worker.cli.stop:stop",
         "types": "worker.cli.types.command:types",

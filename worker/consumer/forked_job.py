@@ -111,8 +111,9 @@ class ForkedJobs:
         if message is None:
             self._note_loss(fork, job, policy, thread)
             return
-        self._accounts.add(*message.counts)
         outcome = message.outcome
+        ran = (outcome.started, outcome.ended) if outcome is not None else (started, monotonic())
+        self._accounts.add(message.counts, job, claim, *ran)
         if outcome is not None:
             outcome.notes = (job, None)
             if isinstance(outcome, Buried):

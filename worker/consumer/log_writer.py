@@ -18,6 +18,7 @@ from worker import logs
 from worker.engine.outcomes import attempt_of
 from worker.engine.records import Claim
 from worker.job_log import MOST_LINES, cut
+from worker.process import signals
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
@@ -56,7 +57,8 @@ class LogWriters:
                 return True
             self._thread = Thread(target=self._send_while_there_is_some, name="job-logs", daemon=True)
             try:
-                self._thread.start()
+                with signals.blocked_in_threads():
+                    self._thread.start()
             except RuntimeError:
                 self._thread = None
                 self._waiting.clear()

@@ -50,6 +50,7 @@ from worker.consumer.rq_record import RqRecord
 from worker.consumer.runner import Runner
 from worker.consumer.shutdown import Shutdown
 from worker.consumer.supervision import Standalone, Supervised, Supervision
+from worker.consumer.tally import Counting
 from worker.consumer.threads import BesideThreads, ThreadPool
 from worker.consumer.waiting import Waiting
 from worker.context import ConsumerContext
@@ -341,7 +342,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         claims, decider, in_flight, slot = self.claims, self.decider, self.in_flight, self.slot
         self.payloads = Payloads.of(self.settings, self.errands)
         self.heard = Heard(self.supervision)
-        self.accounts = accounts = Accounts(slot, in_flight)
+        self.counting = Counting(claims, self.settings.release, self.settings.worker_history_interval)
+        self.accounts = accounts = Accounts(slot, in_flight, self.counting)
         self.record = RqRecord(self, claims, self.settings)
         shown = BesideThreads(slot) if self.settings.worker_threads > 1 else slot
         pooled = self.settings.worker_threads > 1
@@ -471,6 +473,8 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
             self.errands,
             self.connection,
         ).run()
+        if not self.outage.active:
+            self.counting.close()
         self.hooks.stop()
         if self.scheduler:
             self.stop_scheduler()

@@ -124,7 +124,7 @@ class Refusals:
         log.warning("job.outcome_refused", job_id=culprit.claim.job_id, bytes=size, error=answer[:500])
         self._in_flight.replace(culprit, outcome)
         if not outcome.by_force:
-            self._accounts.ended(outcome, outcome.notes[0], None)
+            self._accounts.ended(outcome, outcome.notes[0], None, counted=True)
 
 
 def size_of(outcome: Outcome) -> int:

@@ -171,11 +171,11 @@ class RqEnding:
             error = presentable(raised)
             ending.error = error
             ending.outcome = decider.failure(job, ending.claim, error, None, ending.started, monotonic())
-            self._accounts.ended(ending.outcome, job, error)
+            self._accounts.ended(ending.outcome, job, error, counted=True)
             self._fail(ending.outcome, error, job, queue, execution)
         else:
             if isinstance(ending.outcome, Buried):
-                self._accounts.ended(ending.outcome, job, None)
+                self._accounts.ended(ending.outcome, job, None, counted=True)
 
     def _fail(
         self, outcome: Retried | Buried, error: BaseException, job: Job, queue: Queue, execution: Execution

@@ -253,7 +253,7 @@ class RqFinish:
             outcome = self._decider.mishandled(ending.claim, ending.started)
             log.exception("job.mishandled", job_id=ending.claim.job_id, queue=ending.claim.origin)
             outcome.forced = True
-            self._accounts.note(outcome, None, None)
+            self._accounts.note(outcome, None, None, counted=True)
 
     def _bury(self, ending: Ending, error: BaseException) -> None:
         claim, started = ending.claim, ending.started
@@ -263,4 +263,4 @@ class RqFinish:
             "failed", claim, started, started, attempts=attempt_of(claim), job=ending.job, error=reason
         )
         outcome.forced = True
-        self._accounts.note(outcome, ending.job, reason)
+        self._accounts.note(outcome, ending.job, reason, counted=True)

@@ -222,7 +222,7 @@ class Runner:
             self._accounts.note(outcome, job, None)
             return
         log.info("job.finished", seconds=round(ended - started, 4))
-        self._accounts.finished()
+        self._accounts.finished(job, claim, started, ended)
         if self._rq.wants_success(job, value):
             if not self._rq.reads_value(job, value):
                 value = Encoded.of_result(stored)

@@ -32,6 +32,10 @@ def _interval(environ: Mapping[str, str]) -> str | None:
     return "15" if redis_url.is_upstash(redis_url.host(environ.get("REDIS_URL", ""))) else None
 
 
+def _history_interval(environ: Mapping[str, str]) -> str | None:
+    return "60" if redis_url.is_upstash(redis_url.host(environ.get("REDIS_URL", ""))) else None
+
+
 def _log_format(environ: Mapping[str, str]) -> str:
     return "console" if "RENDER" not in environ and os.isatty(1) else "json"
 
@@ -44,6 +48,7 @@ def _instance(_environ: Mapping[str, str]) -> str:
 DERIVED: Final[dict[str, Callable[[Mapping[str, str]], str | None]]] = {
     "worker_processes": _processes,
     "worker_scheduler_interval": _interval,
+    "worker_history_interval": _history_interval,
     "worker_unknown_grace": lambda environ: "600" if environ.get("RENDER_GIT_COMMIT") else None,
     "health_port": lambda environ: environ.get("PORT") or None,
     "log_format": _log_format,

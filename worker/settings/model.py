@@ -192,6 +192,13 @@ class Settings(MonitorSettings):
         description="Seconds between looks for due jobs; 0 = only those scheduled here. Default: 1, on Upstash 15",
         json_schema_extra=_wants("seconds, 0 or more", "15"),
     )
+    worker_history_interval: float = Field(
+        10.0,
+        ge=0,
+        le=3600,
+        description="Seconds between a consumer's entries in the functions' history; 0 = none. Default: 10, Upstash 60",
+        json_schema_extra=_wants("seconds from 0 to 3600", "60"),
+    )
     worker_allow_private_addresses: bool = Field(
         False,
         description="Allow jobs to fetch from private and loopback addresses; for development only",

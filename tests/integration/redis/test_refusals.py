@@ -55,6 +55,7 @@ MOVES_NO_JOB = {
     "resign": "lets another lead",
     "step": "changes when jobs are due",
     "strays": "reads",
+    "tally": "counts what functions do",
     "sweep": "takes ids off the dead-letter queue whose job is no dead letter",
     "waits": "reads",
     "types": "reads",

@@ -69,6 +69,7 @@ RELEASE = load("release")
 EXTEND = load("extend")
 JOURNAL = load("journal")
 LOG = load("log")
+TALLY = load("tally")
 REGISTER = load("register")
 COLLECT = load("collect")
 RESCUE = load("rescue")
@@ -111,6 +112,6 @@ OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 ALL = (
     *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL, STEP, PARK),
-    *(READY, DEPENDENTS, LOG),
+    *(READY, DEPENDENTS, LOG, TALLY),
 )
 BY_SHA = {script.sha: script for script in list(globals().values()) if isinstance(script, Script)}

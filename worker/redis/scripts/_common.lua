@@ -6,6 +6,7 @@
 --   registry P:finished:<q> zset · registry P:failed:<q> zset · registry P:scheduled:<q> zset
 --   worker P:worker:<w> hash · worker_executions P:worker:<w>:executions set of "<id>:<e>"
 --   journal P:journal:<id> hash, ours (journal.lua) · log P:log:<id> list, ours (log.lua)
+--   history P:history:<period>:<number> hash, ours (tally.lua) · releases P:history:releases hash, ours (tally.lua)
 -- The entry in P:wip is the claim: whoever removes it owns the job's next state. That is the fence.
 -- All times come from this server's clock. `ago` arguments are microseconds before this call.
 local P, W = ARGV[1], ARGV[2]
