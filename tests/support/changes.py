@@ -52,6 +52,21 @@ def look(name: str) -> Any:
     return TABLE[name].look()
 
 
+def look_at_all() -> dict[str, Any]:
+    return {name: one.look() for name, one in TABLE.items()}
+
+
+_in_turn: Final = threading.Lock()
+_all_there: Final = {count: threading.Barrier(count) for count in (2, 3)}
+
+
+def look_in_each_thread(name: str, count: int) -> Any:
+    """Look as one of `count` jobs, each of which runs in a thread of its own: none begins before all are there."""
+    _all_there[count].wait(60)
+    with _in_turn:  # some looks change what they look at for a moment
+        return TABLE[name].look()
+
+
 def wait_for(gate: str) -> None:
     """Run beside others until the test opens the gate."""
     while not os.path.exists(gate):
@@ -202,6 +217,12 @@ def _set_hooks() -> None:
     sys.setprofile(_hook)
 
 
+def _numbers_after_seed() -> set[float]:
+    """Return the first numbers: the consumer draws some, too, for its waits."""
+    seeded = random.Random(7)
+    return {seeded.random() for _ in range(200)}
+
+
 def _set_locale() -> None:
     locale.setlocale(locale.LC_ALL, "C.UTF-8" if locale.setlocale(locale.LC_TIME) == "C" else "C")
 
@@ -235,7 +256,7 @@ TABLE["warnings"] = Change(
 )
 TABLE["locale"] = Change("locale (`LC_ALL`, `LC_TIME`)", _set_locale, lambda: locale.setlocale(locale.LC_TIME))
 TABLE["faulthandler"] = Change("`faulthandler.enable`", faulthandler.enable, faulthandler.is_enabled)
-TABLE["random"] = Change("`random.seed`", lambda: random.seed(7), lambda: random.random() == random.Random(7).random())
+TABLE["random"] = Change("`random.seed`", lambda: random.seed(7), lambda: random.random() in _numbers_after_seed())
 
 # -- what only the end of a process undoes -----------------------------------------------------------------------------
 

@@ -47,21 +47,30 @@ def column(server: RedisServer, environ: Mapping[str, str]) -> dict[str, str]:
     threads = environ.get("WORKER_THREADS", "1") != "1"
     with _service(server, environ) as service, server.client() as client:
         queue = Queue("default", connection=client)
-        return {name: _reaches_the_next(queue, service, name, threads=threads) for name in changes.TABLE}
+        first = _run(queue, service, changes.look_at_all).return_value()
+        return {name: _reaches_the_next(queue, service, name, first[name], threads=threads) for name in changes.TABLE}
 
 
-def _reaches_the_next(queue: Queue, service: Service, name: str, *, threads: bool) -> str:
-    before = _run(queue, service, changes.look, name).return_value()
+def _reaches_the_next(queue: Queue, service: Service, name: str, before: Any, *, threads: bool) -> str:
     if _run(queue, service, changes.change, name).get_status() == "failed":
         return IMPOSSIBLE
-    if any(_run(queue, service, changes.look, name).return_value() != before for _ in range(6 if threads else 1)):
+    if any(seen != before for seen in _look(queue, service, name, 3 if threads else 1)):
         return YES
     if not threads:
         return NO
     with _neighbour(queue, service):
         _run(queue, service, changes.change, name)
-        differs = any(_run(queue, service, changes.look, name).return_value() != before for _ in range(6))
+        differs = any(seen != before for seen in _look(queue, service, name, 2))
     return BESIDE if differs else NO
+
+
+def _look(queue: Queue, service: Service, name: str, threads: int) -> list[Any]:
+    """Return what the next job finds, in each of so many threads."""
+    if threads == 1:
+        return [_run(queue, service, changes.look, name).return_value()]
+    jobs = [queue.enqueue(changes.look_in_each_thread, name, threads) for _ in range(threads)]
+    until(lambda: all(job.get_status() == "finished" for job in jobs), service=service)
+    return [job.return_value() for job in jobs]
 
 
 def _run(queue: Queue, service: Service, function: Any, *arguments: Any) -> Job:
