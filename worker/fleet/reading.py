@@ -26,6 +26,10 @@ _WORKER_FIELDS: Final = (
     *("state", "queues", "hostname", "pid", "last_heartbeat", "successful_job_count", "failed_job_count"),
     *("memory_mb", "release", "version", "isolation", "threads"),
 )
+#: What is read of a claimed job, and of the one at the head of a queue.
+_JOB_FIELDS: Final = ("started_at", "handbacks", "past", "dead_letter", "journal", "created_at")
+#: Workers of one call: half a millisecond of the server's time.
+_CHUNK: Final = 50
 #: Queues, and workers, that are looked at: whoever can enqueue can make any number of queues.
 MOST_NAMES: Final = 500
 #: Registries of a queue, by what their jobs are: all sorted sets.
@@ -33,8 +37,9 @@ _REGISTRIES: Final = {"running": "wip", "scheduled": "scheduled", "deferred": "d
 
 
 def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) -> Fleet:
-    """Read the fleet in eight round trips; `queues` are shown even when nothing was ever put on them.
+    """Read the fleet, all records of fifty workers by one command.
 
+    `queues` are shown even when nothing was ever put on them.
     Of more than `MOST_NAMES` queues or workers, so many are read, `queues` among them.
     """
     known, workers, count, letters, suspended, (seconds, micros) = _ask(
@@ -49,7 +54,7 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) ->
         ),
     )
     now = int(seconds) + int(micros) / 1e6
-    consumers, stranded = _consumers(redis, keys, _names(workers[1], keys.worker(""))[:MOST_NAMES], now)
+    consumers, stranded, claimed = _consumers(redis, keys, _names(workers[1], keys.worker(""))[:MOST_NAMES], now)
     names = dict.fromkeys([*queues, *_names(known[1], keys.queue(""))[:MOST_NAMES]])
     names.pop(letters_queue, None)
     held, aside = pauses.read(redis, keys, now)
@@ -57,8 +62,8 @@ def read(redis: Redis, keys: Keys, queues: Iterable[str], letters_queue: str) ->
         names.pop(f"{PARKED_QUEUE}{queue}:{function}", None)
     states, heads = _queues(redis, keys, list(names), consumers, now)
     states = tuple(_with_pauses(state, held, aside) for state in states)
-    running = [job for consumer in consumers for job in consumer.jobs]
-    handed_back, standing = _about_jobs(redis, keys, [*running, *filter(None, heads)])
+    running = {job: claimed[job] for consumer in consumers for job in consumer.jobs}
+    handed_back, standing = _about_jobs({**running, **_jobs(redis, keys, [head for head in heads if head])})
     unread = max(0, count - len(names) - 1) if count > MOST_NAMES else 0
     return Fleet(
         bool(suspended),
@@ -83,23 +88,23 @@ def readers(redis: Redis, keys: Keys, queue: str) -> int:
 
 def _consumers(
     redis: Redis, keys: Keys, names: list[str], now: float
-) -> tuple[tuple[ConsumerState, ...], dict[str, int]]:
-    replies = _ask(
-        redis,
-        lambda pipe: [
-            (pipe.hmget(keys.worker(name), *_WORKER_FIELDS), pipe.smembers(keys.worker_executions(name)))
-            for name in names
-        ],
-    )
-    living, stranded = [], {}
-    held = [sorted(text_of(claim).rpartition(":")[0] for claim in claims) for claims in replies[1::2]]
-    started = _ask(redis, lambda pipe: [pipe.hget(keys.job(job), "started_at") for jobs in held for job in jobs])
-    ages = iter([_since(text_of(moment), now) for moment in started])
-    for name, fields, jobs in zip(names, replies[::2], held, strict=True):
+) -> tuple[tuple[ConsumerState, ...], dict[str, int], dict[str, list[bytes]]]:
+    """Return the living consumers, how many claims each dead one holds, and `_JOB_FIELDS` of all claimed jobs."""
+    calls = ScriptCalls(redis, keys.prefix)
+    wanted = ",".join(_WORKER_FIELDS), ",".join(_JOB_FIELDS)
+    commands = [
+        calls.command(scripts.WORKERS, (), "", *wanted, *names[at : at + _CHUNK]) for at in range(0, len(names), _CHUNK)
+    ]
+    replies = [row for rows in (calls.run(commands) if commands else ()) for row in rows]
+    living, stranded, claimed = [], {}, {}
+    for name, (fields, *claims) in zip(names, replies, strict=True):
+        held = {text_of(execution).rpartition(":")[0]: about for execution, *about in claims}
+        jobs = sorted(held)
+        claimed.update(held)
         state, queues, host, pid, heard, succeeded, failed, memory, release, rq, isolation, threads = map(
             text_of, fields
         )
-        job_ages = [age for _, age in zip(jobs, ages, strict=False) if age is not None]
+        ages = [age for about in held.values() if (age := _since(text_of(about[0]), now)) is not None]
         if not queues:
             if jobs:
                 stranded[name] = len(jobs)
@@ -116,7 +121,7 @@ def _consumers(
                 count_of(succeeded),
                 count_of(failed),
                 name.rpartition(".")[0] if memory else "",
-                max(job_ages, default=None),
+                max(ages, default=None),
                 count_of(memory) or None,
                 release,
                 rq,
@@ -124,7 +129,7 @@ def _consumers(
                 count_of(threads),
             )
         )
-    return tuple(living), stranded
+    return tuple(living), stranded, claimed
 
 
 def _queues(
@@ -163,12 +168,15 @@ def _with_pauses(state: QueueState, held: Sequence[Pause], aside: Mapping[tuple[
     return replace(state, waiting=state.waiting + go_on, paused=paused) if go_on or paused else state
 
 
-def _about_jobs(redis: Redis, keys: Keys, jobs: list[str]) -> tuple[dict[str, int], dict[str, str]]:
+def _jobs(redis: Redis, keys: Keys, jobs: list[str]) -> dict[str, list[bytes]]:
+    replies = _ask(redis, lambda pipe: [pipe.hmget(keys.job(job), *_JOB_FIELDS) for job in jobs])
+    return dict(zip(jobs, replies, strict=True))
+
+
+def _about_jobs(jobs: Mapping[str, Sequence[bytes]]) -> tuple[dict[str, int], dict[str, str]]:
     """Count the stops that interrupted the present run of each job, and say where those with steps stand."""
-    fields = ("handbacks", "past", "dead_letter", "journal", "created_at")
-    replies = _ask(redis, lambda pipe: [pipe.hmget(keys.job(job), *fields) for job in jobs])
     handed_back, standing = {}, {}
-    for job, (times, past, letter, stands, created_at) in zip(jobs, replies, strict=True):
+    for job, (_, times, past, letter, stands, created_at) in jobs.items():
         if count_of(times) and not (past or letter):
             handed_back[job] = count_of(times)
         if where := described(standing_of({b"journal": stands or b"", b"created_at": created_at or b""})):

@@ -72,6 +72,32 @@ def test_lines_of_the_schedule_that_are_none_end_nothing(redis: redis_py.Redis, 
     assert all(line.name == "" for line in upcoming.read(redis, KEYS, ["default"]).cron)
 
 
+def test_two_hundred_consumers_are_read_with_few_commands(redis: redis_py.Redis) -> None:
+    for number in range(200):
+        record = {"state": "busy", "queues": "default", "last_heartbeat": utcformat(now())}
+        redis.hset(f"rq:worker:w{number:03}", mapping=record)
+        redis.sadd("rq:workers", f"rq:worker:w{number:03}")
+        redis.sadd(f"rq:worker:w{number:03}:executions", f"job-{number}:run")
+        redis.hset(
+            f"rq:job:job-{number}", mapping={"started_at": utcformat(now() - timedelta(hours=1)), "handbacks": 4}
+        )
+    redis.set("rq:worker:w000:executions", "of another type")
+    read(redis)  # loads the scripts
+    with redis.monitor() as monitor:
+        fleet = read(redis)
+        redis.echo("that was it")
+        sent = []
+        for heard in monitor.listen():
+            if "that was it" in heard["command"]:
+                break
+            sent += [] if heard["client_type"] == "lua" else [heard["command"]]
+    assert len(sent) <= 20, sent
+    assert len(fleet.consumers) == 200
+    assert [one.jobs for one in fleet.consumers[:2]] == [(), ("job-1",)]
+    assert fleet.consumers[1].job_age == pytest.approx(3600, abs=120)
+    assert len(fleet.handed_back) == 199
+
+
 # -- waits -------------------------------------------------------------------------------------------------------------
 
 HOUR = 3600.0

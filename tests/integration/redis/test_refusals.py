@@ -58,6 +58,7 @@ MOVES_NO_JOB = {
     "tally": "counts what functions do",
     "sweep": "takes ids off the dead-letter queue whose job is no dead letter",
     "waits": "reads",
+    "workers": "reads",
     "types": "reads",
 }
 

@@ -96,6 +96,7 @@ READY = load("ready")
 DEPENDENTS = load("dependents")
 LETTER_MARKS = load("letter_marks")
 WAITS = load("waits")
+WORKERS = load("workers")
 TYPES = load("types")
 STEP = load("step")
 PARK = load("park")
@@ -112,6 +113,6 @@ OF_CLAIMS = (CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, RESCUE, PARK)
 ALL = (
     *(REGISTER, CLAIM, SETTLE, RETRY, BURY, RELEASE, EXTEND, COLLECT, RESCUE, HEARTBEAT, ORPHANS, MOVE_DUE, REPLAY),
     *(LEAD, DONE, RESIGN, CRON, CRON_SHOW, STRAYS, RETURN_STRAYS, MAINTAIN, WAITS, TYPES, JOURNAL, STEP, PARK),
-    *(READY, DEPENDENTS, LOG, TALLY),
+    *(READY, DEPENDENTS, LOG, TALLY, WORKERS),
 )
 BY_SHA = {script.sha: script for script in list(globals().values()) if isinstance(script, Script)}

@@ -7,7 +7,7 @@
 -- holds}}; nothing when there is no such job.
 local id, MOST = ARGV[3], tonumber(ARGV[4])
 local job = P .. ':job:' .. id
-local READ, RELATIVES, LOOKED_AT, STEPS, RESULTS = 1000000, 50, 50000, 200, 10
+local READ, RELATIVES, LOOKED_AT, STEPS, RESULTS = 1000000, 50, 5000, 200, 10
 if call('TYPE', job).ok ~= 'hash' then return {} end
 
 -- A field's value, cut; one that is too large to be read at all is ''.
@@ -49,8 +49,9 @@ local function some(key)
   return {count, count > 0 and call('SRANDMEMBER', key, RELATIVES) or {}}
 end
 
+-- Jobs that wait stand there, and no others.
 local function place(list)
-  local found = call('LPOS', list, id, 'MAXLEN', LOOKED_AT)
+  local found = field(job, 'status') == 'queued' and call('LPOS', list, id, 'MAXLEN', LOOKED_AT)
   return {call('LLEN', list), found or -1}
 end
 
