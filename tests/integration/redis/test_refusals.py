@@ -552,6 +552,7 @@ def test_a_refusal_anywhere_loses_nothing_and_the_next_call_completes_it(
         told = False
         with monkeypatch.context() as patch:
             patch.setattr(scripts, name, variant)
+            patch.setitem(scripts.BY_SHA, variant.sha, variant)
             try:
                 scene.act()
             except (RedisTrouble, Refusal):
@@ -591,6 +592,7 @@ def test_a_worker_that_dies_over_a_refusal_leaves_no_job_that_is_lost_or_ends_tw
         redis.script_load(variant.text)
         with monkeypatch.context() as patch, contextlib.suppress(RedisTrouble, Refusal):
             patch.setattr(scripts, name, variant)
+            patch.setitem(scripts.BY_SHA, variant.sha, variant)
             scene.act()
         if not was_refused(redis):
             return False
