@@ -41,6 +41,7 @@ class Ending:
     tries: int = 0
     thread: int = 0  #: the thread that finishes it, by its ident; 0 = whoever settles, -1 = the next free one
     lost: bool = False  #: its claim was handed back while its callbacks ran: what comes of them is dropped
+    unwritten: Exception | None = None  #: why RQ's transaction failed, the last time
     letter: tuple[Value, ...] = ()  #: what makes its dead letter, once RQ has been told to fail it
     context: Context = field(default_factory=copy_context, repr=False)
 

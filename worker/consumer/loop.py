@@ -507,6 +507,7 @@ class Consumer(BaseWorker):  # type: ignore[misc]  # rq is untyped here
         """Count a failure; RQ does so in the transaction that ends the job, so its dead letter goes there too."""
         super().increment_failed_job_count(pipeline)
         if pipeline is not None:
+            self._ending.watch(pipeline)
             self._ending.dead_letter(pipeline)
 
     def handle_job_failure(

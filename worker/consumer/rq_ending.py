@@ -88,7 +88,7 @@ class RqEnding:
             return
         job = ending.job
         # RQ counts repeats and retries on the object before it writes them: each try begins with what is stored.
-        self._here.ending, ending.job = ending, copy(job)
+        self._here.ending, ending.job, ending.unwritten = ending, copy(job), None
         try:
             self._with_rq(ending, ending.job)
         except RedisError as error:
@@ -102,8 +102,30 @@ class RqEnding:
             ending.outcome.meta.write(self._claims.redis, ending.claim.job_id)
         failed = ending.outcome is not None or ending.stopped or isinstance(ending.value, Retry)
         if failed and self._claims.extend(ending.claim):
-            raise trouble("unknown", "RQ could not write how the job ended")  # it has logged why, and gone on
+            reason = translate(ending.unwritten) if ending.unwritten is not None else None
+            raise reason or trouble("unknown", "RQ could not write how the job ended")
         self.complete_letter(ending)
+
+    def watch(self, pipeline: Pipeline) -> None:
+        """Note why the transaction in which RQ fails or retries the job is not taken: RQ logs that and goes on.
+
+        A server that is full, or refuses a command, does so to everybody; it says nothing about this job.
+        """
+        ending = self._here.current()
+        if ending is None:
+            return
+        execute = pipeline.execute
+
+        def noting(*args: Any, **options: Any) -> list[Any]:
+            try:
+                return execute(*args, **options)
+            except Exception as error:
+                ending.unwritten = error
+                raise
+            finally:
+                del pipeline.execute  # or it would hold itself
+
+        pipeline.execute = noting  # type: ignore[method-assign]
 
     def dead_letter(self, pipeline: Pipeline) -> None:
         """Dead-letter the job in the transaction in which RQ fails it; there is no moment between the two."""

@@ -27,6 +27,7 @@ from worker.consumer.rq_ending import RqEnding
 from worker.consumer.rq_finish import MOST_TRIES
 from worker.dispatcher.scheduled_jobs import move_due
 from worker.engine.webhooks import Reach
+from worker.redis.outage import Outage
 
 LIMIT = RateLimit("shop", 1)
 
@@ -352,21 +353,41 @@ def test_a_round_that_rq_could_not_write_is_not_counted_twice(
     assert (job.repeats_left, job.number_of_retries) == ((1, None) if again == "repeated" else (None, 1))
 
 
-def test_a_full_server_costs_no_job_its_result(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often RQ's code is refused meanwhile: the job has run, and is finished when there is room."""
+@pytest.mark.parametrize("how", ["full", "forbidden"])
+@pytest.mark.parametrize("raises", [False, True], ids=["its result", "its retry"])
+def test_what_the_server_refuses_to_everybody_costs_no_job(
+    server: RedisServer, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch, how: str, raises: bool
+) -> None:
+    """However often RQ's code is refused meanwhile: the job has run, and is finished when there is room.
+
+    What a failure's transaction is refused for RQ only logs.
+    """
     tries: list[Job] = []
     end = RqEnding.end
+
+    def refuse(_: Any) -> None:
+        if how == "full":
+            redis.config_set("maxmemory", 1)
+        else:
+            redis.execute_command("ACL", "SETUSER", "svc", "-hincrby")
 
     def counting(ending: RqEnding, what: Any) -> None:
         tries.append(what)
         if len(tries) == 2 * MOST_TRIES:
             redis.config_set("maxmemory", 0)
+            redis.execute_command("ACL", "SETUSER", "svc", "+hincrby")
         end(ending, what)
 
     monkeypatch.setattr(RqEnding, "end", counting)
-    monkeypatch.setattr(tasks, "observer", lambda connection: connection.config_set("maxmemory", 1))
-    job = Queue("default", connection=redis).enqueue(tasks.look, "seen", repeat=Repeat(times=1, interval=60))
-    consumer(redis).work(burst=True)
+    monkeypatch.setattr(Outage, "delay", lambda _: 0.01)
+    monkeypatch.setattr(tasks, "observer", refuse)
+    queue = Queue("default", connection=redis)
+    if raises:
+        job = queue.enqueue(tasks.look, error="boom", rate_limit=LIMIT, retry=Retry(max=1, interval=60))
+    else:
+        job = queue.enqueue(tasks.look, "seen", repeat=Repeat(times=1, interval=60))
+    with server.user("svc", "+@all", "~*", "&*") as url, redis_py.Redis.from_url(url) as client:
+        consumer(client).work(burst=True)
     assert len(tries) == 2 * MOST_TRIES
     assert job.get_status() == "scheduled"
     assert redis.llen("rq:queue:dead-letter") == 0
