@@ -29,6 +29,9 @@ REQUEST_BYTES: Final = 1_000_000
 ABOUT_CONTENT: Final = frozenset({"too_large", "wrong_type", "reset", "unknown", "not_redis"})
 #: A cut connection says nothing about what was sent; the same request cut twice does, if a PING in between is answered.
 _CUTS: Final = 2
+#: No server's limit for requests is so low: what hangs up over less is a bad network, as a rule.
+_SMALL_BYTES: Final = 100_000
+_CUTS_OF_SMALL: Final = 20
 
 
 class Refusals:
@@ -80,8 +83,9 @@ class Refusals:
             return False
         if code == "reset":
             self._cuts += 1
-            if self._cuts < _CUTS:
-                return True
+            small = sum(map(size_of, sent)) < _SMALL_BYTES
+            if self._cuts < (_CUTS_OF_SMALL if small else _CUTS):
+                return not small  # else as in any outage, with its waits
         self._cuts = 0
         if len(sent) > 1:
             self._most = len(sent) // 2

@@ -11,7 +11,10 @@ from rq.job import Job
 from structlog.testing import capture_logs
 
 from tests.support import engine, letters, tasks
+from tests.support.proxy import Moment, Proxy
+from tests.support.server import RedisServer
 from tests.support.worker import consumer
+from worker.redis import scripts
 
 SMALLEST_LIMIT = 1_048_576  #: bytes; the least that Redis takes for proto-max-bulk-len
 
@@ -53,6 +56,29 @@ def test_a_job_whose_results_hold_another_type_is_buried_and_its_neighbours_fini
     redis.set(f"rq:results:{jobs[culprit].id}", "not a stream")
     consumer(redis).work(burst=True)
     assert_only_one_is_buried(redis, queue, jobs, culprit)
+
+
+class BadNetwork(Proxy):
+    """Cuts the connection instead of passing on what became of a job, so many times."""
+
+    def __init__(self, upstream_port: int, job_id: str, times: int) -> None:
+        super().__init__(upstream_port)
+        self._job_id = job_id.encode()
+        self.left = times
+
+    def fate(self, command: bytes) -> Moment | None:
+        if not self.left or self._job_id not in command or scripts.SETTLE.sha.encode() not in command:
+            return None
+        self.left -= 1
+        return "before"
+
+
+def test_a_small_result_is_not_blamed_for_a_bad_network(server: RedisServer, redis: redis_py.Redis) -> None:
+    job = Queue("default", connection=redis).enqueue(tasks.add, 1, 2)
+    with BadNetwork(server.port, job.id, 4) as network, redis_py.Redis.from_url(network.url) as client:
+        consumer(client).work(burst=True)
+    assert network.left == 0
+    assert job.get_status() == "finished"
 
 
 def test_all_that_is_done_is_settled_at_a_stop_however_many_requests_that_takes(redis: redis_py.Redis) -> None:
