@@ -6,8 +6,8 @@ ten minutes, ``engine/past.py`` reads those. Here are the histogram and its text
 
 from __future__ import annotations
 
-import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,20 +21,16 @@ LAST: Final = 39
 MOST_FUNCTIONS: Final = 100
 OTHER: Final = "(other)"
 
-_LOG_RATIO: Final = math.log(RATIO)
+#: The shares that are shown.
+SHARES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+#: Where each bucket but the last one ends, in seconds.
+ENDS: Final = tuple(FIRST_SECONDS * RATIO**number for number in range(LAST))
 _PART: Final = re.compile(r"([pfbrw])(\d*)=(\d+)")
 
 
 def bucket(seconds: float) -> int:
     """Return the number of the bucket in which a time is."""
-    if seconds < FIRST_SECONDS:
-        return 0
-    return min(LAST, 1 + int(math.log(seconds / FIRST_SECONDS) / _LOG_RATIO))
-
-
-def upper_end(number: int) -> float:
-    """Return the longest time of a bucket (seconds)."""
-    return FIRST_SECONDS * RATIO**number
+    return bisect_right(ENDS, seconds)
 
 
 @dataclass(slots=True)
@@ -106,7 +102,9 @@ def quantile(histogram: dict[int, int], share: float) -> float | None:
     for number in sorted(histogram):
         held = histogram[number]
         if left <= held:
-            low = upper_end(number - 1) if number else 0.0
-            return low + (upper_end(number) - low) * left / held if number < LAST else upper_end(LAST - 1)
+            if number >= LAST:
+                break
+            low = ENDS[number - 1] if number else 0.0
+            return low + (ENDS[number] - low) * left / held
         left -= held
-    return upper_end(max(histogram))
+    return ENDS[-1]

@@ -94,6 +94,15 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
+def took(seconds: float | None) -> str:
+    """Return how long something took, in ms below a second; "" for None."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
+    return duration(seconds)
+
+
 def size(count: float) -> str:
     """Return a number of bytes: 512 B, 1.5 MB."""
     for unit in ("B", "KB", "MB"):

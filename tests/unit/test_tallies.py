@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from worker.tallies import LAST, Tally, bucket, quantile, total, upper_end
+from worker.tallies import ENDS, LAST, Tally, bucket, quantile, total
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from worker.tallies import LAST, Tally, bucket, quantile, total, upper_end
 )
 def test_a_time_is_in_the_bucket_that_ends_above_it(seconds: float, number: int) -> None:
     assert bucket(seconds) == number
-    assert seconds < upper_end(number) or number == LAST
-    assert number == 0 or upper_end(number - 1) <= seconds
+    assert number == LAST or seconds < ENDS[number]
+    assert number == 0 or ENDS[number - 1] <= seconds
 
 
 def test_a_tally_is_read_back_from_its_text_and_added() -> None:
@@ -40,4 +40,4 @@ def test_quantiles_are_a_quarter_off_at_most(seed: int) -> None:
         assert found is not None
         assert abs(found - exact) < exact / 4 + 0.001
     assert quantile({}, 0.5) is None
-    assert quantile({LAST: 3}, 0.99) == upper_end(LAST - 1)
+    assert quantile({LAST: 3}, 0.99) == ENDS[-1]

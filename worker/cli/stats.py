@@ -14,10 +14,9 @@ from worker.dead_letters.filter import age
 from worker.engine import past
 from worker.engine.past import Past
 from worker.keys import Keys
-from worker.tallies import Tally, quantile
-from worker.text import counted, duration, json_text, one_line
+from worker.tallies import SHARES, Tally, quantile
+from worker.text import counted, duration, json_text, one_line, took
 
-_SHARES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 #: Signs of one curve.
 _MOST_SIGNS: Final = 36
@@ -67,15 +66,6 @@ def spark(values: Sequence[float | None]) -> str:
     return "".join(" " if value is None else _BLOCKS[min(highest, int(len(_BLOCKS) * value / top))] for value in values)
 
 
-def took(seconds: float | None) -> str:
-    """Return a time as people read it, in ms below a second; "" for None."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
-    return duration(seconds)
-
-
 def _show_all(found: Past) -> None:
     rows = []
     for name in past.by_volume(found):
@@ -89,8 +79,8 @@ def _show_all(found: Past) -> None:
 def _show_one(found: Past, function: str) -> None:
     pieces = found.functions[function]
     whole = found.whole(function)
-    took_in = ", ".join(f"{name} {took(quantile(whole.run, share))}" for name, share in _SHARES)
-    waited = ", ".join(f"{name} {took(quantile(whole.wait, share))}" for name, share in _SHARES)
+    took_in = ", ".join(f"{name} {took(quantile(whole.run, share))}" for name, share in SHARES)
+    waited = ", ".join(f"{name} {took(quantile(whole.wait, share))}" for name, share in SHARES)
     click.echo(
         f"{one_line(function)}: {counted(whole.processed, 'run')}, {whole.failed:,} failed, {whole.buried:,} buried"
     )
@@ -117,7 +107,7 @@ def _columns(what: str) -> list[Column]:
     counts = [Column(name, right=True) for name in ("RUNS", "FAILED", "BURIED")]
     return [
         *counts,
-        *(Column(f"{what if name == 'p50' else ''} {name}".strip(), right=True, extra=extra) for name, _ in _SHARES),
+        *(Column(f"{what if name == 'p50' else ''} {name}".strip(), right=True, extra=extra) for name, _ in SHARES),
     ]
 
 
@@ -126,7 +116,7 @@ def _counts(one: Tally) -> list[str]:
 
 
 def _times(histogram: dict[int, int]) -> Iterable[str]:
-    return [took(quantile(histogram, share)) for _, share in _SHARES]
+    return [took(quantile(histogram, share)) for _, share in SHARES]
 
 
 def _document(found: Past) -> dict[str, Any]:
@@ -155,6 +145,6 @@ def _numbers(one: Tally) -> dict[str, Any]:
         "processed": one.processed,
         "failed": one.failed,
         "buried": one.buried,
-        "run": {name: quantile(one.run, share) for name, share in _SHARES},
-        "wait": {name: quantile(one.wait, share) for name, share in _SHARES},
+        "run": {name: quantile(one.run, share) for name, share in SHARES},
+        "wait": {name: quantile(one.wait, share) for name, share in SHARES},
     }

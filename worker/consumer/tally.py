@@ -1,12 +1,14 @@
 """Count what each function does, in memory, and add it to the fleet's history now and then.
 
-Counting takes a job some microseconds. A thread sends what was counted, one command every `seconds`, and lives while
+Counting takes a job about a microsecond. A thread sends what was counted, one command every `seconds`, and lives while
 there is something: a consumer that runs nothing sends nothing. What Redis does not take waits, and is sent with what
 comes later. A process that is killed takes what it has not sent with it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import deque
 from datetime import UTC, datetime
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -17,7 +19,7 @@ from worker.process import signals
 from worker.redis import scripts
 from worker.redis.calls import ScriptCalls
 from worker.redis.trouble import RedisTrouble
-from worker.tallies import MOST_FUNCTIONS, OTHER, Tally, bucket
+from worker.tallies import ENDS, LAST, MOST_FUNCTIONS, OTHER, Tally
 
 log = logs.get_logger()
 
@@ -25,18 +27,25 @@ log = logs.get_logger()
 _LONGEST_WAIT: Final = 10 * 366 * 86400.0
 
 
+#: Runs that are noted before they are counted.
+_MOST_NOTED: Final = 1000
+
+
 class Counting:
-    """Counts what the jobs of one consumer do; its threads may count at once. `seconds` 0: nothing is counted."""
+    """Counts what the jobs of one consumer do; its threads may count at once. `seconds` 0: nothing is counted.
+
+    A run is only noted where it ends, which is quick; notes are counted a thousand at a time, or before they are sent.
+    """
 
     def __init__(self, calls: ScriptCalls, release: str | None, seconds: float) -> None:
         self._calls = calls
         self._release = release or ""
         self._seconds = seconds
+        self._noted: deque[tuple[str, bytes, float, float, bool, bool]] = deque()
         self._lock = Lock()
-        self._counted: dict[str, Tally] = {}
-        self._thread: Thread | None = None
+        self._counted: dict[str, _Counts] = {}
+        self._sends = False  #: the thread lives
         self._closing = Event()
-        self._second, self._unix = b"", 0.0  #: the date that was read last
         self._trouble = False
 
     def count(
@@ -45,31 +54,22 @@ class Counting:
         """Count a run; `started` and `ended` are monotonic, `enqueued_at` is RQ's date."""
         if not self._seconds or not function:
             return
-        run = ended - started
-        with self._lock:
-            counted = self._counted.get(function)
-            if counted is None:
-                counted = self._new(function)
-            counted.processed += 1
-            counted.failed += failed
-            counted.buried += buried
-            if run <= 0:  # it never began: its process was lost, or it was refused
-                return
-            number = bucket(run)
-            counted.run[number] = counted.run.get(number, 0) + 1
-            if (since := self._moment(enqueued_at)) is not None:
-                wait = self._calls.clock.now() - (monotonic() - started) - since
-                if wait < _LONGEST_WAIT:
-                    number = bucket(wait)
-                    counted.wait[number] = counted.wait.get(number, 0) + 1
+        self._noted.append((function, enqueued_at, started, ended, failed, buried))
+        if len(self._noted) >= _MOST_NOTED:
+            with self._lock:
+                self._fold()
+        if not self._sends:
+            self._begin_to_send()
 
     def count_failure(self, function: str, *, buried: bool) -> None:
         """Count the failure of a run that was counted when its function had returned."""
         if self._seconds and function:
             with self._lock:
-                counted = self._counted.get(function) or self._new(function)
-                counted.failed += 1
-                counted.buried += buried
+                counts = self._of(function)
+                counts.failed += 1
+                counts.buried += buried
+            if not self._sends:
+                self._begin_to_send()
 
     def close(self) -> None:
         """Send what is left, unless Redis was away just now."""
@@ -77,35 +77,35 @@ class Counting:
         if not self._trouble:
             self._send()
 
-    def _new(self, function: str) -> Tally:
-        if len(self._counted) >= MOST_FUNCTIONS:
-            return self._counted.setdefault(OTHER, Tally())
-        counted = self._counted[function] = Tally()
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = Thread(target=self._send_while_there_is_some, name="history", daemon=True)
+    def _begin_to_send(self) -> None:
+        with self._lock:
+            if self._sends or self._closing.is_set():
+                return
             try:
                 with signals.blocked_in_threads():
-                    self._thread.start()
-            except RuntimeError:  # the system has none; the next new function tries again
-                self._thread = None
-        return counted
+                    Thread(target=self._send_while_there_is_some, name="history", daemon=True).start()
+            except RuntimeError:  # the system has none; the next job tries again
+                return
+            self._sends = True
 
     def _send_while_there_is_some(self) -> None:
         while not self._closing.wait(self._seconds):
             if self._send():
                 continue
+            self._sends = False  # from here on a job begins another thread
             with self._lock:
-                if not self._counted:
-                    self._thread = None
+                if self._sends or not (self._noted or self._counted):
                     return
+                self._sends = True
 
     def _send(self) -> bool:
         """Send what was counted; returns whether there was something."""
         with self._lock:
+            self._fold()
             counted, self._counted = self._counted, {}
         if not counted:
             return False
-        pairs = [part for function, one in counted.items() for part in (function, one.text())]
+        pairs = [part for function, counts in counted.items() for part in (function, counts.tally().text())]
         try:
             self._calls.call(scripts.TALLY, self._release, *pairs)
         except RedisTrouble as trouble:
@@ -113,21 +113,63 @@ class Counting:
                 log.debug("history.waits", code=trouble.code)
             self._trouble = True
             with self._lock:
-                for function, one in counted.items():
-                    kept = function if function in self._counted or len(self._counted) < MOST_FUNCTIONS else OTHER
-                    self._counted.setdefault(kept, Tally()).add(one)
+                for function, counts in counted.items():
+                    self._of(function).add(counts)
         else:
             self._trouble = False
         return True
 
-    def _moment(self, date: bytes) -> float | None:
-        """Return the Unix seconds of a date of RQ's; jobs that were enqueued within one second share the work."""
-        second = date[:19]
-        if second != self._second:
+    def _of(self, function: str) -> _Counts:
+        """Return the counts of a function, or those of all others where there are too many."""
+        if function not in self._counted and len(self._counted) >= MOST_FUNCTIONS:
+            function = OTHER
+        return self._counted.setdefault(function, _Counts())
+
+    def _fold(self) -> None:
+        """Count what was noted."""
+        server = self._calls.clock.now() - monotonic()  # from our monotonic clock to the server's time
+        second, unix = b"", 0.0  # most jobs were enqueued in the same second as the one before
+        noted = self._noted
+        for _ in range(len(noted)):
             try:
-                self._unix = datetime.fromisoformat(second.decode()).replace(tzinfo=UTC).timestamp()
-            except ValueError:
-                return None
-            self._second = second
-        fraction = date[20:26]
-        return self._unix + int(fraction) / 1_000_000 if len(fraction) == 6 and fraction.isdigit() else self._unix
+                function, date, started, ended, failed, buried = noted.popleft()
+            except IndexError:
+                return
+            counts = self._counted.get(function) or self._of(function)
+            counts.processed += 1
+            if failed:
+                counts.failed += 1
+                counts.buried += buried
+            if ended <= started:  # it never began: its process was lost, or it was refused
+                continue
+            counts.run[bisect_right(ENDS, ended - started)] += 1
+            try:
+                if date[:19] != second:
+                    unix = datetime.fromisoformat(date[:19].decode()).replace(tzinfo=UTC).timestamp()
+                    second = date[:19]
+                wait = started + server - unix - int(date[20:26]) / 1_000_000
+            except ValueError:  # it has no date, or a stranger's
+                continue
+            if wait < _LONGEST_WAIT:
+                counts.wait[bisect_right(ENDS, wait)] += 1
+
+
+class _Counts:
+    """A tally that is quick to count in."""
+
+    __slots__ = ("buried", "failed", "processed", "run", "wait")
+
+    def __init__(self) -> None:
+        self.processed = self.failed = self.buried = 0
+        self.run, self.wait = [0] * (LAST + 1), [0] * (LAST + 1)
+
+    def add(self, other: _Counts) -> None:
+        self.processed += other.processed
+        self.failed += other.failed
+        self.buried += other.buried
+        self.run = [one + more for one, more in zip(self.run, other.run, strict=True)]
+        self.wait = [one + more for one, more in zip(self.wait, other.wait, strict=True)]
+
+    def tally(self) -> Tally:
+        run, wait = ({at: count for at, count in enumerate(of) if count} for of in (self.run, self.wait))
+        return Tally(self.processed, self.failed, self.buried, run, wait)

@@ -8,8 +8,9 @@ from typing import Any, Final
 from redis import Redis
 
 from worker.keys import Keys
+from worker.redis.client import raise_translated
 from worker.tallies import Tally, total
-from worker.text import text_of
+from worker.text import count_of, text_of
 
 #: The records that are kept: (their length, how far back they reach), in seconds.
 MINUTES: Final = (60, 3600)
@@ -61,10 +62,10 @@ def read(redis: Redis, keys: Keys, seconds: float, function: str = "") -> Past:
             else:
                 pipeline.hgetall(keys.history(period, number))
         pipeline.hgetall(keys.releases)
-        *records, releases = pipeline.execute()
+        *records, releases = map(_told, pipeline.execute(raise_on_error=False))
     rows: dict[str, list[Tally | None]] = {}
     for at, record in enumerate(records):
-        found: Any = {function: record[0]} if function else dict(list(record.items())[:_MOST_ROWS])
+        found: Any = {function: record[0]} if function and record else dict(list(dict(record).items())[:_MOST_ROWS])
         for name, held in found.items():
             if held:
                 row = rows.setdefault(text_of(name), [None] * len(records))
@@ -78,11 +79,20 @@ def by_volume(past: Past) -> list[str]:
     return sorted(past.functions, key=lambda name: (-past.whole(name).processed, name))
 
 
+def _told(reply: Any) -> Any:
+    """Return a reply; nothing of what somebody else has put under one of our keys."""
+    if isinstance(reply, Exception):
+        if "WRONGTYPE" not in str(reply):
+            raise_translated(reply)
+        return {}
+    return reply
+
+
 def _clock(redis: Redis) -> Any:
     seconds, _ = redis.time()
     return seconds
 
 
 def _deploys(found: dict[bytes, bytes], since: float) -> tuple[Deploy, ...]:
-    marks = [Deploy(text_of(name), float(text_of(when).partition(" ")[0] or 0)) for name, when in found.items()]
+    marks = [Deploy(text_of(name), float(count_of(when.partition(b" ")[0]))) for name, when in found.items()]
     return tuple(sorted((mark for mark in marks if mark.at >= since), key=lambda mark: mark.at))

@@ -52,6 +52,12 @@ def disaster(redis: redis_py.Redis) -> str:
     worker = dict.fromkeys(("state", "hostname", "release", "version", "pid", "memory_mb"), HOSTILE)
     redis.hset(f"rq:worker:{name}", mapping={**worker, "queues": f"default,{name}", "last_heartbeat": HOSTILE})
     redis.sadd(f"rq:worker:{name}:executions", f"{HOSTILE}:1")
+    minute = int(redis.time()[0]) // 60
+    for number in (minute, minute - 3, minute - 4):
+        redis.hset(f"rq:history:60:{number}", HOSTILE, "p=3 f=1 r7=2 r30=1 w39=3 <script>")
+    redis.hset(f"rq:history:60:{minute}", mapping={"a.b": "x" * 10_000, "c.d": "", "p": "p=1"})
+    redis.hset("rq:history:releases", mapping={HOSTILE: f"{60 * minute - 90} {60 * minute}", "odd": "then"})
+    redis.set(f"rq:history:60:{minute - 9}", HOSTILE)
     line = {"func_name": HOSTILE, "name": HOSTILE, "queue_name": HOSTILE, "cron": HOSTILE, "next_enqueue_time": HOSTILE}
     redis.hset("rq:cron_scheduler:worker", "cron_jobs", json.dumps([line]))
     redis.xadd("rq:dead-letter:audit", dict.fromkeys(("who", "action", "note", "run", "count", "ids"), HOSTILE))
@@ -68,7 +74,14 @@ def test_every_page_is_accessible_in_both_themes_at_every_width_and_lets_nothing
             assert inspector.look(opened) == [], path
         job = disaster(redis)
         eventually(lambda: len(console.data("/queues")["queues"]) > 1, what="that it knows of the other queue")
-        odd = (f"/jobs/{job}?show=edit", "/jobs/letter-7", "/jobs/letter-8", f"/jobs/?id={quote(HOSTILE)}")
+        odd = (
+            f"/functions?function={quote(HOSTILE)}",
+            "/functions?since=72h",
+            f"/jobs/{job}?show=edit",
+            "/jobs/letter-7",
+            "/jobs/letter-8",
+            f"/jobs/?id={quote(HOSTILE)}",
+        )
         for path in (*pages(), *odd):
             answer = opened.goto(f"{console.url}{path}")
             assert answer is not None

@@ -91,6 +91,40 @@ def test_functions_are_counted_from_samples_of_very_many(console: Client, redis:
     assert "secret" not in console.get("/functions").body
 
 
+def test_what_functions_did_is_shown_with_releases_and_what_waits(console: Client, redis: redis_py.Redis) -> None:
+    now = int(redis.time()[0])
+    for ago in range(1, 6):
+        slow = ago < 3
+        redis.hset(
+            f"rq:history:60:{now // 60 - ago}", "shop.mail", f"p=10 f={int(slow)} r{20 if slow else 12}=10 w3=10"
+        )
+    redis.hset("rq:history:releases", mapping={"b07d5e2": f"{now - 150} {now}", "old": f"{now - 90_000} {now - 150}"})
+    Queue("default", connection=redis).enqueue("shop.mail", job_id="waits")
+    redis.hset("rq:job:waits", "enqueued_at", "2026-01-01T00:00:00.000000Z")
+    console.get("/queues")  # reads the fleet
+    row = eventually(lambda: [row for row in console.data("/functions")["history"] if row["oldest"]], PATIENCE_SECONDS)[
+        0
+    ]
+    assert (row["function"], row["processed"], row["failed"], row["buried"]) == ("shop.mail", 50, 2, 0)
+    assert 0.08 < row["run"]["p50"] < 0.2
+    assert 2 < row["run"]["p95"] < 4
+    one = console.data("/functions?function=shop.mail")
+    took, waited, counts = one["charts_of"]
+    p95 = [value for value in took["curves"][1]["values"] if value is not None]
+    assert [value > 1 for value in p95] == [False, False, False, True, True]
+    assert waited["now"]["values"][0] > 86400
+    assert [curve["name"] for curve in counts["curves"]] == ["runs", "failed"]
+    ((place, release, _),) = one["marks"]
+    assert release == "b07d5e2"
+    assert 0.9 < place < 1
+    page = console.get("/functions?function=shop.mail").body
+    assert page.count('<svg class="curves"') == 3
+    assert "b07d5e2" in page
+    assert "oldest waiting now" in page
+    assert console.get("/functions?since=1y").status == 400
+    assert "It has not run in this time." in console.get("/functions?function=none").body
+
+
 def test_hostile_jobs_are_glanced_at_safely(console: Client, redis: redis_py.Redis) -> None:
     for number, data in enumerate(
         (b"\x00" * 300_000, b"\x80\x05garbage", b"", b"[", b'["<script>alert(1)</script>\\u202e"')

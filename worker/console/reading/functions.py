@@ -33,6 +33,7 @@ class FunctionRow:
     running: int = 0
     finished: float = 0.0
     dead: int = 0
+    oldest: float | None = None  #: when the one was enqueued that waits longest of those looked at (Unix seconds)
     seconds: list[float] = field(default_factory=list)
     queues: Counter[str] = field(default_factory=Counter)
 
@@ -78,6 +79,8 @@ def read(redis: Redis, keys: Keys, fleet: Fleet, kinds: Sequence[Group]) -> Func
         for row in (seen := jobs.rows_for(redis, keys, waiting)):
             one = _of(table, row.function)
             one.waiting += queue.waiting / len(seen)
+            if row.enqueued_at is not None:
+                one.oldest = min(one.oldest or row.enqueued_at, row.enqueued_at)
             one.queues[queue.name] += 1
         for row in (ended := jobs.rows_for(redis, keys, list(map(name_of, finished)))):
             one = _of(table, row.function)
