@@ -28,11 +28,17 @@ IDLE_TTL_SECONDS: Final = 480
 EXECUTION_MARK: Final = "w"
 
 
+#: Workers whose claims one call keeps alive, hundreds each perhaps: some ms of the server's time.
+WORKERS_A_CALL: Final = 4
+
+
 def heartbeat(calls: ScriptCalls, worker_names: Iterable[str], memory_mb: Mapping[str, int] | None = None) -> list[str]:
     """Keep workers and their claims alive; returns the names of those that must register again."""
-    memory = memory_mb or {}
-    pairs: list[Value] = [value for name in worker_names for value in (name, memory.get(name, ""))]
-    lost = calls.call(scripts.HEARTBEAT, LEASE_SECONDS, BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, *pairs)
+    names, memory, lost = list(worker_names), memory_mb or {}, []
+    for first in range(0, len(names), WORKERS_A_CALL):
+        some = names[first : first + WORKERS_A_CALL]
+        pairs: list[Value] = [value for name in some for value in (name, memory.get(name, ""))]
+        lost += calls.call(scripts.HEARTBEAT, LEASE_SECONDS, BUSY_TTL_SECONDS, IDLE_TTL_SECONDS, *pairs)
     return list(map(name_of, lost))
 
 
@@ -51,7 +57,19 @@ class Orphans:
 def orphans(calls: ScriptCalls, queues: Iterable[str]) -> Orphans:
     """Look for claims on `queues` whose worker is gone."""
     asked_at, latest = monotonic(), calls.clock.latest()
-    living, *names, moment = calls.call(scripts.ORPHANS, EXECUTION_MARK, BUSY_TTL_SECONDS, latest, *queues)
-    calls.clock.hear(float(moment), asked_at)
-    dead, abandoned = (list(map(name_of, part)) for part in names)
-    return Orphans(dead, abandoned, living)
+    served, queue, rank = list(queues), "", 0
+    found = Orphans([], [], 0)
+    while True:
+        living, dead, abandoned, moment, name, rank = calls.call(
+            scripts.ORPHANS, EXECUTION_MARK, BUSY_TTL_SECONDS, latest, queue, rank, *served
+        )
+        calls.clock.hear(float(moment), asked_at)
+        known = set(found.dead)
+        found = Orphans(
+            found.dead + [worker for worker in map(name_of, dead) if worker not in known],
+            found.abandoned + list(map(name_of, abandoned)),
+            found.living + living,
+        )
+        if not name:
+            return found
+        asked_at, latest, queue = monotonic(), calls.clock.latest(), name_of(name)

@@ -5,7 +5,7 @@
 -- A job that waits for its moment is at home with RQ's scheduler or with rq-scheduler (`django_rq.get_scheduler()`), whose
 -- set has one name whatever the prefix is; where that may not be read, or is on another node, the job is not in it.
 -- Touches besides the keys of _common.lua: P:queue:<q>:intermediate list (RQ's, between pop and start).
-local MOST_STEPS, steps = 500000, 0
+local MOST_STEPS, steps = 50000, 0
 
 local function claimed(id, origin)
   local executions = call('ZRANGE', P .. ':executions:' .. id, 0, -1)

@@ -12,7 +12,7 @@ for at = 8, #ARGV, 2 do
     local failed = P .. ':failed:' .. origin
     local score = call('ZSCORE', failed, id)
     if group then call('SREM', P .. ':group:' .. group, id) end
-    local listed = call('LREM', LETTERS, 1, id) -- operators go from the oldest to the newest: it stands near the head
+    local listed = unlist(id)
     local well, problem = pcall(function()
       call('ZREM', failed, id)
       call('DEL', job, job .. ':dependents', P .. ':job::' .. id .. ':dependencies', P .. ':results:' .. id,
@@ -25,7 +25,7 @@ for at = 8, #ARGV, 2 do
     end
     reply, done[#done + 1] = 1, id
   elseif not ended_at and call('EXISTS', job) == 0 then
-    call('LREM', LETTERS, 1, id)
+    unlist(id)
   end
   replies[#replies + 1] = reply
 end

@@ -1,4 +1,5 @@
--- Keep workers and their claims alive.
+-- Keep workers and their claims alive. A claim whose record was written less than FRESH seconds ago is left alone, and one call
+-- writes MOST at most: a lease is far longer than that takes, and the server stands still meanwhile.
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), lease (s), busy_ttl (s), idle_ttl (s), then the workers' names, each with the
 --   memory that it uses (MB, '' = unknown), which its record shows to people.
@@ -7,7 +8,8 @@
 -- A worker whose hash is gone (it expired during an outage, or the server lost its data) gets a new one at once,
 -- because without one rescuers take it for dead. Returns the names of those: they must write the rest of their record
 -- again.
-local lost = {}
+local FRESH, MOST = 60, 100
+local lost, written = {}, 0
 go_on_without_memory()
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
@@ -16,10 +18,14 @@ local date, stamp = utc(0)
 local function keep(name, member)
   local id, execution = string.match(member, '^(.*):([^:]*)$')
   if not id then return end
+  local record = P .. ':execution:' .. member
+  local left = call('TTL', record)
+  if left > lease - FRESH and left <= lease or written >= MOST and left > lease / 2 then return end
   local job = P .. ':job:' .. id
   local origin = field(job, 'origin')
   if not origin then return end
-  local wip, record = P .. ':wip:' .. origin, P .. ':execution:' .. member
+  written = written + 1
+  local wip = P .. ':wip:' .. origin
   local held = redis.pcall('ZSCORE', wip, member)
   if type(held) == 'table' and not wrong_type(held) then raise(held) end
   if (held and type(held) ~= 'table') or field(job, 'status') == 'canceled' then

@@ -21,7 +21,7 @@ local function replay(id)
   call('HSET', job, 'enqueued_at', ENQUEUED_AT, 'started_at', '', 'ended_at', '')
   if ttl then call('EXPIRE', job, ttl) else call('PERSIST', job) end
   call('ZREM', failed, '') -- to be refused, if it is, before the job stands on its queue
-  local listed = call('LREM', LETTERS, 1, id) -- operators go from the oldest to the newest: it stands near the head
+  local listed = unlist(id)
   local well, problem = pcall(function()
     call('HSET', job, 'past', 1, 'origin', queue)
     if limit then
