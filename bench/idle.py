@@ -49,7 +49,7 @@ class Contestant:
     environ: dict[str, str] = field(default_factory=dict)
 
 
-def _ours(name: str, interval: int, queues: Sequence[str] = QUEUES) -> Contestant:
+def _ours(name: str, interval: int, queues: Sequence[str] = QUEUES, *, instances: int = 1) -> Contestant:
     environ = {
         "WORKER_QUEUES": ",".join(queues),
         "WORKER_PROCESSES": "2",
@@ -58,7 +58,7 @@ def _ours(name: str, interval: int, queues: Sequence[str] = QUEUES) -> Contestan
         "LOG_LEVEL": "WARNING",
         "HEALTH_PORT": "0",
     }
-    return Contestant(name, [[sys.executable, "-m", "worker"]], environ)
+    return Contestant(name, [[sys.executable, "-m", "worker"]] * instances, environ)
 
 
 _RQ = str(Path(sys.executable).with_name("rq"))
@@ -66,6 +66,7 @@ CONTESTANTS = (
     _ours("ours, only own schedule", 0),
     _ours("ours, only own schedule, one queue", 0, QUEUES[1:]),
     _ours("ours, every 15 s", 15),
+    _ours("ours, every 15 s, four instances", 15, instances=4),
     _ours("ours, every 1 s", 1),
     Contestant("rq worker × 2", [[_RQ, "worker", *QUEUES, "--quiet"]] * 2),
     Contestant("rq worker --with-scheduler × 2", [[_RQ, "worker", *QUEUES, "--quiet", "--with-scheduler"]] * 2),

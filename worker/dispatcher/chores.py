@@ -132,8 +132,15 @@ class Chores:
             rescuer, monotonic(), calm, board.last_claim_at if resources.consumers_block else lambda: 0.0
         )
         interval = settings.worker_scheduler_interval
-        due = ScheduledJobs(
-            calls, settings.worker_queues, interval, board.consumers, header=board.header, name=resources.name
+        self.scheduled_jobs = ScheduledJobs(
+            calls,
+            settings.worker_queues,
+            interval,
+            board.consumers,
+            header=board.header,
+            name=resources.name,
+            rare=settings.pace.rare,
+            ended=board.ended,
         )
         letters, bound = dead_letter_chores(settings, calls, resources.payloads, leadership, board, resources.name)
         # One instance does these for the whole fleet.
@@ -144,7 +151,7 @@ class Chores:
             "clock": ClockWatch(calls, settings.worker_queues, intervals, asks=bool(resources.schedule)),
             "heartbeats": Heartbeats(calls, board),
             "rescue": self.rescue,
-            "scheduled jobs": due,
+            "scheduled jobs": self.scheduled_jobs,
             "dead letters": letters,
             "bound of dead letters": bound,
             "maintenance": Maintenance(calls, deaths, board.ended),

@@ -218,6 +218,7 @@ class Dispatcher:
             for slot in self.scoreboard.consumers:
                 if slot.generation and not slot.pid:
                     self.rescuer.hand_back(slot.worker_name.decode(), slot.execution_id.decode())
+            self.chores.scheduled_jobs.resign()
             self.leadership.resign()
         except RedisTrouble as trouble:
             self.outage.note(trouble)

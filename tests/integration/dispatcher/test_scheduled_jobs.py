@@ -1,4 +1,4 @@
-"""Scheduled jobs: moved in order, in one step, a thousand at once, and never twice by two dispatchers."""
+"""Scheduled jobs: moved in order, in one step, many at once, and never twice by two dispatchers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rq.job import Job
 from tests.support import tasks
 from tests.support.engine import desk, script_calls, waiting
 from tests.support.server import RedisServer
-from worker.dispatcher.scheduled_jobs import move_due
+from worker.dispatcher.scheduled_jobs import MOST, SPREAD_SECONDS, ScheduledJobs, look, move_due
+from worker.process.scoreboard import Scoreboard
 
 
 def schedule(redis: redis_py.Redis, due_in: dict[str, float], queue: str = "default") -> None:
@@ -82,13 +83,13 @@ def test_the_front_is_for_those_that_asked_for_it(redis: redis_py.Redis, fields:
     assert waiting(redis) == (["j", "first"] if front else ["first", "j"])
 
 
-def test_a_thousand_due_jobs_are_one_command(redis: redis_py.Redis) -> None:
-    schedule(redis, {f"j{n}": -2000 + n for n in range(1001)})
+def test_two_hundred_due_jobs_are_one_command(redis: redis_py.Redis) -> None:
+    schedule(redis, {f"j{n}": -2000 + n for n in range(MOST + 1)})
     before = redis.info("commandstats")["cmdstat_evalsha"]["calls"] if move_due(script_calls(redis), ["none"]) else 0
     moved, next_due, _ = move_due(script_calls(redis), ["default"])
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
-    assert (moved, next_due) == (1000, 0.0), "one is left, and it is due"
-    assert waiting(redis) == [f"j{n}" for n in range(1000)]
+    assert (moved, next_due) == (MOST, 0.0), "one is left, and it is due"
+    assert waiting(redis) == [f"j{n}" for n in range(MOST)]
     assert move_due(script_calls(redis), ["default"])[:2] == (1, -1.0)
 
 
@@ -116,3 +117,70 @@ def test_two_dispatchers_never_move_a_job_twice(server: RedisServer, redis: redi
         shares = list(pool.map(lambda _: dispatcher(), range(3)))
     assert sum(shares) == 600
     assert waiting(redis) == due
+
+
+def looker(
+    redis: redis_py.Redis, board: Scoreboard, name: str, ended: list[int], interval: float = 15
+) -> ScheduledJobs:
+    return ScheduledJobs(
+        script_calls(redis),
+        ["high", "default"],
+        interval,
+        board.consumers,
+        header=board.header,
+        name=name,
+        rare=True,
+        ended=ended.__len__,
+    )
+
+
+def waits(chore: ScheduledJobs) -> int:
+    """Run the chore as if it were due, and return for how many seconds it then waits."""
+    chore._due = 0.0
+    chore.run()
+    return round(chore.due - chore._looked_at)
+
+
+def test_where_commands_are_rare_looks_that_find_nothing_become_rarer_within_a_bound(redis: redis_py.Redis) -> None:
+    board, ended = Scoreboard(max_consumers=1), [1]
+    chore = looker(redis, board, "one", ended)
+    assert [waits(chore) for _ in range(5)] == [15, 30, 60, 90, 90]
+    ended.append(2)
+    assert [waits(chore) for _ in range(2)] == [15, 30], "a job that ends may be the first of many"
+    schedule(redis, {"a": -1})
+    assert [waits(chore) for _ in range(3)] == [15, 15, 30], "and so may one that was put off"
+    assert waiting(redis) == ["a"]
+    schedule(redis, {"b": 7})
+    assert waits(chore) < 10, "the next one's date is known"
+    redis.flushdb()
+    seldom = looker(redis, board, "seldom", ended, 300)
+    assert [waits(seldom) for _ in range(2)] == [300, 300]
+
+
+def test_where_commands_are_rare_one_instance_looks_for_all(redis: redis_py.Redis) -> None:
+    board = Scoreboard(max_consumers=1)
+    one, two = (looker(redis, board, name, []) for name in ("one", "two"))
+    assert waits(one) == 15
+    schedule(redis, {"a": -1})
+    assert 4 * 15 - 1 <= waits(two) <= 4 * 15 + SPREAD_SECONDS, "until it would be the other's turn"
+    assert waiting(redis) == []
+    board.consumers[0].note_scheduled(0.0)
+    assert two.due <= two._looked_at + 1
+    two.run()
+    assert waiting(redis) == ["a"], "what its own consumers have put off it moves itself"
+    one.resign()
+    assert redis.hgetall("rq:agenda") == {}
+    schedule(redis, {"b": -1})
+    assert waits(two) == 15
+    assert waiting(redis) == ["b"]
+    one.resign()
+    assert redis.hlen("rq:agenda") == 1, "who looks is the other now"
+
+
+def test_the_one_that_looks_is_replaced_when_it_is_gone_and_whatever_the_clock_says(redis: redis_py.Redis) -> None:
+    calls, now = script_calls(redis), redis.time()[0]
+    for until in (now - 1, now + 7200, "soon"):
+        redis.hset("rq:agenda", "look|default", f"{until} gone")
+        assert look(calls, ["default"], name="new", seat=45).left == 0
+    redis.set("rq:agenda", "something else")
+    assert look(calls, ["default"], name="new", seat=45).left == 0

@@ -1,6 +1,6 @@
 """No call of a script takes on more than some thousand commands, however much there is to do; the rest comes next.
 
-How long they take at full size, `python -m bench.blocking` shows; docs/benchmarks.md has its table.
+How long they take at full size, `python -m bench.blocking` shows.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ def an_end_of_a_pause(redis: redis_py.Redis) -> Scene:
     redis.hset("rq:paused", mapping={"tests.support.tasks.add ": "1000000000 {}"})
     redis.sadd("rq:parked", "tests.support.tasks.add default", "tests.other default", "gone default")
     calls = script_calls(redis)
-    return Scene(then_claim(redis, lambda: calls.call(scripts.MOVE_DUE, 100, "default")), ["a", "b", "c"])
+    return Scene(then_claim(redis, lambda: calls.call(scripts.MOVE_DUE, 100, 0, "default")), ["a", "b", "c"])
 
 
 def a_batch_of_two_queues(redis: redis_py.Redis) -> Scene:
@@ -295,7 +295,7 @@ def scheduled(redis: redis_py.Redis, **options: Any) -> Scene:
         redis.hset(f"rq:job:{job_id}", "status", "scheduled")
     redis.zadd("rq:scheduled:default", {"a": 1, "b": 2, "gone": 3})
     calls = script_calls(redis)
-    return Scene(lambda: calls.call(scripts.MOVE_DUE, 100, "default"), ["a", "b"])
+    return Scene(lambda: calls.call(scripts.MOVE_DUE, 100, 0, "default"), ["a", "b"])
 
 
 def scheduled_with_a_rate_limit(redis: redis_py.Redis) -> Scene:
@@ -638,7 +638,7 @@ def run_what_is_left(redis: redis_py.Redis) -> None:
     redis.delete("rq:paused")
     for job_id in redis.zrange("rq:scheduled:default", 0, -1):
         redis.zadd("rq:scheduled:default", {job_id: 1})
-    script_calls(redis).call(scripts.MOVE_DUE, 100, "default")
+    script_calls(redis).call(scripts.MOVE_DUE, 100, 0, "default")
     register(redis, "bob")
     bob = desk(redis, "bob", "high", "default", "elsewhere")
     while claims := bob.settle_and_claim([], 8).claims:

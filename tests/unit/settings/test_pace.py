@@ -11,11 +11,11 @@ from worker.settings.pace import Pace
 @pytest.mark.parametrize(
     ("interval", "pace"),
     [
-        (1, Pace(health_check=30, silence=9.5, queue_look=60, dead_letter_look=45, claim_check=60, command_ping=30)),
-        (10, Pace(health_check=30, silence=10.5, queue_look=60, dead_letter_look=45, claim_check=60, command_ping=30)),
-        (15, Pace(health_check=0, silence=15.5, queue_look=60, dead_letter_look=45, claim_check=600, command_ping=300)),
-        (60, Pace(health_check=0, silence=15.5, queue_look=60, dead_letter_look=45, claim_check=600, command_ping=300)),
-        (0, Pace(health_check=0, silence=300, queue_look=300, dead_letter_look=600, claim_check=600, command_ping=0)),
+        (1, Pace(False, 30, silence=9.5, queue_look=60, dead_letter_look=45, claim_check=60, command_ping=30)),
+        (10, Pace(False, 30, silence=10.5, queue_look=60, dead_letter_look=45, claim_check=60, command_ping=30)),
+        (15, Pace(True, 0, silence=300, queue_look=600, dead_letter_look=600, claim_check=600, command_ping=300)),
+        (60, Pace(True, 0, silence=300, queue_look=600, dead_letter_look=600, claim_check=600, command_ping=300)),
+        (0, Pace(True, 0, silence=300, queue_look=600, dead_letter_look=600, claim_check=600, command_ping=0)),
     ],
 )
 def test_the_schedulers_interval_says_what_commands_may_cost(interval: float, pace: Pace) -> None:

@@ -1,11 +1,14 @@
 -- Move up to ARGV[3] jobs that are due from the scheduled registries to their queues, in the order they fell due.
 -- Read, push and remove are one step: several dispatchers never move a job twice, none is lost between.
--- KEYS: none. ARGV: prefix, the dispatcher's name, limit, queue names…
+-- Where commands are billed one dispatcher looks for all that read the same queues, with `seat` > 0: for so many seconds
+-- after its last look the others leave it to that one. It stands in P:agenda, `look|queues` → until (Unix time), name.
+-- KEYS: none. ARGV: prefix, the dispatcher's name, limit, seat (s, 0 = look whoever else does), queue names…
 -- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s), time, 1 while
--- `rq suspend` holds, paused: function, queue, seconds left (-1 = no end), …}, those in the middle as decimals: RQ's scores are whole seconds, this server's clock is not. The end of a
--- pause (_pauses.lua) is due as a job is: jobs that were put aside go on, and whoever waits for it is woken.
+-- `rq suspend` holds, paused: function, queue, seconds left (-1 = no end), …, seconds for which another one looks (0 = it was
+-- looked)}. Those in the middle are decimals: RQ's scores are whole seconds, this server's clock is not. The end of a pause
+-- (_pauses.lua) is due as a job is: jobs that were put aside go on, and whoever waits for it is woken.
 local moved, next_due, late = 0, -1, 0
-local limit = tonumber(ARGV[3])
+local limit, seat = tonumber(ARGV[3]), tonumber(ARGV[4])
 local exact = NOW + NOW_US / 1000000
 
 local function move(queue)
@@ -40,9 +43,17 @@ if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
   end
   rules.let_go(found)
 end
-for at = 4, #ARGV do
+local left = 0
+if seat > 0 then
+  local place = 'look|' .. table.concat(ARGV, ',', 5)
+  local till, holder = string.match(field(P .. ':agenda', place) or '', '^(%d+) (.*)$')
+  left = till and holder ~= W and tonumber(till) - NOW or 0
+  if left < 0 or left > 3600 then left = 0 end -- over, or this server's clock was set back meanwhile
+  if left == 0 then note('HSET', P .. ':agenda', place, NOW + seat .. ' ' .. W) end
+end
+for at = 5, left > 0 and 0 or #ARGV do
   local registry = P .. ':scheduled:' .. ARGV[at]
   local found = call('TYPE', registry).ok
   if found == 'zset' then move(ARGV[at]) end -- what else is there keeps no other queue from its jobs
 end
-return {moved, tostring(next_due), string.format('%.3f', late), string.format('%d.%06d', NOW, NOW_US), suspended, paused}
+return {moved, tostring(next_due), string.format('%.3f', late), string.format('%d.%06d', NOW, NOW_US), suspended, paused, left}
