@@ -6,6 +6,7 @@ that list against this module, and this module against RQ's own code.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,6 +136,10 @@ class Keys:
     def resumed(self) -> str:
         """List: there for seconds after the end of a pause."""
         return f"{self.prefix}:resumed"
+
+    def look(self, queues: Iterable[str]) -> str:
+        """String: who looks for scheduled jobs for all that read the same queues, where commands are billed."""
+        return f"{self.prefix}:look:{','.join(queues)}"
 
     def parked_queue(self, function: str, queue: str) -> str:
         """List: the jobs of a paused function of one queue, the next one first. RQ's tools show it as a queue."""

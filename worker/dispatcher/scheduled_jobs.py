@@ -97,7 +97,7 @@ class ScheduledJobs:
         """Let another instance look, at once, if we do it for all; raises `RedisTrouble`."""
         if monotonic() < self._seated_until:
             self._seated_until = 0.0
-            self._calls.redis.hdel(self._calls.keys.named("agenda"), f"look|{','.join(self._queues)}")
+            self._calls.redis.delete(self._calls.keys.look(self._queues))
 
     def _next_wait(self) -> float:
         """Return how long to wait for the next look if this one finds nothing due."""

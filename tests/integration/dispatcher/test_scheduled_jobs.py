@@ -169,18 +169,22 @@ def test_where_commands_are_rare_one_instance_looks_for_all(redis: redis_py.Redi
     two.run()
     assert waiting(redis) == ["a"], "what its own consumers have put off it moves itself"
     one.resign()
-    assert redis.hgetall("rq:agenda") == {}
+    assert redis.keys("rq:look:*") == []
     schedule(redis, {"b": -1})
     assert waits(two) == 15
     assert waiting(redis) == ["b"]
     one.resign()
-    assert redis.hlen("rq:agenda") == 1, "who looks is the other now"
+    assert redis.get("rq:look:high,default") == b"two"
 
 
 def test_the_one_that_looks_is_replaced_when_it_is_gone_and_whatever_the_clock_says(redis: redis_py.Redis) -> None:
-    calls, now = script_calls(redis), redis.time()[0]
-    for until in (now - 1, now + 7200, "soon"):
-        redis.hset("rq:agenda", "look|default", f"{until} gone")
-        assert look(calls, ["default"], name="new", seat=45).left == 0
-    redis.set("rq:agenda", "something else")
+    calls, place = script_calls(redis), "rq:look:default"
+    redis.set(place, "gone", ex=40)
+    assert 0 < look(calls, ["default"], name="new", seat=45).left <= 40
+    redis.set(place, "gone", ex=7200)
+    assert look(calls, ["default"], name="new", seat=45).left == 0, "it was written before a clock was set back"
+    assert 0 < redis.ttl(place) <= 45
+    redis.delete(place)
+    redis.sadd(place, "something else")
     assert look(calls, ["default"], name="new", seat=45).left == 0
+    assert redis.get(place) == b"new"

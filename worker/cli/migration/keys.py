@@ -18,6 +18,7 @@ _LEFT: Final = (
     "worker:",
     "workers:",
     "clean_",
+    "look:",
     "scheduler:",
     "scheduler-lock:",
     "cron_scheduler:",

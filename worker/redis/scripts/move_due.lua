@@ -1,7 +1,7 @@
 -- Move up to ARGV[3] jobs that are due from the scheduled registries to their queues, in the order they fell due.
 -- Read, push and remove are one step: several dispatchers never move a job twice, none is lost between.
 -- Where commands are billed one dispatcher looks for all that read the same queues, with `seat` > 0: for so many seconds
--- after its last look the others leave it to that one. It stands in P:agenda, `look|queues` → until (Unix time), name.
+-- after its last look the others leave it to that one. P:look:<queues> string: its name, expires
 -- KEYS: none. ARGV: prefix, the dispatcher's name, limit, seat (s, 0 = look whoever else does), queue names…
 -- Returns {number moved, seconds until the next job is due (-1 = none), lateness of the oldest moved job (s), time, 1 while
 -- `rq suspend` holds, paused: function, queue, seconds left (-1 = no end), …, seconds for which another one looks (0 = it was
@@ -45,11 +45,11 @@ if call('EXISTS', P .. ':suspended', PAUSED, PARKED) > 0 then
 end
 local left = 0
 if seat > 0 then
-  local place = 'look|' .. table.concat(ARGV, ',', 5)
-  local till, holder = string.match(field(P .. ':agenda', place) or '', '^(%d+) (.*)$')
-  left = till and holder ~= W and tonumber(till) - NOW or 0
-  if left < 0 or left > 3600 then left = 0 end -- over, or this server's clock was set back meanwhile
-  if left == 0 then note('HSET', P .. ':agenda', place, NOW + seat .. ' ' .. W) end
+  local place = P .. ':look:' .. table.concat(ARGV, ',', 5)
+  local holder = redis.pcall('GET', place)
+  if type(holder) == 'string' and holder ~= W then left = math.ceil(math.max(0, call('PTTL', place)) / 1000) end
+  if left > 3600 then left = 0 end -- more than anybody asks for: this server's clock was set back meanwhile
+  if left == 0 then note('SET', place, W, 'EX', seat) end
 end
 for at = 5, left > 0 and 0 or #ARGV do
   local registry = P .. ':scheduled:' .. ARGV[at]
