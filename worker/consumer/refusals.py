@@ -83,9 +83,10 @@ class Refusals:
             return False
         if code == "reset":
             self._cuts += 1
-            small = sum(map(size_of, sent)) < _SMALL_BYTES
-            if self._cuts < (_CUTS_OF_SMALL if small else _CUTS):
-                return not small  # else as in any outage, with its waits
+            if self._cuts < _CUTS:
+                return True
+            if sum(map(size_of, sent)) < _SMALL_BYTES and self._cuts < _CUTS_OF_SMALL:
+                return False  # as in any outage, with its waits
         self._cuts = 0
         if len(sent) > 1:
             self._most = len(sent) // 2
