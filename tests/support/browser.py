@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import axe_playwright_python
 import pytest
@@ -69,6 +69,12 @@ _LOOK = """
     };
     undefined
 """
+#: What a person would call that which has the focus.
+_FOCUSED = """() => {
+    const it = document.activeElement || document.body;
+    const name = it === document.body ? "" : it.ariaLabel || it.labels?.[0]?.innerText || it.innerText || "";
+    return name.replace(/\\s+/g, " ").trim();
+}"""
 
 
 @contextmanager
@@ -147,17 +153,6 @@ def tab_to(opened: Page, name: str, most: int = 200) -> None:
     """Press Tab until what has the focus is called `name`."""
     for _ in range(most):
         opened.keyboard.press("Tab")
-        focused = opened.locator(":focus")
-        if focused.count() and name in _name_of(focused):
+        if name in opened.evaluate(_FOCUSED):
             return
     raise AssertionError(f"the keyboard does not reach {name!r}")
-
-
-def _name_of(focused: Any) -> str:
-    return str(
-        focused.evaluate(
-            "e => (e.getAttribute('aria-label') || (e.labels && e.labels[0] && e.labels[0].innerText) || e.innerText"
-            " || '')"
-            ".replace(/\\s+/g, ' ').trim()"
-        )
-    )

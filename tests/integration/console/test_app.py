@@ -10,6 +10,7 @@ import socket
 import statistics
 import threading
 import time
+from collections.abc import Callable
 
 import redis as redis_py
 from rq import Queue
@@ -111,6 +112,23 @@ def test_it_shows_what_it_last_knew_while_redis_is_away(own_server: RedisServer)
         )
         own_server.restart(keep_data=True)
         eventually(lambda: not console.data("/queues")["trouble"], PATIENCE_SECONDS)
+
+
+def test_nothing_is_asked_of_redis_while_nobody_looks(server: RedisServer, redis: redis_py.Redis) -> None:
+    def asked_while(act: Callable[[], object]) -> int:
+        before = redis.info("stats")["total_commands_processed"]
+        act()
+        return int(redis.info("stats")["total_commands_processed"] - before - 1)
+
+    seed(redis, 300, kinds=3)
+    Queue("reports", connection=redis).enqueue(tasks.add, 1, 2)
+    with serving(server.url) as console:
+        assert asked_while(lambda: (console.get("/livez", user=""), time.sleep(1))) == 0
+        for route in ROUTES:
+            if not route.acts and not route.path.endswith("/"):
+                assert console.get(route.path).status == 200, route
+        eventually(lambda: asked_while(lambda: time.sleep(1)) == 0, PATIENCE_SECONDS)
+        assert asked_while(lambda: time.sleep(3)) == 0
 
 
 def test_a_prefix_is_taken_off_and_put_before_every_link(server: RedisServer) -> None:

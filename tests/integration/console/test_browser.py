@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import http.server
 import json
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-import pytest
 import redis as redis_py
 from playwright.sync_api import Browser, expect
 from rq import Queue
 
 from tests.support import tasks
-from tests.support.browser import Inspector, page, tab_to
+from tests.support.browser import Inspector, page
 from tests.support.console import PASSWORD, Client, serving
 from tests.support.letters import bury, ids, seed
 from tests.support.server import RedisServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually
-from tests.support.worker import consumer
 from worker.console.routes import ROUTES
 
 OPERATOR = ("operator", PASSWORD)
@@ -91,51 +88,6 @@ def test_every_page_is_accessible_in_both_themes_at_every_width_and_lets_nothing
             text = opened.inner_text("body")
             assert "\u202e" not in text
             assert "\x1b" not in text
-
-
-@pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
-def test_dead_letters_are_replayed_by_keyboard_alone(
-    console: Client, redis: redis_py.Redis, browser: Browser, javascript: bool
-) -> None:
-    seed(redis, 6)
-    with page(browser, javascript=javascript, login=OPERATOR) as opened:
-        opened.goto(f"{console.url}/dead")
-        tab_to(opened, "Replay all…")
-        opened.keyboard.press("Enter")
-        expect(opened.get_by_role("heading", name="6 jobs would be replayed")).to_be_visible()
-        tab_to(opened, "Canaries")
-        opened.keyboard.press("Control+A")
-        opened.keyboard.type("2")
-        tab_to(opened, "Begin the replay")
-        opened.keyboard.press("Enter")
-        opened.wait_for_url(re.compile("/dead/runs/"))
-        eventually(lambda: len(ids(redis)) == 4, PATIENCE_SECONDS)
-        consumer(redis).work(burst=True)
-        eventually(lambda: len(ids(redis)) == 0, PATIENCE_SECONDS)
-        if not javascript:
-            eventually(lambda: opened.reload() and "Replayed" in opened.inner_text("h1"), PATIENCE_SECONDS)
-        expect(opened.get_by_role("heading", level=1)).to_contain_text("Replayed")
-
-
-@pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
-def test_a_queue_is_paused_and_resumed_by_keyboard_alone(
-    console: Client, redis: redis_py.Redis, browser: Browser, javascript: bool
-) -> None:
-    Queue("reports", connection=redis).enqueue(tasks.add, 1, 2)
-    with page(browser, javascript=javascript, login=OPERATOR) as opened:
-        opened.goto(f"{console.url}/queues")
-        tab_to(opened, "Pause… reports")
-        opened.keyboard.press("Enter")
-        tab_to(opened, "Because")
-        opened.keyboard.type("the shop is down")
-        tab_to(opened, "Pause reports")
-        opened.keyboard.press("Enter")
-        expect(opened.locator(".note")).to_contain_text("The queue 'reports' is paused")
-        expect(opened.locator(".stale")).to_contain_text("the shop is down")
-        tab_to(opened, "Resume")
-        opened.keyboard.press("Enter")
-        expect(opened.locator(".note")).to_contain_text("goes on")
-        assert redis.hlen("rq:paused") == 0
 
 
 def test_a_page_renews_itself_but_not_under_the_hands_of_who_types(
