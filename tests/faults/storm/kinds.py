@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from rq import Queue, Repeat, Retry
+from rq import Callback, Queue, Repeat, Retry
 from rq.group import Group
 from rq.job import Dependency, Job
 from rq.rate_limit import RateLimit
@@ -153,6 +153,13 @@ def saving_meta(lot: Lot) -> Iterator[Expected]:
     yield lot.expect(lot.one(work.note))
 
 
+def calling_back(lot: Lot) -> Iterator[Expected]:
+    """With a callback that takes long: of a consumer with one thread, it goes on beside the next jobs."""
+    for failures in (0, 0, 1):
+        job = lot.one(work.fail, failures, 0, on_success=Callback(work.take_long), on_failure=Callback(work.take_long))
+        yield lot.expect(job, 1, ("failed",) if failures else FINISHED)
+
+
 def large(lot: Lot) -> Iterator[Expected]:
     yield lot.expect(lot.one(work.work, 0, 100_000))
 
@@ -186,6 +193,7 @@ KINDS: Final[dict[Kind, int]] = {
     of_group: 10,
     keeping_nothing: 10,
     saving_meta: 10,
+    calling_back: 10,
     large: 4,
     at_the_limit: 2,
     above_the_servers_limit: 2,

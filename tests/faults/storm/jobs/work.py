@@ -44,6 +44,11 @@ def note(journal: str) -> None:
             return
 
 
+def take_long(_job: Job, _connection: object, *_rest: object) -> None:
+    """Be the callback of a job."""
+    time.sleep(0.4)
+
+
 def tick(journal: str) -> None:
     begin(journal)
 
