@@ -68,6 +68,7 @@ ALWAYS = (
     Difference("rq:worker:parity", "threads", "`status` shows it"),
     Difference("rq:worker:parity", "release", "`status` shows it"),
     Difference("rq:worker:parity", "fence", "claims that reach the server too late are told by it, and refused"),
+    Difference("rq:history:.*", ".*", "`python -m worker stats` shows it"),
     Difference("rq:worker:parity:executions", r"\(ttl\)", "what a dead worker held stays known until it is rescued"),
 )
 _LETTER = "a job that failed for good is a dead letter too"
