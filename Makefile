@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-dev.txt | 
 # What the JavaScript is tested with. Without npm its tests are skipped, but not in CI.
 NODE_STAMP := node_modules/.installed-$(shell cat package-lock.json 2>/dev/null | cksum | tr ' ' -)
 
-.PHONY: node_modules run test test-all check lint bench docs captures outages failovers storm soak rehearsal lock sbom clean
+.PHONY: node_modules run test test-all image check lint bench docs captures outages failovers storm soak rehearsal lock sbom clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -25,10 +25,15 @@ test: $(STAMP) node_modules
 # these rooms, whose scripts, claims, outages and errors depend on the server, run once more against that.
 ON_REDIS := faults/redis $(addprefix integration/,redis engine dead_letters diagnosis test_queue.py)
 test-all: $(STAMP) node_modules
-	@$(PYTEST) -m "slow or not slow"
+	@$(PYTEST) -m "not image"
 	@server=$$(command -v redis-server) || { echo "No redis-server here: the bundled Valkey was all."; exit 0; }; \
 		echo "Against $$($$server --version | cut -d' ' -f1-3):"; \
 		TEST_REDIS_SERVER=$$server $(PYTEST) $(ON_REDIS:%=tests/%)
+
+# The image, built by buildah (root, Debian or a registry) and run: a job, the probe, the end. Leaves build/image.log.
+image: $(STAMP)
+	@$(BIN)/python -m pytest -q -m image -o faulthandler_timeout=1200 tests/integration/deploy/test_image.py; \
+		code=$$?; grep -hE '^\[|STEP|^exit code [1-9]|Successfully|worker ' build/image.log | cut -c1-160; exit $$code
 
 check: lint test
 
@@ -87,6 +92,14 @@ sbom: $(STAMP)
 	@$(BIN)/python -m tests.support.sbom build/sbom.cdx.json
 
 node_modules: $(NODE_STAMP)
+
+# worthit-only
+# In a fresh clone: a service of your own, `make new-project NAME=billing`.
+new-project: $(STAMP)
+	@$(BIN)/python -m tools.new_project "$(NAME)"
+	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format --quiet .
+.PHONY: new-project
+# /worthit-only
 
 clean:
 	@rm -rf $(VENV) node_modules build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

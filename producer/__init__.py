@@ -1,4 +1,4 @@
-"""Enqueue jobs for the WorthIt! worker, or any RQ worker, from anywhere: over Upstash's REST API or over TCP.
+"""Enqueue jobs for this worker, or any RQ worker, from anywhere: over Upstash's REST API or over TCP.
 
 from worthit_producer import Producer
 

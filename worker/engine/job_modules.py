@@ -38,15 +38,22 @@ def effect(preload: str) -> str:
     return _EFFECTS[preload]
 
 
+def not_in_image(package: str) -> str:
+    """Say what brings a package beside `jobs` into the image, which holds only what is named."""
+    return f"An image has it with `COPY {package} {package}` in the Dockerfile and `!{package}` in .dockerignore."
+
+
 class BadJobModule(Exception):
     """A job module cannot be imported; the message is a sentence that says which, why, and what to do."""
 
     exit = Exit.BOOT_FAILED
 
     def __init__(self, module: str, error: Exception) -> None:
+        package = module.partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
         super().__init__(
             f"WORKER_JOB_MODULES: the module {module} cannot be imported ({type(error).__name__}: {error}). Correct "
-            f"it, or remove its package from the variable."
+            f"it, or remove its package from the variable." + f" {not_in_image(package)}" * missing
         )
         self.module = module
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import yaml
 from click import Context
 from pydantic import SecretStr
 
+from tests.support.dockerfile import copied
 from tests.support.service import ROOT
 from worker.cli.main import main
+from worker.engine.job_modules import not_in_image
 from worker.process.overdue import HARD_STOP_SECONDS
-from worker.settings import Settings
+from worker.settings import Settings, problems
 from worker.settings.load import load
 from worker.settings.model import variable_of
 
@@ -31,6 +34,8 @@ DEFAULT_SHUTDOWN_DELAY = 30
 MARGIN_SECONDS = 3 * HARD_STOP_SECONDS + 2
 FIELDS = {variable_of(name): field for name, field in Settings.model_fields.items()}
 SECRETS = {variable for variable, field in FIELDS.items() if SecretStr.__name__ in str(field.annotation)}
+#: Names of others' secrets, a job's.
+SECRET_LIKE = re.compile(r"(SECRET|TOKEN|PASSWORD|_KEY|_DSN)$")
 #: RAM in MB by Render's plan.
 RAM = {"free": 512, "starter": 512, "standard": 2048}
 
@@ -80,14 +85,14 @@ def test_the_service_accepts_the_environment_that_they_give_it(blueprint: dict[s
         load(environ(blueprint, service))
 
 
-def test_they_set_only_variables_that_exist_and_never_a_secret(blueprint: dict[str, Any]) -> None:
+def test_they_set_variables_once_and_never_a_secret(blueprint: dict[str, Any]) -> None:
     for service in programs(blueprint):
         found = list(variables(blueprint, service))
         assert len({variable["key"] for variable in found}) == len(found)
         for variable in found:
-            assert variable["key"] in FIELDS, variable
+            assert variable["key"] in FIELDS or not variable["key"].startswith(problems._OURS), variable
             assert not isinstance(variable.get("value"), bool), "a YAML boolean fails: quote it"
-            if variable["key"] in SECRETS - {"REDIS_URL"}:
+            if variable["key"] in SECRETS - {"REDIS_URL"} or SECRET_LIKE.search(variable["key"]):
                 asked, made = {"sync": False}, {"generateValue": True}  # of the operator; by Render
                 assert {name: variable[name] for name in variable if name != "key"} in (asked, made)
     for group in blueprint.get("envVarGroups", []):
@@ -141,6 +146,12 @@ def test_their_files_and_commands_exist(blueprint: dict[str, Any]) -> None:
         command = service.get("dockerCommand", "tini -- python -m worker").split()
         assert command[:5] == ["tini", "--", "python", "-m", "worker"], "Render drops the ENTRYPOINT with the CMD"
         assert command[5:] == [] or main.get_command(Context(main), command[5]) is not None
+
+
+def test_the_packages_of_their_jobs_are_in_the_image(blueprint: dict[str, Any]) -> None:
+    for service in programs(blueprint):
+        for module in load(environ(blueprint, service)).worker_job_modules:
+            assert module.partition(".")[0] in copied(), not_in_image(module.partition(".")[0])
 
 
 def test_the_procfile_starts_what_the_blueprint_starts() -> None:

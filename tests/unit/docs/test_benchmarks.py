@@ -22,7 +22,13 @@ def rows_of(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^\| ([A-Za-z][^|]+) \|(.*)\|$", table, flags=re.M)
 
 
-@pytest.mark.parametrize(("page", "peers"), [("README.md", 6), ("docs/benchmarks.md", 11)])
+@pytest.mark.parametrize(
+    ("page", "peers"),
+    [
+        ("README.md", 6),  # worthit-only
+        ("docs/benchmarks.md", 11),
+    ],
+)
 def test_each_figure_is_one_that_was_measured_of_that_queue(page: str, peers: int) -> None:
     rows = rows_of(page)
     assert len(rows) == peers
@@ -32,7 +38,11 @@ def test_each_figure_is_one_that_was_measured_of_that_queue(page: str, peers: in
             assert figure in measured, f"{label}: {figure}"
 
 
+# worthit-only
 def test_the_first_sentence_is_that_ratio() -> None:
     (claimed,) = re.findall(r"(\d+) times RQ's throughput on (?:two|\d+) cores", (ROOT / "README.md").read_text())
     (measured,) = re.findall(r"^ [\d,]+ \(([\d.]+) ×\)", row("WorthIt! worker", SPEED))
     assert int(claimed) == int(float(measured))
+
+
+# /worthit-only

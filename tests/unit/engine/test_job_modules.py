@@ -57,6 +57,11 @@ class Elsewhere(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(name, self._path) if name == self._name else None
 
 
+def test_of_a_package_that_is_not_there_it_is_said_how_it_comes_into_the_image() -> None:
+    with pytest.raises(BadJobModule, match="`COPY nowhere nowhere` in the Dockerfile and `!nowhere` in"):
+        import_all(["nowhere.jobs"])
+
+
 def test_a_module_that_another_finder_finds_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "somewhere.txt.py"
     path.write_text(OPEN.format("own"))

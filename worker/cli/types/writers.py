@@ -108,10 +108,8 @@ class TypeScriptWriter(Writer):
         head = "// Written by `python -m worker types`: what the worker's functions take and return.\n"
         head += 'import type { Json } from "@worthit/producer";\n\n'
         records = "".join(f"{body}\n\n" for body in self._bodies.values())
-        return (
-            f'{head}declare module "@worthit/producer" {{\n  interface Jobs {{\n{jobs}\n  }}\n}}\n\n{records}'.rstrip()
-            + "\n"
-        )
+        head += 'declare module "@worthit/producer" {\n'
+        return f"{head}  interface Jobs {{\n{jobs}\n  }}\n}}\n\n{records}".rstrip() + "\n"
 
     def _arguments(self, function: Function) -> str:
         items = [
