@@ -128,6 +128,7 @@ def _settings(root: Path, packages: list[str]) -> None:
         (root / name).mkdir(parents=True, exist_ok=True)
     apt = Path("/etc/apt")
     shutil.copytree(apt / "apt.conf.d", root / "etc/apt/apt.conf.d", dirs_exist_ok=True)
+    (root / "etc/apt/apt.conf.d/90retries").write_text('Acquire::Retries "3";\n')
     for source in [apt / "sources.list", *(apt / "sources.list.d").glob("*")]:
         if source.is_file() and "debian.org/debian" in source.read_text():
             shutil.copy(source, root / source.relative_to("/"))
