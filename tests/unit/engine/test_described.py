@@ -34,10 +34,11 @@ class Point:
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_pickled_call_reads_as_its_producer_wrote_it(protocol: int) -> None:
     args = (1, "a'b", [1, {2: 3}], (1,), None, True, 1.5, 2**70, PurePosixPath("/a"), OrderedDict(a=1))
+    written = ", ".join(map(repr, PurePosixPath("/a").__reduce__()[1]))  # until Python 3.13 by its parts
     data = pickle.dumps(("jobs.f", None, args, {"k": "v", "n": []}), protocol=protocol)
     expected = (
         'jobs.f(1, "a\'b", [1, {2: 3}], (1,), None, True, 1.5, 1180591620717411303424, '
-        "pathlib.PurePosixPath('/', 'a'), collections.OrderedDict({'a': 1}), k='v', n=[])"
+        f"pathlib.PurePosixPath({written}), collections.OrderedDict({{'a': 1}}), k='v', n=[])"
     )
     assert call_of(data) == call_of(zlib.compress(data)) == expected
 

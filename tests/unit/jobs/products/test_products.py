@@ -216,7 +216,7 @@ def test_the_jobs_use_nothing_of_the_worker_but_context_retry_and_the_guarded_cl
     printed = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True).stdout
     assert ast.literal_eval(printed) == [
         "worker",
-        *(f"worker.{name}" for name in ("backoff", "context", "journal", "keys", "outbound")),
+        *(f"worker.{name}" for name in ("backoff", "context", "job_log", "journal", "keys", "outbound")),
         *(f"worker.outbound.{name}" for name in ("addresses", "client", "connecting")),
         *(f"worker.{name}" for name in ("retry", "text")),
     ]
