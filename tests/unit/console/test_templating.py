@@ -3,13 +3,18 @@ from __future__ import annotations
 import pytest
 
 from worker.console import charts
-from worker.console.templating import MOST_CHARACTERS, ago, cut, dur, environment, num, soon
+from worker.console.templating import MOST_CHARACTERS, ROOT, ago, cut, dur, environment, num, soon
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202egnp.exe\"'"
 
 
 def rendered(template: str, **data: object) -> str:
     return environment().from_string(template).render(**data)
+
+
+def test_style_and_script_stay_small() -> None:
+    assert len((ROOT / "static" / "console.css").read_bytes()) <= 15_000
+    assert len((ROOT / "static" / "console.js").read_bytes()) <= 10_000
 
 
 def test_whatever_a_template_prints_is_escaped_spelt_out_and_cut() -> None:
