@@ -23,7 +23,7 @@ from rq import Queue
 
 from tests.faults.load import PATIENCE_SECONDS, QUEUES
 from tests.support import checker, tasks
-from tests.support.sentinels import Guarded
+from tests.support.sentinels import DOWN_AFTER_MS, Guarded
 from tests.support.server import RedisServer
 from tests.support.service import ROOT, Service, until
 from tests.support.trouble_page import put
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds: int = parser.parse_args().rounds
     rows = []
-    with tempfile.TemporaryDirectory() as folder, Guarded() as guarded:
+    with tempfile.TemporaryDirectory() as folder, Guarded(down_after_ms=DOWN_AFTER_MS) as guarded:
         trial = Trial(guarded, Path(folder))
         with trial.running():
             for kind in [*KINDS] * rounds:

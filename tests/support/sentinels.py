@@ -15,23 +15,26 @@ from tests.support.waiting import eventually
 SERVICE: Final = "mymaster"
 #: How long a server may be silent before a Sentinel takes it for down; it looks as often as this, or once a second.
 DOWN_AFTER_MS: Final = 1000
+#: The same for tests, on machines so busy that a server may stand still for seconds although nothing is wrong.
+PATIENT_MS: Final = 5000
 
 
 class SentinelServer(RedisServer):
     """One Sentinel; `watched` is the server that it monitors first."""
 
-    def __init__(self, watched: RedisServer, *, quorum: int = 2, rules: tuple[str, ...] = (), **options: Any) -> None:
+    def __init__(
+        self, watched: RedisServer, *, quorum: int = 2, down_after_ms: int = DOWN_AFTER_MS, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self._watched, self._quorum, self._rules = watched, quorum, rules
+        self._watched, self._quorum, self._down_after_ms = watched, quorum, down_after_ms
 
     def _command(self) -> list[str]:
         lines = [f"sentinel monitor {SERVICE} 127.0.0.1 {self._watched.port} {self._quorum}"]
         if self._watched.password:
             lines.append(f"sentinel auth-pass {SERVICE} {self._watched.password}")
         lines += [
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_after_ms}",
             f"sentinel failover-timeout {SERVICE} 6000",
-            *self._rules,
         ]
         if self.tls:
             lines += ["port 0", f"tls-port {self.port}", "tls-auth-clients no", "tls-replication yes"]
@@ -64,6 +67,7 @@ class Guarded:
         password: str | None = None,
         sentinel_password: str | None = None,
         tls: Tls | None = None,
+        down_after_ms: int = PATIENT_MS,
     ) -> None:
         more: tuple[str, ...] = ("--repl-diskless-sync-delay", "0", "--min-replicas-max-lag", "10")
         more += ("--masterauth", password) if password else ()
@@ -72,6 +76,7 @@ class Guarded:
         self.servers = [RedisServer(aof=True, password=password, tls=tls, arguments=more) for _ in range(2)]
         self.sentinels: list[SentinelServer] = []
         self._sentinels, self._sentinel_password, self._tls = sentinels, sentinel_password, tls
+        self._down_after_ms = down_after_ms
 
     @property
     def url(self) -> str:
@@ -145,7 +150,11 @@ class Guarded:
             client.replicaof("127.0.0.1", primary.port)
         for _ in range(self._sentinels):
             made = SentinelServer(
-                primary, quorum=self._sentinels // 2 + 1, password=self._sentinel_password, tls=self._tls
+                primary,
+                quorum=self._sentinels // 2 + 1,
+                down_after_ms=self._down_after_ms,
+                password=self._sentinel_password,
+                tls=self._tls,
             )
             self.sentinels.append(self._stack.enter_context(made))
         eventually(self.settled, what="a failover that can go well")
