@@ -23,6 +23,7 @@ from tests.support.shop import Shop, status
 from tests.support.waiting import eventually
 from tests.support.worker import consumer
 from worker import sentry
+from worker.consumer import rq_finish
 from worker.consumer.rq_ending import RqEnding
 from worker.consumer.rq_finish import MOST_TRIES
 from worker.dispatcher.scheduled_jobs import move_due
@@ -393,7 +394,10 @@ def test_what_the_server_refuses_to_everybody_costs_no_job(
     assert redis.llen("rq:queue:dead-letter") == 0
 
 
-def test_a_callback_that_redis_refuses_again_and_again_fails_its_job(redis: redis_py.Redis) -> None:
+def test_a_callback_that_redis_refuses_again_and_again_fails_its_job(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rq_finish, "MOST_TRIES", 2)  # each further one waits longer
     job = Queue("default", connection=redis).enqueue(tasks.add, 1, 2, on_success=Callback(tasks.asks_another_redis))
     work(redis)
     assert record(redis, job.id)["reason"] == "failed"
