@@ -1,6 +1,6 @@
 """Count what each function does, in memory, and add it to the fleet's history now and then.
 
-Counting takes a job about a microsecond. A thread sends what was counted, one command every `seconds`, and lives while
+Counting takes a job 2 or 3 µs. A thread sends what was counted, one command every `seconds`, and lives while
 there is something: a consumer that runs nothing sends nothing. What Redis does not take waits, and is sent with what
 comes later. A process that is killed takes what it has not sent with it.
 """
