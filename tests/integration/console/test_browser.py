@@ -122,10 +122,16 @@ def test_a_page_renews_itself_but_not_under_the_hands_of_who_types(
         opened.get_by_text("Pause… reports").click()
         opened.locator("h1").click()
         eventually(lambda: renewed("2"), PATIENCE_SECONDS)
-        opened.get_by_role("button", name="Live").click()
-        expect(opened.get_by_role("button", name="Paused")).to_have_attribute("aria-pressed", "false")
         asked = []
         opened.on("request", lambda request: asked.append(request.url))
+        opened.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})")
+        opened.clock.run_for(60_000)
+        assert asked == [], "a tab that nobody sees rests"
+        with opened.expect_response(lambda answer: answer.request.resource_type == "fetch"):
+            opened.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+        opened.get_by_role("button", name="Live").click()
+        expect(opened.get_by_role("button", name="Paused")).to_have_attribute("aria-pressed", "false")
+        asked.clear()
         opened.clock.run_for(60_000)
         assert asked == []
 
