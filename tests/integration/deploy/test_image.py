@@ -39,6 +39,12 @@ def why_not() -> str:
     return "" if shutil.which("buildah") else "buildah is missing: apt-get install buildah"
 
 
+def is_locked_up() -> bool:
+    """Whether this machine, a container without rights for instance, lets nobody mount: nothing to install helps."""
+    mounting = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(mounting, capture_output=True, timeout=60, check=False).returncode != 0
+
+
 #: By itself, as `make image` runs it: a minute of building beside eight other tests is a test that hangs.
 pytestmark = pytest.mark.image
 
@@ -71,6 +77,8 @@ class Builder:
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
     assert not why_not(), why_not()
+    if is_locked_up():
+        pytest.skip("no image can be built where root may not mount anything")
     builder = Builder(tmp_path_factory.mktemp("buildah"))
     yield builder
     builder.run("rm", "--all", check=False)
