@@ -16,7 +16,7 @@ run: $(STAMP)
 
 # Most of a test's time is waiting. Handed out one by one, so that the long ones, which come first, are spread. Each of
 # these processes reads the tests, which is a matter of seconds without their bytecode.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 6 --dist load --maxschedchunk 1
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 8 --dist load --maxschedchunk 1
 
 test: $(STAMP) node_modules
 	@$(PYTEST)

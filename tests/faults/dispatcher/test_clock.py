@@ -46,8 +46,7 @@ def lines(journal: Path) -> int:
     return len(journal.read_text().splitlines()) if journal.exists() else 0
 
 
-@pytest.mark.parametrize("step", [-HOUR, HOUR])
-@pytest.mark.parametrize("interval", ["1", "0"])
+@pytest.mark.parametrize(("step", "interval"), [(-HOUR, "1"), (HOUR, "0")])
 def test_every_schedule_goes_on_within_a_minute_and_a_running_job_runs_once(
     clock_server: ClockServer, redis: redis_py.Redis, tmp_path: Path, step: int, interval: str
 ) -> None:
