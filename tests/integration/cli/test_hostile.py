@@ -33,6 +33,8 @@ COMMANDS: dict[str, list[str]] = {
     "status": ["--deep"],
     "types": [],
     "stop": [ID, "--wait", "0"],
+    "log": [ID],
+    "stats": [],
     "pause": ["--queue", "default", "--reason", "\x1b]0;owned\x07\u202e"],
     "resume": [],
     "dead list": [],

@@ -1,5 +1,5 @@
--- Keep workers and their claims alive. A claim whose record was written less than FRESH seconds ago is left alone, and one call
--- writes MOST at most: a lease is far longer than that takes, and the server stands still meanwhile.
+-- Keep workers and their claims alive. Where these workers hold more than MOST claims, a claim whose record was written less than
+-- FRESH seconds ago is left alone, and one call writes MOST at most while their leases last: the server stands still meanwhile.
 -- KEYS: none.
 -- ARGV: prefix, '' (no single worker), lease (s), busy_ttl (s), idle_ttl (s), then the workers' names, each with the
 --   memory that it uses (MB, '' = unknown), which its record shows to people.
@@ -9,7 +9,7 @@
 -- because without one rescuers take it for dead. Returns the names of those: they must write the rest of their record
 -- again.
 local FRESH, MOST = 60, 100
-local lost, written = {}, 0
+local lost, written, held_by_all = {}, 0, 0
 go_on_without_memory()
 local lease = tonumber(ARGV[3])
 local date, stamp = utc(0)
@@ -20,7 +20,7 @@ local function keep(name, member)
   if not id then return end
   local record = P .. ':execution:' .. member
   local left = call('TTL', record)
-  if left > lease - FRESH and left <= lease or written >= MOST and left > lease / 2 then return end
+  if held_by_all > MOST and (left > lease - FRESH and left <= lease or written >= MOST and left > lease / 2) then return end
   local job = P .. ':job:' .. id
   local origin = field(job, 'origin')
   if not origin then return end
@@ -40,10 +40,14 @@ local function keep(name, member)
 end
 
 for at = 6, #ARGV, 2 do
+  local executions = P .. ':worker:' .. ARGV[at] .. ':executions'
+  make_room(executions, 'set')
+  held_by_all = held_by_all + call('SCARD', executions)
+end
+for at = 6, #ARGV, 2 do
   local name, memory = ARGV[at], ARGV[at + 1]
   local key = P .. ':worker:' .. name
   make_room(key, 'hash')
-  make_room(key .. ':executions', 'set')
   call('HSET', key, 'last_heartbeat', date)
   if memory ~= '' then call('HSET', key, 'memory_mb', memory) end
   call('EXPIRE', key, call('EXISTS', key .. ':executions') == 1 and ARGV[4] or ARGV[5])

@@ -55,6 +55,6 @@ def test_what_is_wrong_has_a_name_and_its_own_exit_code(
 def test_an_api_that_never_answers_is_given_up(server: RedisServer) -> None:
     with broken.silent() as url:
         environ = {"UPSTASH_REDIS_REST_URL": f"http://127.0.0.1:{url.rpartition(':')[2]}"}
-        report = diagnosed(server.url, timeout=1, **environ, UPSTASH_REDIS_REST_TOKEN="x-hunter2")
+        report = diagnosed(server.url, timeout=4, **environ, UPSTASH_REDIS_REST_TOKEN="x-hunter2")
     assert failure(report)[0] == "rest"
     assert report.step("rest").seconds < 20, "its own patience is longer"
