@@ -57,7 +57,14 @@ def make(project: Path, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_what_it_leaves_knows_nothing_of_worthit_and_deploys_under_its_own_name(project: Path) -> None:
+def test_what_it_leaves_is_clean_green_and_runs(project: Path) -> None:
+    """One test, so that the clone is made once, wherever tests are handed out to."""
+    knows_nothing_of_worthit_and_deploys_under_its_own_name(project)
+    make(project, "lint")
+    command(project, str(ROOT / ".venv/bin/python"), "-m", "pytest", "-q", "-p", "no:xdist", *TESTS)
+
+
+def knows_nothing_of_worthit_and_deploys_under_its_own_name(project: Path) -> None:
     left = command(project, "git", "ls-files", "--cached", "--others", "--exclude-standard").split()
     files = [project / name for name in left if (project / name).is_file()]
     strange = re.compile(r"worthit|analyze_product|netlify/|jobs[./]products", re.I)
@@ -75,16 +82,6 @@ def test_what_it_leaves_knows_nothing_of_worthit_and_deploys_under_its_own_name(
         for name in ("requirements.txt", "requirements-dev.txt", "requirements.lock"):
             assert f"{gone}==" not in (project / name).read_text()
     assert (project / "requirements.lock").read_text().count("\n    --hash") > 100
-
-
-@pytest.mark.slow
-def test_what_it_leaves_passes_lint(project: Path) -> None:
-    make(project, "lint")
-
-
-@pytest.mark.slow
-def test_what_it_leaves_passes_its_tests_and_runs(project: Path) -> None:
-    command(project, str(ROOT / ".venv/bin/python"), "-m", "pytest", "-q", "-p", "no:xdist", *TESTS)
 
 
 def test_the_readme_shows_the_example_job() -> None:
