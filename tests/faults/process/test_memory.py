@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import redis as redis_py
 from rq import Queue
 
-from tests.support import tasks
+from tests.support import control_groups, tasks
 from tests.support.letters import record
 from tests.support.server import RedisServer
 from tests.support.service import Service, until
@@ -49,22 +48,8 @@ def test_a_consumer_that_has_grown_is_replaced_after_its_job_not_during_it(
 
 @pytest.fixture
 def control_group() -> Iterator[Path]:
-    """A control group of our own with little memory, where the machine lets us make one (cgroup version 1 or 2)."""
-    name = f"worker-test-{uuid.uuid4().hex[:8]}"
-    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
-        group = Path(root) / name
-        try:
-            group.mkdir()
-            (group / limit).write_text(str(LIMIT_BYTES))
-        except OSError:
-            if group.exists():
-                group.rmdir()
-            continue
+    with control_groups.limited_to(LIMIT_BYTES) as (group, _):
         yield group
-        until(lambda group=group: not (group / "cgroup.procs").read_text().strip(), what="an empty control group")
-        group.rmdir()
-        return
-    pytest.skip("making a control group with a memory limit needs root on Linux")
 
 
 def test_a_kill_by_the_kernel_for_want_of_memory_is_named_and_the_job_is_buried_in_the_end(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import redis as redis_py
 from rq import Queue
 
+from tests.support import control_groups
 from tests.support.products.corpus.hostile import PAGES
 from tests.support.products.pages import sample
 from tests.support.server import RedisServer
@@ -18,7 +18,7 @@ from tests.support.shop import Shop, page
 
 LIMIT_BYTES = 512 * 2**20
 #: The pages that take most memory of those that the job's fetcher lets through. All of them are read one by one in
-#: `tests/unit/jobs/test_hostile_pages.py`.
+#: `tests/unit/jobs/products/test_hostile_pages.py`.
 HEAVIEST = (
     "items",
     "items with offers",
@@ -32,25 +32,8 @@ GOOD_JOBS = 100
 
 @pytest.fixture
 def control_group() -> Iterator[tuple[Path, str]]:
-    """A control group with 512 MB and the name of its file that holds the peak, where the machine lets us make one."""
-    name = f"worker-test-{uuid.uuid4().hex[:8]}"
-    for root, limit, peak in (
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
-        ("/sys/fs/cgroup", "memory.max", "memory.peak"),
-    ):
-        group = Path(root) / name
-        try:
-            group.mkdir()
-            (group / limit).write_text(str(LIMIT_BYTES))
-        except OSError:
-            if group.exists():
-                group.rmdir()
-            continue
-        yield group, peak
-        until(lambda group=group: not (group / "cgroup.procs").read_text().strip(), what="an empty control group")
-        group.rmdir()
-        return
-    pytest.skip("making a control group with a memory limit needs root on Linux")
+    with control_groups.limited_to(LIMIT_BYTES) as made:
+        yield made
 
 
 @pytest.mark.slow
